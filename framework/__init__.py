@@ -1,0 +1,67 @@
+"""tf-scenarios: config-driven training for TensorFlow and Keras.
+
+    from framework import RunDirectory, Trainer, compose, load_and_validate
+
+    scenario = compose("scenario=mesonet", "optimizer=adam", "lr=1e-3")
+    result = Trainer(scenario, RunDirectory.create("outputs/run1")).train()
+    report = load_and_validate("outputs/run1")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from framework.benchmark import benchmark_input_pipeline
+    from framework.data.source import ArraySource, DataConfig, Source, Split
+    from framework.errors import ScenarioError
+    from framework.evaluation import load_and_validate
+    from framework.prediction import predict
+    from framework.run_directory import RunDirectory
+    from framework.scenario import Objective, Scenario, compose, register_scenario
+    from framework.schema import setting
+    from framework.trainer import Trainer
+
+# A name is imported when it is asked for, so that a config error does not wait for what it does not need.
+_HOMES = {
+    "ArraySource": "data.source",
+    "DataConfig": "data.source",
+    "Objective": "scenario",
+    "RunDirectory": "run_directory",
+    "Scenario": "scenario",
+    "ScenarioError": "errors",
+    "Source": "data.source",
+    "Split": "data.source",
+    "Trainer": "trainer",
+    "benchmark_input_pipeline": "benchmark",
+    "compose": "scenario",
+    "load_and_validate": "evaluation",
+    "predict": "prediction",
+    "register_scenario": "scenario",
+    "setting": "schema",
+}
+
+__all__ = [
+    "ArraySource",
+    "DataConfig",
+    "Objective",
+    "RunDirectory",
+    "Scenario",
+    "ScenarioError",
+    "Source",
+    "Split",
+    "Trainer",
+    "benchmark_input_pipeline",
+    "compose",
+    "load_and_validate",
+    "predict",
+    "register_scenario",
+    "setting",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,52 @@
+"""benchmark-input-pipeline: how many samples a second reach the model."""
+
+from __future__ import annotations
+
+import argparse
+
+from framework.cli.command import OK, command
+from framework.composition import compose_config
+from framework.console import Console
+
+
+@command
+def main(words: list[str]) -> int:
+    """Time the training batches of a scenario."""
+    parser = argparse.ArgumentParser(
+        prog="benchmark-input-pipeline", description="Time the training batches of a scenario, without a model behind them."
+    )
+    parser.add_argument("overrides", nargs="+", metavar="key=value", help="the same words as for train-scenario")
+    parser.add_argument("--config-dir", "-cd", help="a further folder of group options")
+    parser.add_argument("--seconds", type=_positive, default=5.0, help="how long to measure (default: %(default)s)")
+    arguments = parser.parse_args(words)
+    config = compose_config(arguments.overrides, config_dir=arguments.config_dir)
+
+    from framework.device import import_tensorflow
+    from framework.trainer import resolve
+
+    config = resolve(config)
+    import_tensorflow()
+    from framework.benchmark import benchmark_input_pipeline
+    from framework.scenario import scenario_of
+
+    measured = benchmark_input_pipeline(scenario_of(config), seconds=arguments.seconds)
+    console = Console()
+    console.table(
+        f"input pipeline of {config.scenario.name}, batches of {measured.batch_size}",
+        ("", "measured"),
+        [
+            ("samples/s", f"{measured.samples_per_second:,.0f}"),
+            ("batches/s", f"{measured.batches_per_second:,.1f}"),
+            ("batches timed", f"{measured.batches:,} in {measured.seconds:.1f} s"),
+            ("opening the data", f"{measured.prepare_seconds:.2f} s"),
+            ("first batch", f"{measured.first_batch_seconds:.2f} s"),
+        ],
+    )
+    return OK
+
+
+def _positive(word: str) -> float:
+    value = float(word)
+    if not value > 0:
+        raise argparse.ArgumentTypeError("a number > 0 is wanted")
+    return value

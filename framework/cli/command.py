@@ -1,0 +1,89 @@
+"""What all commands share: errors without tracebacks, exit codes, the log."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib.metadata
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from framework.errors import Interrupted, ScenarioError
+
+OK, FAILED, USAGE = 0, 1, 2
+
+
+def command(main: Callable[[list[str]], int]) -> Callable[[], None]:
+    """Make a console script of a function from the words behind the command to the exit code.
+
+    An error that a user can mend is printed to stderr as its message alone. Anything else is a defect of ours, or of the
+    scenario's code, and keeps its traceback.
+    """
+
+    @functools.wraps(main)
+    def script() -> None:
+        sys.exit(run(main, sys.argv[1:]))
+
+    return script
+
+
+def run(main: Callable[[list[str]], int], words: list[str]) -> int:
+    """Run a command in this process; its exit code."""
+    from framework.console import start_logging
+
+    try:
+        start_logging()
+        check_ownership()
+        return main(words)
+    except ScenarioError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except Interrupted as error:
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output, `head` say, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return FAILED
+
+
+def check_ownership() -> None:
+    """Raise a `ScenarioError` where another distribution has installed a package named like ours: one overwrites the other."""
+    for package in ("framework", "scenarios"):
+        owners = sorted(
+            {
+                dist.metadata["Name"]
+                for dist in importlib.metadata.distributions()
+                if package in (dist.read_text("top_level.txt") or "").split()
+            }
+        )
+        if len(owners) > 1:
+            raise ScenarioError(
+                f"two distributions have installed a package {package!r}: {', '.join(owners)}; one has overwritten the other",
+                hint="uninstall both, then install tf-scenarios into an environment of its own",
+            )
+
+
+class RunArgumentParser(argparse.ArgumentParser):
+    """Words for a command on an existing run: the run directory, then whatever else, then `key=value` words anywhere."""
+
+    def __init__(self, prog: str, description: str, *, epilog: str | None = None) -> None:
+        super().__init__(prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
+        self.add_argument("run", metavar="RUN", help="the run directory, such as outputs/run1")
+
+    def add_model_option(self) -> None:
+        """`--model best|export`."""
+        self.add_argument("--model", choices=("best", "export"), default="best", help="the best model, or the final state (export)")
+
+
+def is_override(word: str) -> bool:
+    """Whether a word is `key=value` and not the name of an existing file."""
+    return "=" in word and not word.startswith("-") and not os.path.exists(word)
+
+
+def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that are `key=value`, and the others."""
+    return [word for word in words if is_override(word)], [word for word in words if not is_override(word)]

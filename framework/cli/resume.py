@@ -1,0 +1,40 @@
+"""resume-training: continue a run from its newest intact checkpoint."""
+
+from __future__ import annotations
+
+import sys
+
+from framework.cli.command import OK, RunArgumentParser, command, split_overrides
+from framework.console import Console
+
+
+@command
+def main(words: list[str]) -> int:
+    """Continue a run; `key=value` words change its settings."""
+    parser = RunArgumentParser(
+        "resume-training",
+        "Continue a run from where its newest intact checkpoint left it.",
+        epilog="key=value words change settings: resume-training outputs/run1 epochs=60",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings to change")
+    arguments = parser.parse_args(words)
+    overrides, others = split_overrides(arguments.overrides)
+    if others:
+        parser.error(f"{others[0]!r} is no key=value word")
+
+    from framework.cli.summary import print_result
+    from framework.trainer import Trainer
+
+    trainer = Trainer.resume(arguments.run, *overrides)
+    ended = trainer.ended()
+    if ended is not None:
+        console = Console()
+        console.print(f"{arguments.run} is {ended.status.replace('_', ' ')} after {ended.epochs} epochs; there is nothing to resume")
+        console.print(f"to train on: resume-training {arguments.run} epochs={ended.epochs + 10}")
+        return OK
+    print_result(trainer.train(), trainer.run, trainer.scenario)
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

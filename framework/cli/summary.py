@@ -1,0 +1,26 @@
+"""What a person reads when a run has ended."""
+
+from __future__ import annotations
+
+from framework.console import Console, format_seconds, format_value
+from framework.run_directory import RunDirectory
+from framework.scenario import Scenario
+from framework.trainer import Result
+
+
+def print_result(result: Result, run: RunDirectory, scenario: Scenario) -> None:
+    """How the run ended, where everything is, and what to type next."""
+    console = Console()
+    state = "finished" if result.status == "finished" else "stopped early"
+    console.print()
+    console.print(f"{state} after {result.epochs} epochs, {result.steps:,} steps, {format_seconds(result.seconds)}", style="bold")
+    if result.best:
+        values = "  ".join(f"{name} {format_value(value)}" for name, value in result.best["metrics"].items())
+        console.print(f"best epoch {result.best['epoch']}: {values}")
+    console.print(f"everything is in {run.path}: best/ and export/ hold the models, metrics.jsonl the metrics, train.log the log")
+    console.print("next:")
+    console.print(f"  load-and-validate {run.path}")
+    console.print(f"  predict-scenario {run.path} FILES... --output predictions.csv")
+    console.print(f"  resume-training {run.path} epochs={result.epochs + 10}")
+    if scenario.config.trainer.tensorboard:
+        console.print(f"  tensorboard --logdir {run.tensorboard}")

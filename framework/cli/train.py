@@ -1,0 +1,92 @@
+"""train-scenario: train a new run, or a sweep of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from framework.cli.command import OK, command
+from framework.composition import CONFIG_NAME, compose_config, conf_directory, forced_words
+from framework.config import RunConfig
+from framework.errors import ConfigError, Problem
+
+
+@command
+def main(words: list[str]) -> int:
+    """Train as the words say. Hydra reads them, so that all its options are there; its messages are replaced by ours."""
+    from hydra._internal.utils import get_args_parser
+
+    arguments = get_args_parser().parse_args(words)
+    if arguments.experimental_rerun:
+        raise ConfigError(
+            Problem("--experimental-rerun", "is not supported: it unpickles a file", hint="resume-training RUN continues a run"),
+            subject="the command line",
+        )
+    options = [word for word in words if word not in arguments.overrides]
+    if arguments.multirun:
+        from framework.cli.sweep import sweep
+
+        return sweep(options, arguments.overrides, config_dir=arguments.config_dir)
+    if arguments.help or arguments.hydra_help or arguments.cfg or arguments.info or arguments.shell_completion:
+        run_hydra(words, lambda composed: None)
+        return OK
+    config = compose_config(
+        arguments.overrides, config_dir=arguments.config_dir, config_name=arguments.config_name or CONFIG_NAME
+    )
+    # What was composed and checked is what Hydra composes again, so that its callbacks and its own settings have their effect.
+    run_hydra([*options, *forced_words(arguments.overrides, arguments.config_dir)], lambda composed: train(config))
+    return OK
+
+
+def train(config: RunConfig) -> None:
+    """Train a new run, and say how it ended."""
+    from framework.cli.summary import print_result
+    from framework.run_directory import RunDirectory
+    from framework.scenario import scenario_of
+    from framework.trainer import Trainer
+
+    trainer = Trainer(scenario_of(config), RunDirectory.create(config.trainer.output_dir, name=config.scenario.name))
+    print_result(trainer.train(), trainer.run, trainer.scenario)
+
+
+def run_hydra(words: Sequence[str], task: Callable[[Any], Any]) -> None:
+    """Run Hydra's own command line on `words`, with `task` as the application.
+
+    Raises:
+        ConfigError: where Hydra refuses the words. What `task` raises passes through.
+    """
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    raised: list[BaseException] = []
+
+    def application(composed: Any) -> None:
+        # Hydra prints a line of its own about what an application raises; so it is not shown it.
+        try:
+            task(composed)
+        except BaseException as error:
+            raised.append(error)
+
+    argv, sys.argv = sys.argv, [sys.argv[0], *words]
+    full_error = os.environ.get("HYDRA_FULL_ERROR")
+    # Hydra then raises what it would print, and we print it.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        hydra.main(config_path=str(conf_directory()), config_name=CONFIG_NAME, version_base="1.3")(application)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(Problem("config", " ".join(str(error).split()))) from error
+    finally:
+        sys.argv = argv
+        if full_error is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full_error
+    if raised:
+        raise raised[0]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,307 @@
+"""From the words of a command line to the plain values of a config, by Hydra, with every wrong word reported at once.
+
+Hydra stops at the first word it cannot use, and lets a wrong type pass. Here a word that fails is noted and left out, the rest
+is composed and typed, and one message names them all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from framework.config import SECTIONS, SHORT_FORMS, RunConfig, parse
+from framework.errors import ConfigError, Problem, nearest, unknown_name
+
+CONFIG_NAME = "config"
+
+
+def conf_directory() -> Path:
+    """The shipped `conf/`: inside the package where that was installed as a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def compose_config(
+    overrides: Sequence[str], *, config_dir: str | Path | None = None, config_name: str = CONFIG_NAME
+) -> RunConfig:
+    """The config that the words of a command line stand for.
+
+    Args:
+        overrides: words such as `scenario=mesonet`, `optimizer=adam`, `lr=1e-3`.
+        config_dir: a further folder of group options, searched before the shipped ones.
+        config_name: the primary config.
+
+    Raises:
+        ConfigError: naming all problems, with group options, keys, types and ranges in one message.
+    """
+    problems: list[Problem] = []
+    plain = compose_plain(overrides, problems, config_dir=config_dir, config_name=config_name)
+    try:
+        config = parse(plain) if plain is not None else None
+    except ConfigError as error:
+        # A word that was left out must not be reported a second time, as a section that is missing.
+        reported = {problem.path for problem in problems}
+        problems.extend(_as_typed(p, overrides) for p in error.problems if p.path.split(".")[0] not in reported)
+    if problems:
+        raise ConfigError(problems)
+    assert config is not None
+    return config
+
+
+def _as_typed(problem: Problem, overrides: Sequence[str]) -> Problem:
+    """A problem of a long form, with the short form that was typed."""
+    for short, long in SHORT_FORMS.items():
+        if problem.path == long and any(word.lstrip("+").startswith(short + "=") for word in overrides):
+            return dataclasses.replace(problem, path=f"{short} ({long})")
+    return problem
+
+
+def compose_plain(
+    overrides: Sequence[str],
+    problems: list[Problem],
+    *,
+    config_dir: str | Path | None = None,
+    config_name: str = CONFIG_NAME,
+) -> dict[str, Any] | None:
+    """The plain values that Hydra composes of the words that can be used; a problem for each word that cannot.
+
+    Returns:
+        The values with all references resolved, or None where nothing could be composed.
+    """
+    from hydra import compose
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    with _hydra(config_dir) as (options, searchpath):
+        words = _usable_words(overrides, options, problems)
+        _check_short_forms(words, problems)
+        if config_name == CONFIG_NAME and not any(word.startswith("scenario=") for word in words.values()):
+            # The rest is composed all the same, so that all of it is answered at once.
+            words["~scenario"] = "~scenario"
+            if not any(problem.path == "scenario" for problem in problems):
+                names = options.of("scenario")
+                problems.append(Problem("scenario", "none is chosen", allowed=", ".join(names), hint="add scenario=NAME"))
+        try:
+            composed = compose(config_name, overrides=[*words.values(), *searchpath])
+            for node in list(composed):
+                if node in SECTIONS and OmegaConf.is_missing(composed, node):
+                    composed[node] = None
+            plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=False)
+        except (HydraException, OmegaConfBaseException) as error:
+            problems.append(_problem_of(error))
+            return None
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def forced_words(overrides: Sequence[str], config_dir: str | Path | None = None) -> list[str]:
+    """The same words in the form in which `compose_config` composes them: values are forced in, group options chosen.
+
+    Words that cannot be used are left as they are, for Hydra to refuse; those with several values are kept for its sweeper.
+    """
+    with _hydra(config_dir) as (options, _):
+        return [_forced(word, options) for word in overrides]
+
+
+def swept_keys(overrides: Sequence[str]) -> set[str]:
+    """The keys of the words that have several values."""
+    from hydra.errors import HydraException
+
+    keys = set()
+    for word in overrides:
+        with contextlib.suppress(HydraException):
+            override = _parse_word(word)
+            if override.is_sweep_override():
+                keys.add(override.key_or_group)
+    return keys
+
+
+def apply_overrides(plain: Mapping[str, Any], overrides: Sequence[str], *, config_dir: str | Path | None = None) -> dict[str, Any]:
+    """The plain values of a run with further words applied: `epochs=60`, `trainer.val_every_n=2`, `optimizer=sgd`.
+
+    A word that chooses another option of a group brings that option's section in, with the run's own short forms (`lr`, ...).
+
+    Raises:
+        ConfigError: naming every word that cannot be used. Keys, types and ranges are for `parse` to check.
+    """
+    result: dict[str, Any] = copy.deepcopy(dict(plain))
+    if not overrides:
+        return result
+    problems: list[Problem] = []
+    with _hydra(config_dir) as (options, searchpath):
+        words = _usable_words(overrides, options, problems)
+        _check_short_forms(words, problems)
+        chosen = [word for word in words.values() if not word.startswith(("++", "~"))]
+        for word in chosen:
+            group = word.partition("=")[0]
+            if group in ("scenario", "experiment") or group not in SECTIONS:
+                problems.append(Problem(group, "cannot be changed in a run that exists", given=word, hint="start a new run"))
+                continue
+            result[group] = _compose_group(group, word, result, searchpath, problems)
+    for word in words.values():
+        if word.startswith("~"):
+            problems.append(Problem(word, "nothing can be taken out of a run's configuration", hint="set it to another value"))
+        elif word.startswith("++"):
+            override = _parse_word(word)
+            _set(result, SHORT_FORMS.get(override.key_or_group, override.key_or_group), override.value())
+    if problems:
+        raise ConfigError(problems, subject="the command line")
+    return result
+
+
+def _compose_group(group: str, word: str, plain: Mapping[str, Any], searchpath: list[str], problems: list[Problem]) -> Any:
+    from hydra import compose
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    short = {name: _get(plain, long) for name, long in SHORT_FORMS.items()}
+    try:
+        composed = compose(CONFIG_NAME, overrides=["~scenario", word, *searchpath])
+        for name, value in short.items():
+            composed[name] = value
+        return OmegaConf.to_container(composed[group], resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        problems.append(_problem_of(error))
+        return None
+
+
+def _get(plain: Mapping[str, Any], path: str) -> Any:
+    node: Any = plain
+    for key in path.split("."):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
+
+
+def _set(plain: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for key in parents:
+        if not isinstance(plain.get(key), dict):
+            plain[key] = {}
+        plain = plain[key]
+    plain[last] = value
+
+
+@contextlib.contextmanager
+def _hydra(config_dir: str | Path | None) -> Iterator[tuple[_GroupOptions, list[str]]]:
+    """Hydra, initialised on the shipped conf and `config_dir`: the options of its groups, and the words that put `config_dir` on its path."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    searchpath: list[str] = []
+    if config_dir is not None:
+        folder = Path(config_dir).resolve()
+        if not folder.is_dir():
+            raise ConfigError(Problem("--config-dir", "is no folder", given=str(config_dir)), subject="the command line")
+        searchpath = [f"hydra.searchpath=['file://{folder}']"]
+    previous = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf_directory()), job_name="tf-scenarios", version_base="1.3"):
+            yield _GroupOptions(searchpath), searchpath
+    finally:
+        GlobalHydra.instance().hydra = previous
+
+
+class _GroupOptions:
+    """The options of each group, from the shipped conf and the added folder."""
+
+    def __init__(self, searchpath: Sequence[str]) -> None:
+        from hydra.core.global_hydra import GlobalHydra
+
+        self._loader = GlobalHydra.instance().config_loader()
+        self._folders = [Path(word.split("file://")[1].rstrip("']")) for word in searchpath]
+
+    def of(self, group: str) -> list[str]:
+        options = set(self._loader.get_group_options(group))
+        for folder in self._folders:
+            options |= {path.stem for path in (folder / group).glob("*.yaml")}
+        return sorted(options)
+
+
+def _parse_word(word: str) -> Any:
+    """One word as Hydra reads it; a `HydraException` where it cannot."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create().parse_overrides([word])[0]
+
+
+def _usable_words(overrides: Sequence[str], options: _GroupOptions, problems: list[Problem]) -> dict[str, str]:
+    """The words that Hydra can compose, by their keys; a problem for each of the others.
+
+    A word that sets a value is forced in (`++`), so that an unknown key is found by the typed config, beside all other problems.
+    """
+    from hydra.errors import HydraException
+
+    words: dict[str, str] = {}
+    for word in overrides:
+        try:
+            override = _parse_word(word)
+        except HydraException as error:
+            reason = str(error).splitlines()[0]
+            problems.append(Problem(word, "cannot be read", hint=f"write key=value, and quote special characters ({reason})"))
+            continue
+        key = override.key_or_group
+        group_options = options.of(key) if not override.is_delete() else []
+        if override.is_sweep_override():
+            problems.append(
+                Problem(key, "has several values", given=word.partition("=")[2], hint="a sweep needs --multirun (-m)")
+            )
+            continue
+        if group_options and _sets(key):
+            chosen = override.value()
+            names = chosen if isinstance(chosen, list) else [chosen]
+            unknown = [name for name in names if name is not None and str(name) not in group_options]
+            if unknown:
+                problems.append(unknown_name(key, "option", str(unknown[0]), group_options))
+                continue
+        words[word] = _forced(word, options)
+    return words
+
+
+def _forced(word: str, options: _GroupOptions) -> str:
+    key = word.lstrip("+~").partition("=")[0]
+    if word.startswith("~") or not _sets(key):
+        return word
+    return word.lstrip("+") if options.of(key) else "++" + word.lstrip("+")
+
+
+def _sets(key: str) -> bool:
+    """Whether a key sets something of ours, and not of Hydra's own."""
+    return key != "hydra" and not key.startswith(("hydra.", "hydra/"))
+
+
+def _check_short_forms(words: Mapping[str, str], problems: list[Problem]) -> None:
+    given = {word.lstrip("+").partition("=")[0]: word for word in words}
+    for short, long in SHORT_FORMS.items():
+        if short in given and long in given:
+            problems.append(
+                Problem(long, f"is given twice, as {given[short]!r} and as {given[long]!r}", hint=f"{short} is short for {long}")
+            )
+
+
+def _problem_of(error: Exception) -> Problem:
+    from hydra.errors import MissingConfigException
+
+    message = " ".join(str(error).split())
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        near = nearest(option, error.options or [])
+        return Problem(
+            group or "config",
+            "there is no such option",
+            given=option,
+            allowed=", ".join(error.options or []) or None,
+            hint=f"did you mean {near!r}?" if near else None,
+        )
+    if "You must specify" in message:
+        group = message.split("'")[1]
+        return Problem(group, "nothing is chosen", hint=f"add {group}=NAME; `train-scenario --help` lists the names")
+    key = getattr(error, "full_key", None)
+    return Problem(str(key) if key else "config", message)

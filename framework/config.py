@@ -1,0 +1,273 @@
+"""The typed, frozen configuration of a run.
+
+`parse` makes a `RunConfig` of the plain values that Hydra composed, or reports every problem in them at once. TensorFlow is
+not imported on the way, which is why a config error takes a fraction of a second: every module that holds a config dataclass,
+a scenario's modules too, imports TensorFlow inside the functions that build.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from framework.errors import ConfigError, Problem, nearest
+from framework.registry import Registry
+from framework.schema import check, read, setting, to_plain
+
+# What is typed daily, and the long form that each stands for. conf/config.yaml ties them by interpolation.
+SHORT_FORMS = {
+    "lr": "learning_rate.lr",
+    "epochs": "trainer.epochs",
+    "batch_size": "data.batch_size",
+    "seed": "trainer.seed",
+    "output_dir": "trainer.output_dir",
+    "samples_per_epoch": "trainer.samples_per_epoch",
+}
+
+SCENARIOS = Registry("scenario")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerConfig:
+    """How long a run goes, and what it writes down on its way."""
+
+    epochs: int = setting(10, "Epochs to train.", ge=1)
+    seed: int = setting(0, "Seeds the initial weights, dropout, the order of samples, and augmentation.", ge=0, le=2**31 - 1)
+    output_dir: str | None = setting(
+        None, "The run directory. null makes a new one, `outputs/<scenario>-<date>-<time>`."
+    )
+    samples_per_epoch: int | None = setting(
+        None, "Samples that make an epoch; whole batches are trained. null: as many as the training split has.", ge=1
+    )
+    steps_per_epoch: int | None = setting(None, "Steps that make an epoch; stands in for `samples_per_epoch`.", ge=1)
+    val_every_n: int = setting(
+        1, "Validate after each n-th epoch, and after the last. 0: never; best then follows the training metric.", ge=0
+    )
+    recalibrate_batch_norm: bool = setting(
+        True,
+        "Validate, keep as best, and export with fresh BatchNorm statistics, taken over some training batches with the "
+        "weights at hand, instead of the moving averages, which lag behind. The training itself is not touched.",
+    )
+    recalibrate_batches: int = setting(20, "Training batches that fresh BatchNorm statistics are taken over.", ge=1)
+    checkpoint_every_n_epochs: int = setting(1, "Save a checkpoint after each n-th epoch, and after the last. 0: only then.", ge=0)
+    checkpoint_every_n_steps: int | None = setting(None, "Save a checkpoint after each n-th step, too.", ge=1)
+    checkpoint_every_n_minutes: float | None = setting(
+        10.0, "Save a checkpoint in the middle of an epoch where none was saved for that many minutes.", gt=0
+    )
+    keep_checkpoints: int = setting(3, "Checkpoints to keep; older ones are deleted.", ge=1)
+    tensorboard: bool = setting(True, "Write TensorBoard scalars.")
+
+    def check(self) -> Iterator[Problem]:
+        if self.samples_per_epoch is not None and self.steps_per_epoch is not None:
+            yield Problem(
+                "steps_per_epoch",
+                "stands in for samples_per_epoch, and both are set",
+                given=self.steps_per_epoch,
+                allowed="one of the two",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScenarioSection:
+    """Which scenario, and its own settings.
+
+    Args:
+        name: its registered name.
+        target: where its class is, `package.module:Class`.
+        settings: an instance of the scenario's `Config`.
+    """
+
+    name: str
+    target: str
+    settings: Any
+
+
+# The groups with one config dataclass each, or a registry of them, of which the key `name` picks one.
+_PARTS = {
+    "optimizer": "framework.optimizers:OPTIMIZERS",
+    "learning_rate": "framework.learning_rates:LEARNING_RATES",
+    "early_stopping": "framework.early_stopping:EarlyStoppingConfig",
+    "device": "framework.device:DeviceConfig",
+    "loop": "framework.loops:LOOPS",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that a run is made of. Each section is typed; `parse` makes it, `to_plain` gives the plain values back."""
+
+    scenario: ScenarioSection
+    model: Any
+    data: Any
+    optimizer: Any
+    learning_rate: Any
+    early_stopping: Any
+    device: Any
+    loop: Any
+    trainer: TrainerConfig
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values that `parse` turns into an equal `RunConfig`."""
+        plain = {field.name: to_plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        settings = plain["scenario"].pop("settings")
+        plain["scenario"] |= settings
+        return plain
+
+
+SECTIONS = tuple(field.name for field in dataclasses.fields(RunConfig))
+
+
+def locate(target: str, path: str = "target") -> Any:
+    """The object that `package.module:Name` names.
+
+    Raises:
+        ConfigError: where there is no such module, it cannot be imported, or it has no such name.
+    """
+    module_name, colon, name = target.partition(":")
+    if not colon or not module_name or not name:
+        raise ConfigError(Problem(path, "names no class", given=target, allowed="package.module:Class"))
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise ConfigError(
+                Problem(
+                    path,
+                    f"there is no module {error.name!r}",
+                    given=target,
+                    hint="install the package that holds it, or set PYTHONPATH to the folder that the package is in",
+                )
+            ) from error
+        raise ConfigError(Problem(path, f"importing it failed: {error}", given=target)) from error
+    except Exception as error:  # whatever a user's module raises while it is imported is theirs to read
+        raise ConfigError(Problem(path, f"importing it failed: {type(error).__name__}: {error}", given=target)) from error
+    if not hasattr(module, name):
+        near = nearest(name, vars(module))
+        raise ConfigError(
+            Problem(
+                path,
+                f"module {module_name!r} has no {name!r}",
+                given=target,
+                hint=f"did you mean {near!r}?" if near else None,
+            )
+        )
+    return getattr(module, name)
+
+
+def parse(plain: Mapping[str, Any]) -> RunConfig:
+    """Type and check the plain values of a composed config.
+
+    Args:
+        plain: sections as mappings. The short forms (`SHORT_FORMS`) may stand in it; they are not read, since conf/config.yaml
+            has the long forms refer to them.
+
+    Returns:
+        The config of a run, every value in its range.
+
+    Raises:
+        ConfigError: naming all problems, each with its path.
+    """
+    problems: list[Problem] = []
+    _check_sections(plain, problems)
+    scenario_class = _find_scenario(plain.get("scenario"), problems)
+    sections: dict[str, Any] = {"trainer": read(TrainerConfig, plain.get("trainer"), "trainer", problems)}
+    if scenario_class is not None:
+        own = {k: v for k, v in plain["scenario"].items() if k not in ("name", "target")}
+        settings = read(scenario_class.Config, own, "scenario", problems)
+        section = plain["scenario"]
+        sections["scenario"] = ScenarioSection(name=scenario_class.name, target=section["target"], settings=settings)
+        for group in ("model", "data"):
+            sections[group] = read_variant(getattr(scenario_class, group + "s"), plain.get(group), group, problems)
+    for group, target in _PARTS.items():
+        sections[group] = read_variant(locate(target), plain.get(group), group, problems)
+    if not problems:
+        config = RunConfig(**sections)
+        problems.extend(scenario_class.check_config(config))
+        for section in sections.values():
+            problems.extend(check_with_run(section, config))
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def check_with_run(section: Any, config: RunConfig) -> list[Problem]:
+    """The problems of one section that only show beside the others: what its `check_with(config)` yields, if it has one."""
+    own_check = getattr(section, "check_with", None)
+    return list(own_check(config)) if own_check else []
+
+
+def read_variant(kind: Any, node: Any, path: str, problems: list[Problem]) -> Any:
+    """Read the section of a group.
+
+    Args:
+        kind: the config dataclass of the group, or a `Registry` of them: the key `name` then says which.
+        node, path, problems: as for `schema.read`.
+    """
+    if not isinstance(kind, Registry):
+        return read(kind, node, path, problems)
+    name = node.get("name") if isinstance(node, Mapping) else None
+    if not isinstance(name, str):
+        problems.append(Problem(path, f"no {kind.kind} is chosen", allowed=", ".join(kind), hint=f"add {path}=NAME"))
+        return None
+    try:
+        cls = kind.find(name, path)
+    except ConfigError as error:
+        problems.extend(error.problems)
+        return None
+    return read(cls, {key: value for key, value in node.items() if key != "name"}, path, problems)
+
+
+def _check_sections(plain: Mapping[str, Any], problems: list[Problem]) -> None:
+    known = [*SECTIONS, *SHORT_FORMS]
+    for key, value in plain.items():
+        if key not in known:
+            near = nearest(key, known)
+            problems.append(
+                Problem(
+                    str(key),
+                    "unknown key",
+                    given=value,
+                    allowed=", ".join(known),
+                    hint=f"did you mean {near!r}?" if near else None,
+                )
+            )
+
+
+def _find_scenario(node: Any, problems: list[Problem]) -> Any:
+    if not isinstance(node, Mapping) or not isinstance(node.get("target"), str):
+        problems.append(
+            Problem(
+                "scenario.target",
+                "no scenario class is named",
+                allowed="package.module:Class",
+                hint="choose a scenario with scenario=NAME; `train-scenario --help` lists them",
+            )
+        )
+        return None
+    try:
+        found = locate(node["target"], "scenario.target")
+    except ConfigError as error:
+        problems.extend(error.problems)
+        return None
+    if found not in SCENARIOS.values():
+        problems.append(
+            Problem(
+                "scenario.target",
+                "is not a scenario",
+                given=node["target"],
+                allowed='a class derived from framework.Scenario and decorated with @register_scenario("name")',
+            )
+        )
+        return None
+    if node.get("name", found.name) != found.name:
+        problems.append(
+            Problem("scenario.name", "is not the name of its target", given=node["name"], allowed=found.name)
+        )
+        return None
+    return found
+
+
+__all__ = ["RunConfig", "SCENARIOS", "SECTIONS", "SHORT_FORMS", "ScenarioSection", "TrainerConfig", "check", "locate", "parse"]

@@ -1,0 +1,183 @@
+"""What a person sees: progress, one line an epoch, tables; plain lines where the output is no terminal. And the log."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import logging.handlers
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from framework.errors import ConfigError, unknown_name
+
+LOG_LEVEL_VARIABLE = "SCENARIO_LOG_LEVEL"
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+log = logging.getLogger("framework")
+
+
+def start_logging() -> None:
+    """Log of the package to stderr, at the level that `SCENARIO_LOG_LEVEL` names (INFO where it is not set).
+
+    Raises:
+        ConfigError: where it names no level.
+    """
+    level = os.environ.get(LOG_LEVEL_VARIABLE, "INFO").upper()
+    if level not in _LEVELS:
+        raise ConfigError(unknown_name(LOG_LEVEL_VARIABLE, "log level", level, _LEVELS), subject="the environment")
+    logger = logging.getLogger("framework")
+    logger.setLevel(level)
+    logger.propagate = False
+    if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
+        handler = _StderrHandler()
+        handler.setFormatter(_TerminalFormatter())
+        handler.addFilter(lambda record: not getattr(record, "file_only", False))
+        logger.addHandler(handler)
+
+
+class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    pass
+
+
+class _TerminalFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        message = super().format(record)
+        return message if record.levelno == logging.INFO else f"{record.levelname.lower()}: {message}"
+
+
+@contextlib.contextmanager
+def run_log() -> Iterator[Callable[[Path], None]]:
+    """Keep what is logged for a file that is named later, since a run has no folder before it is known to be sound.
+
+    Gives a function; called with a path, it appends to that file all that was logged, and from then on each line at once.
+    """
+    logger = logging.getLogger("framework")
+    memory = logging.handlers.MemoryHandler(capacity=10_000, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
+    logger.addHandler(memory)
+    file: logging.Handler | None = None
+
+    def write_to(path: Path) -> None:
+        nonlocal file
+        file = logging.FileHandler(path, mode="a", encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+        memory.setTarget(file)
+        memory.flush()
+        logger.removeHandler(memory)
+        logger.addHandler(file)
+
+    try:
+        yield write_to
+    finally:
+        logger.removeHandler(memory)
+        if file is not None:
+            logger.removeHandler(file)
+            file.close()
+
+
+class Console:
+    """Prints to stdout, and notes what it prints in the log file.
+
+    Args:
+        output: where to print; None is stdout.
+    """
+
+    def __init__(self, output: RichConsole | None = None) -> None:
+        self._rich = output or RichConsole(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal; a fixed number where there is none."""
+        return self._rich.width if self._rich.is_terminal else 100
+
+    def print(self, text: str = "", style: str | None = None) -> None:
+        """A line."""
+        self._rich.print(text, style=style, markup=False, highlight=False)
+        self._note(text)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """A table."""
+        table = Table(title=title, title_justify="left")
+        for i, column in enumerate(columns):
+            table.add_column(column, justify="left" if i == 0 else "right")
+        for row in rows:
+            table.add_row(*(str(cell) for cell in row))
+        self._rich.print(table, markup=False)
+        for row in rows:
+            self._note("  ".join(f"{column} {cell}" for column, cell in zip(columns, row, strict=True)))
+
+    def epoch(
+        self, epoch: int, epochs: int, metrics: Mapping[str, float], *, best: bool, seconds: float, samples_per_second: float
+    ) -> None:
+        """The one line of an epoch."""
+        values = "  ".join(f"{name} {format_value(value)}" for name, value in metrics.items())
+        mark = "  (best)" if best else ""
+        self.print(
+            f"epoch {epoch:{len(str(epochs))}}/{epochs}  {values}{mark}  {seconds:.1f} s  {samples_per_second:,.0f} samples/s",
+            style="bold" if best else None,
+        )
+
+    @contextlib.contextmanager
+    def progress(self, description: str, *, done: int, total: int, batch_size: int) -> Iterator[EpochProgress]:
+        """A bar for the steps of an epoch; nothing where the output is no terminal."""
+        if not self._rich.is_terminal:
+            yield EpochProgress(None, batch_size)
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[words]}"))
+        with Progress(*columns, console=self._rich, transient=True) as bar:
+            bar.add_task(description, completed=done, total=total, words="")
+            yield EpochProgress(bar, batch_size)
+
+    def _note(self, text: str) -> None:
+        log.info("%s", text, extra={"file_only": True})
+
+
+class EpochProgress:
+    """The bar of an epoch.
+
+    Args:
+        bar: the bar with one task; None shows nothing.
+        batch_size: samples of a step.
+    """
+
+    def __init__(self, bar: Progress | None, batch_size: int) -> None:
+        self._bar = bar
+        self._batch_size = batch_size
+        self._start = time.perf_counter()
+        self._advanced = 0
+
+    def advance(self, steps: int, *, left_in_run: int) -> None:
+        """Steps were done.
+
+        Args:
+            steps: how many.
+            left_in_run: how many the run still has.
+        """
+        if self._bar is None:
+            return
+        self._advanced += steps
+        rate = self._advanced / max(time.perf_counter() - self._start, 1e-9)
+        words = f"{rate * self._batch_size:,.0f} samples/s, {format_seconds(left_in_run / rate)} left"
+        self._bar.update(self._bar.task_ids[0], advance=steps, words=words)
+
+
+def format_value(value: float) -> str:
+    """A metric as one reads it: four significant digits."""
+    return f"{value:.4g}" if abs(value) < 0.001 or abs(value) >= 10_000 else f"{value:.4f}"
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration as one reads it: `42 s`, `3:07`, `1:02:05`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,83 @@
+"""Samples kept in memory, so that a file is read and decoded once a run."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from framework.data.source import ArraySource, Source
+from framework.errors import DataError
+
+_CHUNK = 64  # samples copied at a time, while more are being loaded
+
+_log = logging.getLogger("framework")
+
+
+class CachedSource(ArraySource):
+    """A source whose samples are in memory, the same bits as the original loads. Everything else that the original has, such as
+    `classes` or `paths`, is found here too.
+
+    Args:
+        original: where the samples came from.
+        arrays: all its samples, with a batch dimension.
+    """
+
+    def __init__(self, original: Source, arrays: Any) -> None:
+        super().__init__(arrays)
+        self.original = original
+
+    def sample_name(self, index: int) -> str:
+        return self.original.sample_name(index)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "original":  # not there yet, as while it is being copied
+            raise AttributeError(name)
+        return getattr(self.original, name)
+
+
+def cached(source: Source, limit_bytes: float | None, workers: int | None) -> Source:
+    """The source with all its samples in memory, or the source itself where they do not fit.
+
+    Each sample is loaded once, unaugmented. While that lasts, up to twice the memory is taken.
+
+    Args:
+        source: samples that are loaded one by one; those of an `ArraySource` are in memory already.
+        limit_bytes: the most that the samples may take, judged by the first; None: no limit.
+        workers: samples loaded at the same time; None tunes it.
+
+    Returns:
+        A `CachedSource` or `source`.
+
+    Raises:
+        DataError: naming the samples that cannot be loaded.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    if isinstance(source, ArraySource) or not len(source):
+        return source
+    indices = tf.data.Dataset.range(len(source))
+    samples = indices.map(source.load, num_parallel_calls=workers or tf.data.AUTOTUNE, deterministic=True)
+    arrays: list[Any] = []
+    filled = 0
+    try:
+        first = [part.numpy() for part in tf.nest.flatten(source.load(tf.constant(0, tf.int64)))]
+        size = len(source) * sum(part.nbytes for part in first)
+        if limit_bytes is not None and size > limit_bytes:
+            _log.info("%d samples are not kept in memory: they would take %.1f GB", len(source), size / 1e9)
+            return source
+        arrays = [np.empty((len(source), *part.shape), part.dtype) for part in first]
+        for chunk in samples.batch(_CHUNK).prefetch(2):
+            parts = tf.nest.flatten(chunk)
+            for array, part in zip(arrays, parts, strict=True):
+                array[filled : filled + len(part)] = part.numpy()
+            filled += len(parts[0])
+    except tf.errors.OpError as error:
+        # Samples come in order, so those before `filled` are fine.
+        bad = source.unreadable(range(filled, len(source)))
+        if not bad:
+            raise
+        listed = "".join(f"\n    {name}: {reason}" for name, reason in bad[:10])
+        more = f"\n    and {len(bad) - 10:,} more" if len(bad) > 10 else ""
+        raise DataError(f"{len(bad):,} of {len(source):,} samples cannot be loaded:{listed}{more}") from error
+    return CachedSource(source, tf.nest.pack_sequence_as(samples.element_spec, arrays))

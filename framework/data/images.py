@@ -1,0 +1,232 @@
+"""Folders of images, one sub-folder per class."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from framework.data.image_files import (
+    SUFFIXES,
+    ImageFiles,
+    files_below,
+    find_images,
+    hint_for_missing,
+    listing,
+    load_image,
+    quick_faults,
+    visible_entries,
+    warn_of_ignored,
+)
+from framework.data.source import DataConfig, Split
+from framework.errors import ConfigError, DataError, Problem, nearest, unknown_name
+from framework.schema import check, setting
+
+_FIELDS = {Split.TRAIN: "train_dir", Split.VALIDATION: "val_dir", Split.TEST: "test_dir"}
+
+_log = logging.getLogger("framework")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFolder(DataConfig):
+    """Images in one sub-folder per class.
+
+        train_dir/cat/one.jpg
+        train_dir/cat/more/two.png        a folder below a class belongs to it
+        train_dir/dog/three.webp
+
+    Hidden files and folders are passed over in silence, files without the suffix of an image with a warning. What format an image
+    has is told by its content. Samples are in the order of their relative paths, byte by byte, on every platform.
+    """
+
+    train_dir: str | None = setting(None, "Folder of the training images, with one sub-folder per class.")
+    val_dir: str | None = setting(None, "Folder of the validation images. null: a part of train_dir, see validation_split.")
+    test_dir: str | None = setting(None, "Folder of the test images.")
+    validation_split: float = setting(
+        0.2, "Part of each class in train_dir that is kept for validation where val_dir is null. The seed says which.", gt=0, lt=1
+    )
+    image_size: int = setting(256, "Height and width that images are resized to, in pixels.", ge=1)
+    on_error: Literal["fail", "skip"] = setting(
+        "fail", "What an unreadable image does. skip: every image is tried before the run starts, and left out where it fails."
+    )
+    classes: tuple[str, ...] | None = setting(
+        None, "Names of the classes. null: the sub-folders of train_dir, in alphabetical order."
+    )
+    positive_class: str | None = setting(
+        None, "Of two classes, the one that the model's output is the probability of. null: the last."
+    )
+
+    def check(self) -> Iterator[Problem]:
+        if self.classes is None:
+            return
+        if len(set(self.classes)) < max(len(self.classes), 2):
+            yield Problem("classes", "are too few, or not all different", given=self.classes, allowed="two or more names")
+        elif self.positive_class is not None and len(self.classes) != 2:
+            yield Problem(
+                "positive_class", f"means nothing with {len(self.classes)} classes", given=self.positive_class, allowed="null"
+            )
+        elif self.positive_class is not None and self.positive_class not in self.classes:
+            yield unknown_name("positive_class", "class", self.positive_class, self.classes)
+
+    def resolve(self, *, seed: int) -> ImageFolder:
+        """The same with absolute folders, the classes named, and, where there are two, the positive one.
+
+        Args:
+            seed: not used; the classes do not depend on it.
+
+        Raises:
+            ConfigError: where a folder is missing or `train_dir` holds no classes. No folder is looked at where `classes` is set.
+        """
+        given = {field: getattr(self, field) for field in _FIELDS.values()}
+        folders: dict[str, Any] = {field: str(Path(folder).absolute()) for field, folder in given.items() if folder}
+        classes = self.classes or _find_classes(folders)
+        positive = self.positive_class or (classes[-1] if len(classes) == 2 else None)
+        resolved = dataclasses.replace(self, classes=classes, positive_class=positive, **folders)
+        if problems := check(resolved, "data"):
+            raise ConfigError(problems)
+        return resolved
+
+    def source(self, split: Split, *, seed: int) -> ImageFiles:
+        """The images of a split.
+
+        Args:
+            split: which.
+            seed: says which images are kept for validation, where `val_dir` is null.
+
+        Raises:
+            ConfigError: at `data.train_dir`, `data.val_dir` or `data.test_dir`, where a folder is not as it should be.
+            DataError: naming all images that cannot be read.
+        """
+        config = self.resolve(seed=seed)
+        divided = not config.val_dir and split is not Split.TEST
+        field = "train_dir" if divided else _FIELDS[split]
+        folder = getattr(config, field)
+        if not folder:
+            raise _not_set(field, f"the {split} images")
+        assert config.classes is not None
+        # The training images of a divided folder come with the warning already.
+        warn = not divided or split is Split.TRAIN
+        by_class = _find_images_of(config.classes, f"data.{field}", folder, warn=warn)
+        if divided:
+            _check_divisible(by_class)
+            for name, images in by_class.items():
+                kept = _held_out(images, config.validation_split, seed)
+                by_class[name] = [image for image in images if (image in kept) == (split is Split.VALIDATION)]
+        labelled = [(image, label) for label, name in enumerate(config.classes) for image in by_class[name]]
+        labelled.sort(key=lambda pair: os.fsencode(pair[0]))
+        return config._files([(os.path.join(folder, image), label) for image, label in labelled], folder)
+
+    def _files(self, labelled: Sequence[tuple[str, int]], folder: str) -> ImageFiles:
+        """The source of the files that can be read."""
+        assert self.classes is not None
+
+        def source_of(labelled: Sequence[tuple[str, int]]) -> ImageFiles:
+            return ImageFiles(
+                [path for path, _ in labelled],
+                image_size=self.image_size,
+                labels=[label for _, label in labelled],
+                classes=self.classes or (),
+                positive_class=self.positive_class,
+            )
+
+        source = source_of(labelled)
+        faults = quick_faults(source.paths) if self.on_error == "fail" else source.unreadable(range(len(source)))
+        if not faults:
+            return source
+        problem = f"{len(faults):,} of {len(source):,} images in {folder} cannot be read"
+        listed = listing([f"{path}: {reason}" for path, reason in faults])
+        if self.on_error == "fail":
+            raise DataError(f"{problem}:{listed}", hint="data.on_error=skip leaves them out")
+        bad = {path for path, _ in faults}
+        readable = [(path, label) for path, label in labelled if path not in bad]
+        lost = {label for _, label in labelled} - {label for _, label in readable}
+        if lost:
+            names = ", ".join(repr(self.classes[label]) for label in sorted(lost))
+            raise DataError(f"{problem}, none of class {names} can:{listed}")
+        _log.warning("%s and are left out:%s", problem, listed)
+        return source_of(readable)
+
+
+def _find_classes(folders: dict[str, str]) -> tuple[str, ...]:
+    """The classes in `folders["train_dir"]`; the other folders need only be there."""
+    if "train_dir" not in folders:
+        raise _not_set("train_dir", "the names of the classes")
+    problems: list[Problem] = []
+    found: dict[str, list[str]] = {}
+    for field, folder in folders.items():
+        try:
+            found[field], _ = _class_folders(f"data.{field}", folder)
+        except ConfigError as error:
+            problems += error.problems
+    if len(found.get("train_dir", ())) == 1:
+        what = f"holds one class only, {found['train_dir'][0]!r}"
+        problems.append(Problem("data.train_dir", what, given=folders["train_dir"], allowed="two or more folders of classes"))
+    if problems:
+        raise ConfigError(problems)
+    return tuple(found["train_dir"])
+
+
+def _not_set(field: str, needed: str) -> ConfigError:
+    return ConfigError(Problem(f"data.{field}", f"is needed for {needed}", given=None, hint=f"add data.{field}=DIR"))
+
+
+def _class_folders(where: str, folder: str) -> tuple[list[str], list[str]]:
+    """The names of the sub-folders, one per class, and of the files beside them."""
+    if not Path(folder).is_dir():
+        there = Path(folder).exists()
+        what = "is a file, not a folder" if there else "does not exist"
+        raise ConfigError(Problem(where, what, given=folder, hint=None if there else hint_for_missing(folder)))
+    classes, files = visible_entries(folder)
+    if not classes:
+        images = sum(name.lower().endswith(SUFFIXES) for name in files)
+        what = f"holds {images:,} images, but no folders of classes" if images else "holds no folders of classes"
+        layout = os.path.join(folder, "CLASS", "IMAGE.jpg")
+        raise ConfigError(Problem(where, what, given=folder, allowed=f"one sub-folder per class: {layout}"))
+    return classes, files
+
+
+def _find_images_of(classes: Sequence[str], where: str, folder: str, *, warn: bool) -> dict[str, list[str]]:
+    """For each class the paths of its images, relative to `folder`, sorted."""
+    folders, ignored = _class_folders(where, folder)
+    unknown = [name for name in folders if name not in classes]
+    if unknown:
+        what = f"holds folders of unknown classes: {', '.join(map(repr, unknown))}"
+        near = nearest(unknown[0], classes)
+        hint = f"is {unknown[0]!r} meant to be {near!r}?" if near else None
+        raise ConfigError(Problem(where, what, given=folder, allowed=", ".join(classes), hint=hint))
+    found: dict[str, list[str]] = {name: [] for name in classes}
+    for name in folders:
+        images, others = files_below(os.path.join(folder, name))
+        found[name] = [f"{name}/{image}" for image in images]
+        ignored += [f"{name}/{other}" for other in others]
+    empty = [name for name, images in found.items() if not images]
+    if empty and (where == "data.train_dir" or len(empty) == len(classes)):
+        what = f"holds no images of class {', '.join(map(repr, empty))}"
+        raise ConfigError(Problem(where, what, given=folder, allowed=f"files that end in {', '.join(SUFFIXES)}"))
+    if empty and warn:
+        _log.warning("%s: no images of class %s in %s", where, ", ".join(map(repr, empty)), folder)
+    if warn:
+        warn_of_ignored([os.path.join(folder, name) for name in ignored])
+    return found
+
+
+def _check_divisible(by_class: dict[str, list[str]]) -> None:
+    single = [name for name, images in by_class.items() if len(images) < 2]
+    if single:
+        what = f"holds a single image of class {', '.join(map(repr, single))}, which cannot be in both training and validation"
+        raise ConfigError(Problem("data.train_dir", what, hint="add images, or set data.val_dir"))
+
+
+def _held_out(images: Sequence[str], part: float, seed: int) -> set[str]:
+    """The images of a class that are kept for validation: a part, at least one, and never all."""
+    # Ranked by a hash of seed and name: the same on each platform and with each version of NumPy, and a new image moves few.
+    ranked = sorted(images, key=lambda name: hashlib.sha256(os.fsencode(f"{seed}/{name}")).digest())
+    return set(ranked[: min(max(round(part * len(images)), 1), len(images) - 1)])
+
+
+__all__ = ["SUFFIXES", "ImageFiles", "ImageFolder", "find_images", "load_image"]

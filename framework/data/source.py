@@ -1,0 +1,144 @@
+"""A source: a finite collection of samples that loads by index, so that a stream can start anywhere in it."""
+
+from __future__ import annotations
+
+import abc
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from framework.schema import setting
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
+
+class Split(enum.StrEnum):
+    """Which part of the data."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What every kind of data has; derive from it, and build a `Source` for each split."""
+
+    batch_size: int = setting(32, "Samples in a training batch, over all devices.", ge=1)
+    cache: Literal["auto", "memory", "off"] = setting(
+        "auto", "Keep loaded samples in memory, unaugmented. auto: where a split fits into `cache_limit`."
+    )
+    cache_limit: float = setting(2.0, "Gigabytes of memory that a split may take under cache=auto.", gt=0)
+    workers: int | None = setting(None, "Samples that are loaded at the same time. null: tuned while running.", ge=1)
+
+    def source(self, split: Split, *, seed: int) -> Source:
+        """The samples of a split.
+
+        Args:
+            split: which.
+            seed: seeds whatever is drawn to make it, such as a random division into splits.
+
+        Raises:
+            ConfigError, DataError: where the data are missing or unusable.
+        """
+        raise NotImplementedError
+
+    def resolve(self, *, seed: int) -> DataConfig:
+        """The same config with everything filled in that was left for the data to say, such as the names of the classes.
+        A run records what this returns."""
+        return self
+
+
+class Source(abc.ABC):
+    """Samples by index.
+
+    A sample is what Keras trains on: `(x, y)` or `(x, y, sample_weight)`, each a tensor or a dict of tensors, without the
+    batch dimension; its shapes are the same for each index.
+
+    `load` is traced into a graph, so it is made of TensorFlow operations; it must depend on nothing but its index.
+    """
+
+    batched: ClassVar[bool] = False
+    """Whether `load_batch` is there, and faster than loading the samples one by one."""
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """The number of samples."""
+
+    @abc.abstractmethod
+    def load(self, index: tf.Tensor) -> Any:
+        """The sample at `index`, an int64 scalar in [0, len)."""
+
+    def load_batch(self, indices: tf.Tensor) -> Any:
+        """The samples at `indices`, int64 [batch], as one sample with a batch dimension. Only where `batched` is true."""
+        raise NotImplementedError
+
+    def sample_name(self, index: int) -> str:
+        """What to call a sample in a message: its file, where it has one."""
+        return f"sample {index}"
+
+    def unreadable(self, indices: Iterable[int]) -> list[tuple[str, str]]:
+        """Of the samples at `indices`, those that cannot be loaded: the name of each, and why. Each is tried by itself."""
+        import tensorflow as tf
+
+        bad = []
+        for index in indices:
+            try:
+                self.load(tf.constant(index, tf.int64))
+            except tf.errors.OpError as error:
+                bad.append((self.sample_name(index), str(error.message).splitlines()[0]))
+        return bad
+
+
+class ArraySource(Source):
+    """Samples that are in memory already.
+
+    Args:
+        arrays: what a batch of all samples would be: a nested structure of arrays, each with the same first dimension.
+        names: what to call each sample in messages.
+
+    >>> source = ArraySource((np.zeros((10, 28, 28), "uint8"), np.arange(10)))
+    >>> len(source)
+    10
+    """
+
+    batched = True
+
+    def __init__(self, arrays: Any, names: list[str] | None = None) -> None:
+        import tensorflow as tf
+
+        with tf.device("/CPU:0"):
+            self._tensors = tf.nest.map_structure(tf.convert_to_tensor, arrays)
+        lengths = {int(t.shape[0]) for t in tf.nest.flatten(self._tensors)}
+        if len(lengths) != 1:
+            raise ValueError(f"the arrays of a source have one length, not {sorted(lengths)}")
+        self._length = lengths.pop()
+        self._names = names
+
+    def __len__(self) -> int:
+        return self._length
+
+    def load(self, index: tf.Tensor) -> Any:
+        import tensorflow as tf
+
+        return tf.nest.map_structure(lambda t: t[index], self._tensors)
+
+    def load_batch(self, indices: tf.Tensor) -> Any:
+        import tensorflow as tf
+
+        return tf.nest.map_structure(lambda t: tf.gather(t, indices), self._tensors)
+
+    def sample_name(self, index: int) -> str:
+        return self._names[index] if self._names else super().sample_name(index)
+
+    def numpy(self) -> Any:
+        """All samples, as the structure of NumPy arrays that the source was made of."""
+        import tensorflow as tf
+
+        def as_array(tensor: tf.Tensor) -> np.ndarray:
+            return tensor.numpy()
+
+        return tf.nest.map_structure(as_array, self._tensors)

@@ -1,0 +1,140 @@
+"""The stream of training batches, as a pure function of the step.
+
+Batch `k` holds the samples at the positions `k * batch_size ... (k + 1) * batch_size - 1` of an endless sequence, in which each
+pass over the data is a permutation of its own, computed from (seed, pass) by a block cipher (`RandomIndexShuffle`, after Black &
+Rogaway 2002, "Ciphers with arbitrary finite domains"). Nothing is buffered for shuffling, so a stream starts at any step at once,
+and gives the same bits as one that got there from step 0.
+
+An epoch is a number of steps and no more than that: where the number of samples is no multiple of the batch size, a batch spans
+the border between two passes. So every sample is seen once a pass, none is ever dropped, and each batch has one static shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from framework.data.source import Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
+# Separates the random numbers of the order from those of augmentation, which come from the same seed.
+_ORDER, _AUGMENTATION = 0, 1
+_LAST_STEP = 2**62
+
+
+class Stream:
+    """Batches of shuffled, augmented samples.
+
+    Args:
+        source: where the samples come from.
+        batch_size: samples in a batch.
+        seed: decides the order and the augmentation.
+        augment: `(batch, seeds) -> batch`, traced into a graph; `seeds` is int64 [batch, 2], one for each sample and pass, made
+            for the `tf.random.stateless_*` functions. It must depend on nothing else.
+        workers: samples loaded at the same time; None tunes it.
+
+    >>> stream = Stream(ArraySource((images, labels)), batch_size=32, seed=0)
+    >>> images, labels = next(iter(stream.from_step(1000)))
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        batch_size: int,
+        seed: int,
+        augment: Callable[[Any, tf.Tensor], Any] | None = None,
+        workers: int | None = None,
+    ) -> None:
+        self.source = source
+        self.batch_size = batch_size
+        self.seed = seed
+        self._augment = augment
+        self._workers = workers
+
+    def from_step(self, step: int) -> tf.data.Dataset:
+        """The endless batches from global step `step` on."""
+        import tensorflow as tf
+
+        def positions_of(step: tf.Tensor) -> tf.Tensor:
+            return step * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
+
+        def batch_of(positions: tf.Tensor, samples: Any) -> Any:
+            return samples if self._augment is None else self._augment(samples, self._sample_seeds(positions))
+
+        positions = tf.data.Dataset.range(step, _LAST_STEP).map(positions_of)
+        batches = _load(self.source, positions, self._indices, self.batch_size, self._workers)
+        if self._augment is not None:
+            batches = batches.map(batch_of, num_parallel_calls=self._workers or tf.data.AUTOTUNE)
+        else:
+            batches = batches.map(batch_of)
+        return _tuned(batches)
+
+    def indices(self, step: int) -> np.ndarray:
+        """The indices of the samples of batch `step`, int64 [batch_size]."""
+        import tensorflow as tf
+
+        return self._indices(tf.range(step * self.batch_size, (step + 1) * self.batch_size, dtype=tf.int64)).numpy()
+
+    def _indices(self, positions: tf.Tensor) -> tf.Tensor:
+        import tensorflow as tf
+
+        size = tf.constant(len(self.source), tf.int64)
+        passes = positions // size
+        seeds = tf.stack([tf.fill(tf.shape(passes), tf.constant(self.seed, tf.int64)), passes, tf.zeros_like(passes) + _ORDER], 1)
+        return tf.raw_ops.RandomIndexShuffle(index=positions % size, seed=seeds, max_index=size - 1)
+
+    def _sample_seeds(self, positions: tf.Tensor) -> tf.Tensor:
+        import tensorflow as tf
+
+        seed = tf.constant(self.seed * 2 + _AUGMENTATION, tf.int64)
+        return tf.stack([tf.fill(tf.shape(positions), seed), positions], 1)
+
+
+def in_order(source: Source, *, batch_size: int, workers: int | None = None) -> tf.data.Dataset:
+    """All samples once, in the order of their indices, in batches; the last one holds what is left over."""
+    import tensorflow as tf
+
+    size = len(source)
+
+    def positions_of(step: tf.Tensor) -> tf.Tensor:
+        return tf.range(step * batch_size, tf.minimum((step + 1) * batch_size, size), dtype=tf.int64)
+
+    steps = tf.data.Dataset.range(-(-size // batch_size))
+    batches = _load(source, steps.map(positions_of), lambda positions: positions, batch_size, workers, keep_remainder=True)
+    return _tuned(batches.map(lambda positions, samples: samples))
+
+
+def _load(
+    source: Source,
+    positions: tf.data.Dataset,
+    indices_of: Callable[[tf.Tensor], tf.Tensor],
+    batch_size: int,
+    workers: int | None,
+    *,
+    keep_remainder: bool = False,
+) -> tf.data.Dataset:
+    """Batches of positions to (positions, samples)."""
+    import tensorflow as tf
+
+    parallel = workers or tf.data.AUTOTUNE
+    if source.batched:
+        # One gather for the whole batch; a thread switch would cost more than it.
+        return positions.map(lambda p: (p, source.load_batch(indices_of(p))))
+    loaded = positions.unbatch().map(
+        lambda p: (p, source.load(indices_of(p[tf.newaxis])[0])), num_parallel_calls=parallel, deterministic=True
+    )
+    return loaded.batch(batch_size, drop_remainder=not keep_remainder)
+
+
+def _tuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.deterministic = True
+    # Sharding by file makes no sense for a stream of indices; a batch is divided among the replicas.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return dataset.with_options(options).prefetch(2)

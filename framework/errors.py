@@ -1,0 +1,105 @@
+"""The errors that a user meets: what is wrong, where, what was given, what is allowed, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+NOT_GIVEN = object()
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` was probably meant to be, or None where none is near.
+
+    >>> nearest("optimizr", ["model", "optimizer"])
+    'optimizer'
+    """
+    matches = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a config.
+
+    Args:
+        path: where, as one would type it (`optimizer.beta_1`).
+        message: what is wrong, as a short sentence without its full stop.
+        given: the value found there, if there was one.
+        allowed: what may stand there.
+        hint: what to do, often the nearest known name.
+    """
+
+    path: str
+    message: str
+    given: object = NOT_GIVEN
+    allowed: str | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        lines = [f"{self.path}: {self.message}"]
+        if self.given is not NOT_GIVEN:
+            lines.append(f"    given:   {self.given!r}")
+        if self.allowed:
+            lines.append(f"    allowed: {self.allowed}")
+        if self.hint:
+            lines.append(f"    hint:    {self.hint}")
+        return "\n".join(lines)
+
+
+def unknown_name(path: str, kind: str, given: str, known: Sequence[str]) -> Problem:
+    """The problem of a name that is not among the known ones, with the nearest of them."""
+    near = nearest(given, known)
+    return Problem(
+        path,
+        f"unknown {kind}",
+        given=given,
+        allowed=", ".join(known) if known else "none is registered",
+        hint=f"did you mean {near!r}?" if near else None,
+    )
+
+
+class ScenarioError(Exception):
+    """Something that a user can mend. The commands print it without a traceback and exit with `exit_code`."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message if hint is None else f"{message}\n    hint:    {hint}")
+
+
+class ConfigError(ScenarioError):
+    """Every problem of a config at once."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Problem | Sequence[Problem], *, subject: str = "the configuration") -> None:
+        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        count = len(self.problems)
+        head = f"{count} problem{'s' if count > 1 else ''} in {subject}:"
+        super().__init__("\n".join([head, *(f"  {line}" for p in self.problems for line in str(p).splitlines())]))
+
+
+class DataError(ScenarioError):
+    """Data that cannot be used as it is; the message names the files."""
+
+
+class RunDirectoryError(ScenarioError):
+    """A run directory that cannot be created, opened or continued."""
+
+
+class CheckpointError(RunDirectoryError):
+    """No intact checkpoint where one is needed."""
+
+
+class Interrupted(Exception):  # noqa: N818 - it ends a run in good order and is no error
+    """A signal asked the run to end; everything up to here is to be saved.
+
+    Args:
+        signal_number: the number of the signal; the commands exit with 128 + it.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"interrupted by signal {signal_number}")
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,103 @@
+"""A trained model as others use it: `model.keras`, a SavedModel, and `model.json` that says what it is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from framework.errors import RunDirectoryError
+from framework.run_directory import replacing_directory
+
+if TYPE_CHECKING:
+    import keras
+
+MODEL_FILE = "model.keras"
+FACTS_FILE = "model.json"
+SAVED_MODEL = "saved_model"
+
+
+def export_model(model: keras.Model, folder: Path, facts: Mapping[str, Any], *, saved_model: bool) -> None:
+    """Write a model with the weights that it holds now; a reader finds the old folder or the new one, never a mixture.
+
+    Args:
+        model: a built model; what it was compiled with is left out.
+        folder: replaced.
+        facts: plain values for `model.json`: scenario, epoch, metrics, classes, ...
+        saved_model: whether to write a SavedModel, which takes longer than `model.keras`. Its signature `serve` takes a batch.
+    """
+    with replacing_directory(folder) as draft:
+        with _uncompiled(model):
+            model.save(draft / MODEL_FILE)
+            if saved_model:
+                write_saved_model(model, draft / SAVED_MODEL)
+        described = {**facts, "inputs": _describe(model.inputs), "outputs": _describe(model.outputs)}
+        (draft / FACTS_FILE).write_text(json.dumps(described, indent=2, ensure_ascii=False))
+
+
+def write_saved_model(model: keras.Model, folder: Path) -> None:
+    """Write a SavedModel, without the lines that Keras prints about it."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        model.export(folder, format="tf_saved_model", verbose=False)
+
+
+def add_saved_model(folder: Path) -> None:
+    """Give an exported model the SavedModel that it was written without. Nothing is done where there is one, or no model."""
+    if not (folder / MODEL_FILE).is_file() or (folder / SAVED_MODEL).is_dir():
+        return
+    model = load_model(folder)
+    draft = folder / f".{SAVED_MODEL}"
+    write_saved_model(model, draft)
+    os.rename(draft, folder / SAVED_MODEL)
+
+
+def load_model(folder: Path) -> keras.Model:
+    """The model of an exported folder, not compiled.
+
+    Raises:
+        RunDirectoryError: where there is none, or it is damaged.
+    """
+    import keras
+
+    path = folder / MODEL_FILE
+    if not path.is_file():
+        raise RunDirectoryError(f"there is no model at {path}", hint="a run writes it after its first validated epoch")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever the damaged part makes it raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise RunDirectoryError(f"the model at {path} cannot be loaded: {reason}") from error
+
+
+def load_facts(folder: Path) -> dict[str, Any]:
+    """What `model.json` says of an exported model.
+
+    Raises:
+        RunDirectoryError: where it is missing or damaged.
+    """
+    try:
+        facts = json.loads((folder / FACTS_FILE).read_text())
+    except (OSError, ValueError) as error:
+        raise RunDirectoryError(f"{folder / FACTS_FILE} cannot be read: {error}") from error
+    assert isinstance(facts, dict)
+    return facts
+
+
+@contextlib.contextmanager
+def _uncompiled(model: keras.Model) -> Iterator[None]:
+    """While a model is saved: it is a model for prediction, without optimizer, loss and metrics."""
+    optimizer, compiled = model.optimizer, model.compiled
+    model.optimizer, model.compiled = None, False
+    try:
+        yield
+    finally:
+        model.optimizer, model.compiled = optimizer, compiled
+
+
+def _describe(tensors: Any) -> list[dict[str, Any]]:
+    return [{"name": t.name, "shape": list(t.shape), "dtype": str(t.dtype)} for t in tensors or ()]
+
+

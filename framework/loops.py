@@ -1,0 +1,87 @@
+"""The inner loop: training steps, several in one call of a compiled function."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from framework.registry import Registry
+from framework.schema import setting
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+LOOPS = Registry("loop")
+
+# A call shall take about this long: rarely enough to cost nothing, often enough that a signal or a progress bar waits for no one.
+_SECONDS_PER_CALL = 0.2
+
+
+class Stepper:
+    """Repeats a step of a model over batches, inside one compiled function, as many times a call as fit into a fifth of a second.
+
+    How many steps a call does changes nothing but the speed.
+
+    Args:
+        step: `(batch) -> logs`, a model's `train_step` or `test_step`.
+        strategy: the strategy that each step runs under.
+        jit_compile: whether XLA compiles the step.
+        max_steps_per_call: the most steps of one call.
+    """
+
+    def __init__(
+        self, step: Callable[[Any], Any], strategy: tf.distribute.Strategy, *, jit_compile: bool, max_steps_per_call: int
+    ) -> None:
+        import tensorflow as tf
+
+        one_step = tf.function(step, jit_compile=True, reduce_retracing=True) if jit_compile else step
+
+        @tf.function(reduce_retracing=True)
+        def several(iterator: tf.data.Iterator, steps: tf.Tensor) -> None:
+            for _ in tf.range(steps):
+                strategy.run(one_step, args=(next(iterator),))
+
+        self._several = several
+        self._most = max_steps_per_call
+        self._steps = 1
+
+    def prepare(self, iterator: tf.data.Iterator) -> None:
+        """Trace the function, which makes all variables that are made when first used. No step is done, no batch taken."""
+        import tensorflow as tf
+
+        self._several.get_concrete_function(iterator, tf.constant(1))
+
+    def run(self, iterator: tf.data.Iterator, at_most: int) -> int:
+        """Do steps on the next batches of `iterator`.
+
+        Returns:
+            How many were done: at least one, and no more than `at_most`.
+        """
+        import tensorflow as tf
+
+        steps = min(self._steps, at_most)
+        start = time.perf_counter()
+        self._several(iterator, tf.constant(steps))
+        seconds = time.perf_counter() - start
+        if steps == self._steps:
+            # Slowly up, since the first calls hold some waiting for data; down at once.
+            fitting = max(1, int(_SECONDS_PER_CALL * steps / max(seconds, 1e-6)))
+            self._steps = min(self._most, fitting, 2 * self._steps)
+        return steps
+
+
+@LOOPS.register("custom")
+@dataclass(frozen=True, kw_only=True)
+class CustomLoop:
+    """`model.train_step`, several times in one call of a compiled function, under any strategy."""
+
+    max_steps_per_call: int = setting(64, "The most training steps in one call.", ge=1)
+
+    def build(self, model: keras.Model, strategy: tf.distribute.Strategy) -> Stepper:
+        """The loop of a compiled model."""
+        return Stepper(
+            model.train_step, strategy, jit_compile=bool(model.jit_compile), max_steps_per_call=self.max_steps_per_call
+        )

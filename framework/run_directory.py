@@ -1,0 +1,323 @@
+"""The folder of a run: claimed once, held by one process, written so that a kill at any moment leaves it whole."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import itertools
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from framework.composition import apply_overrides
+from framework.config import RunConfig, parse
+from framework.errors import ConfigError, RunDirectoryError
+
+FORMAT = 1
+"""The version of the layout below; a folder of a later one is refused."""
+
+
+class RunDirectory:
+    """What a run leaves behind.
+
+        config.yaml       resolved; what every later command reads       provenance.json   versions, hardware, and a line a session
+        train.log         everything that was logged                     metrics.jsonl     one line a phase and epoch
+        result.json       how it ended                                   checkpoints/      the last n states
+        best/  export/    the best and the final model                   tensorboard/
+
+    Args:
+        path: an existing run directory; `create` and `open` check that it is one.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.claimed = False
+
+    config_file = property(lambda self: self.path / "config.yaml")
+    provenance_file = property(lambda self: self.path / "provenance.json")
+    log_file = property(lambda self: self.path / "train.log")
+    metrics_file = property(lambda self: self.path / "metrics.jsonl")
+    result_file = property(lambda self: self.path / "result.json")
+    checkpoints = property(lambda self: self.path / "checkpoints")
+    best = property(lambda self: self.path / "best")
+    export = property(lambda self: self.path / "export")
+    tensorboard = property(lambda self: self.path / "tensorboard")
+
+    @classmethod
+    def create(cls, path: str | Path | None = None, *, name: str = "run") -> RunDirectory:
+        """A folder for a new run, which the `Trainer` that is given it claims.
+
+        Args:
+            path: where; None makes a folder `outputs/<name>-<date>-<time>`, with a number behind it where that is taken.
+            name: the name of the scenario.
+
+        Raises:
+            RunDirectoryError: where the folder holds a run, or other files, or cannot be made.
+        """
+        try:
+            if path is not None:
+                run = cls(path)
+                run.check_free()
+                run.path.mkdir(parents=True, exist_ok=True)
+                return run
+            parent = Path("outputs")
+            parent.mkdir(exist_ok=True)
+            stem = f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+            for attempt in itertools.count(1):
+                folder = parent / (stem if attempt == 1 else f"{stem}-{attempt}")
+                with contextlib.suppress(FileExistsError):
+                    folder.mkdir()  # by one process only, however many ask at once
+                    return cls(folder)
+            raise AssertionError
+        except OSError as error:
+            raise RunDirectoryError(f"cannot make the run directory {path or 'in outputs'}: {error.strerror or error}") from error
+
+    def check_free(self) -> None:
+        """Raise a `RunDirectoryError` where the folder holds a run or other files."""
+        if self.config_file.exists():
+            raise self._taken()
+        if self.path.is_dir() and any(not entry.name.startswith(".") for entry in self.path.iterdir()):
+            raise RunDirectoryError(
+                f"{self.path} holds other files, and a run wants a folder of its own", hint="name a new or an empty folder"
+            )
+        if self.path.exists() and not self.path.is_dir():
+            raise RunDirectoryError(f"{self.path} is a file, and a run wants a folder", hint="name a new or an empty folder")
+
+    def claim(self, config: RunConfig) -> None:
+        """Make the folder a run by writing its `config.yaml`; of several processes, one can.
+
+        Raises:
+            RunDirectoryError: as `create`.
+        """
+        try:
+            self.check_free()
+            self.path.mkdir(parents=True, exist_ok=True)
+            draft = self.path / f".config.{os.getpid()}.yaml"
+            _write(draft, _config_text(config))
+            try:
+                # A hard link appears whole or not at all, and never in place of another.
+                os.link(draft, self.config_file)
+            except FileExistsError:
+                raise self._taken() from None
+            finally:
+                draft.unlink()
+        except OSError as error:
+            raise RunDirectoryError(f"cannot make the run directory {self.path}: {error.strerror or error}") from error
+        self.claimed = True
+
+    def _taken(self) -> RunDirectoryError:
+        return RunDirectoryError(
+            f"{self.path} already holds a run; nothing was changed in it",
+            hint=f"continue it with `resume-training {self.path}`, or name another output_dir",
+        )
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunDirectory:
+        """An existing run directory.
+
+        Raises:
+            RunDirectoryError: where there is none.
+        """
+        run = cls(path)
+        if not run.path.is_dir():
+            raise RunDirectoryError(f"{path} is no run directory: there is no such folder")
+        if not run.config_file.is_file():
+            raise RunDirectoryError(
+                f"{path} is no run directory: it has no config.yaml", hint="name the folder that train-scenario wrote to"
+            )
+        for name in ("best", "export"):
+            recover_directory(run.path / name)
+        run.claimed = True
+        return run
+
+    def load_config(self, overrides: Sequence[str] = ()) -> RunConfig:
+        """The config of the run, with `key=value` words applied to it.
+
+        Raises:
+            RunDirectoryError: where config.yaml is damaged, or of a later format.
+            ConfigError: where a word is wrong, or the config no longer fits the installed scenario.
+        """
+        try:
+            plain = yaml.safe_load(self.config_file.read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise RunDirectoryError(f"{self.config_file} cannot be read: {error}") from error
+        if not isinstance(plain, dict) or "scenario" not in plain:
+            raise RunDirectoryError(
+                f"{self.config_file} is damaged: it holds no config of a run",
+                hint=f"the weights in {self.best} are usable without it",
+            )
+        found = plain.pop("format", None)
+        if found != FORMAT:
+            raise RunDirectoryError(
+                f"{self.config_file} is of format {found!r}, and this version of tf-scenarios reads format {FORMAT}",
+                hint="use the version that wrote it; provenance.json names it",
+            )
+        try:
+            return parse(apply_overrides(plain, overrides))
+        except ConfigError as error:
+            raise ConfigError(error.problems, subject=f"the configuration of {self.path}") from error
+
+    def save_config(self, config: RunConfig) -> None:
+        """Replace config.yaml, in one step: after a resume with other settings."""
+        write_atomically(self.config_file, _config_text(config))
+
+    def load_result(self) -> dict[str, Any] | None:
+        """What result.json says, or None where there is none that can be read."""
+        try:
+            result = json.loads(self.result_file.read_text())
+        except (OSError, ValueError):
+            return None
+        return result if isinstance(result, dict) else None
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process. The system frees the lock when the process ends, however it ends.
+
+        Raises:
+            RunDirectoryError: where another process holds it, naming that process.
+        """
+        lock_file = self.path / ".lock"
+        try:
+            handle = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RunDirectoryError(f"cannot write to {self.path}: {error.strerror}") from error
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                holder = os.read(handle, 1000).decode(errors="replace").strip() or "another process"
+                raise RunDirectoryError(
+                    f"{self.path} is in use by {holder}", hint="wait for it to end, or end it; then try again"
+                ) from None
+            os.ftruncate(handle, 0)
+            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+            yield
+        finally:
+            os.close(handle)
+
+    def record_session(self, *, started_at_step: int, changes: Mapping[str, Any], hardware: Mapping[str, Any]) -> None:
+        """Add this start or resume to provenance.json."""
+        provenance = self.load_provenance()
+        sessions = provenance.setdefault("sessions", [])
+        sessions.append(
+            {
+                "time": now(),
+                "command": sys.argv,
+                "started_at_step": started_at_step,
+                "changes": dict(changes),
+                "versions": _versions(),
+                "host": socket.gethostname(),
+                "hardware": dict(hardware),
+            }
+        )
+        write_atomically(self.provenance_file, json.dumps(provenance, indent=2))
+
+    def load_provenance(self) -> dict[str, Any]:
+        """What provenance.json holds; an empty history where it is missing or damaged, since no command depends on it."""
+        try:
+            provenance = json.loads(self.provenance_file.read_text())
+        except (OSError, ValueError):
+            return {"format": FORMAT}
+        return provenance if isinstance(provenance, dict) else {"format": FORMAT}
+
+
+def now() -> str:
+    """The time, ISO 8601 with its offset."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file in one step: a reader, or a start after a crash, sees the old content or the new, whole."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    _write(draft, content)
+    os.replace(draft, path)
+    sync_directory(path.parent)
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_tree(path: Path) -> None:
+    """Make every file below a folder durable, and the names in it."""
+    for folder, _, files in os.walk(path):
+        for name in files:
+            handle = os.open(os.path.join(folder, name), os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        sync_directory(Path(folder))
+
+
+@contextlib.contextmanager
+def replacing_directory(path: Path) -> Iterator[Path]:
+    """Fill a new folder that takes the place of `path` when the block ends without an error.
+
+    A folder cannot be swapped in one step, so the old one waits under another name; `recover_directory` brings it back where a
+    crash came between.
+    """
+    draft, old = _beside(path, "draft"), _beside(path, "old")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        sync_tree(draft)
+        recover_directory(path)
+        if path.exists():
+            os.rename(path, old)
+        os.rename(draft, path)
+        sync_directory(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def recover_directory(path: Path) -> None:
+    """Bring a folder back whose replacement was cut short."""
+    old = _beside(path, "old")
+    if old.exists():
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.rename(old, path)
+
+
+def _beside(path: Path, role: str) -> Path:
+    return path.with_name(f".{path.name}.{role}")
+
+
+def _config_text(config: RunConfig) -> str:
+    head = "# Everything this run is made of. resume-training, load-and-validate and predict-scenario read it.\n"
+    return head + yaml.safe_dump({"format": FORMAT} | config.to_plain(), sort_keys=False, allow_unicode=True)
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {"python": sys.version.split()[0]}
+    for name in ("tf-scenarios", "tensorflow", "keras", "numpy", "hydra-core", "omegaconf"):
+        with contextlib.suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions

@@ -1,0 +1,192 @@
+"""A scenario: what is learned, from which data, by what measure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from framework.composition import compose_config
+from framework.config import SCENARIOS, RunConfig, locate
+from framework.data.source import DataConfig, Source, Split
+from framework.early_stopping import Mode
+from framework.errors import ConfigError, Problem
+from framework.registry import Registry
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+register_scenario = SCENARIOS.register
+"""Class decorator: `@register_scenario("mesonet")` makes a scenario known by that name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What training minimises and what it is judged by.
+
+    Args:
+        loss: whatever `keras.Model.compile` takes as its loss.
+        metrics: whatever it takes as its metrics.
+        monitor: the value that decides which epoch is best, `val_` before the name of a metric of the validation data.
+        mode: whether the lowest ("min") or the highest ("max") value of it is best.
+    """
+
+    loss: Any
+    metrics: Sequence[Any] = ()
+    monitor: str = "val_loss"
+    mode: Mode = "min"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoSettings:
+    """The settings of a scenario that has none of its own."""
+
+
+class Scenario:
+    """What to learn and from what. Derive from it, and register the class:
+
+        @register_scenario("digits")
+        class Digits(Scenario):
+            def build_model(self): return keras.Sequential([...])
+            def source(self, split): return ArraySource(...)
+            def objective(self): return Objective(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+
+    TensorFlow and Keras are imported inside the methods, so that a config is checked without waiting for them.
+
+    Args:
+        config: the typed config of the run.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type] = NoSettings
+    """The scenario's own settings, a frozen dataclass of `setting`s: the section `scenario` of the config."""
+    models: ClassVar[Registry | type] = NoSettings
+    """The config class of the section `model`, or a `Registry` of them for the group's options to choose from."""
+    datas: ClassVar[Registry | type] = DataConfig
+    """The config class of the section `data`, derived from `DataConfig`, or a `Registry` of them."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+
+    # What every scenario says ------------------------------------------------------------------------------------------------
+
+    def build_model(self) -> keras.Model:
+        """The model, built (its weights exist) and not compiled."""
+        raise NotImplementedError(f"{type(self).__name__}.build_model")
+
+    def objective(self) -> Objective:
+        """Loss, metrics, and which value decides what is best."""
+        raise NotImplementedError(f"{type(self).__name__}.objective")
+
+    def source(self, split: Split) -> Source:
+        """The samples of a split. The default asks the section `data`."""
+        return self.config.data.source(split, seed=self.config.trainer.seed)
+
+    # What a scenario may add -------------------------------------------------------------------------------------------------
+
+    def augment(self, batch: Any, seeds: tf.Tensor) -> Any:
+        """Augment a training batch, in a graph.
+
+        Args:
+            batch: samples of `source` with a batch dimension.
+            seeds: int64 [batch, 2], one for each sample and pass; random numbers come from these alone.
+        """
+        return batch
+
+    def augments(self) -> bool:
+        """Whether training batches go through `augment`: by default, where a scenario defines it."""
+        return type(self).augment is not Scenario.augment
+
+    def prediction_source(self, arguments: Sequence[str | Path]) -> Source:
+        """Samples to predict, without targets, from what was typed behind `predict-scenario RUN`."""
+        raise ConfigError(
+            Problem("scenario", f"{self.name} does not say how to read what is to be predicted", hint="define prediction_source")
+        )
+
+    def describe_prediction(self, output: Any) -> Mapping[str, Any]:
+        """The columns of one sample's prediction.
+
+        Args:
+            output: what the model gives for the sample, NumPy, without the batch dimension.
+        """
+        import numpy as np
+
+        values = np.ravel(output)
+        return {f"output_{i}": float(value) for i, value in enumerate(values)}
+
+    def describe_model(self) -> Mapping[str, Any]:
+        """Plain facts that an exported model is recorded with, such as the names of its classes."""
+        return {}
+
+    @classmethod
+    def check_config(cls, config: RunConfig) -> Iterable[Problem]:
+        """Problems that only show when the sections are seen together; paths are absolute."""
+        return ()
+
+    # The composed parts ------------------------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Any:
+        """The scenario's own settings, an instance of `Config`."""
+        return self.config.scenario.settings
+
+    @property
+    def model(self) -> Any:
+        """The section `model`."""
+        return self.config.model
+
+    @property
+    def data(self) -> Any:
+        """The section `data`."""
+        return self.config.data
+
+    @property
+    def optimizer(self) -> Any:
+        """The section `optimizer`."""
+        return self.config.optimizer
+
+    @property
+    def learning_rate(self) -> Any:
+        """The section `learning_rate`."""
+        return self.config.learning_rate
+
+    @property
+    def early_stopping(self) -> Any:
+        """The section `early_stopping`."""
+        return self.config.early_stopping
+
+    @property
+    def device(self) -> Any:
+        """The section `device`."""
+        return self.config.device
+
+    @property
+    def loop(self) -> Any:
+        """The section `loop`."""
+        return self.config.loop
+
+
+def compose(*overrides: str, config_dir: str | Path | None = None) -> Scenario:
+    """The scenario that the words of a command line stand for.
+
+    Args:
+        overrides: words as one types them behind `train-scenario`.
+        config_dir: a further folder of group options, as `--config-dir`.
+
+    Raises:
+        ConfigError: naming every problem at once.
+
+    >>> scenario = compose("scenario=mesonet", "optimizer=adam", "lr=1e-3")
+    >>> scenario.optimizer.beta_1
+    0.9
+    """
+    return scenario_of(compose_config(overrides, config_dir=config_dir))
+
+
+def scenario_of(config: RunConfig) -> Scenario:
+    """The scenario that a typed config names."""
+    scenario = locate(config.scenario.target, "scenario.target")(config)
+    assert isinstance(scenario, Scenario)
+    return scenario

@@ -1,0 +1,87 @@
+"""The state of a training run: everything that its next step depends on, and nothing else."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from framework.checkpoint import Snapshot, copy_variables, restore_variables
+from framework.early_stopping import EarlyStopping
+from framework.recorder import Recorder
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    Args:
+        epoch: epochs done, with their validation.
+        step: training steps done.
+        best: the best epoch and its metrics, `{"epoch": 3, "step": 84, "metrics": {...}}`.
+        final: the metrics of the last epoch done.
+        seconds: time spent, all sessions together.
+        stopped: why early stopping ended the run.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    best: dict[str, Any] | None = None
+    final: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    stopped: str | None = None
+
+
+class TrainingState:
+    """Snapshots and restores a run.
+
+    Args:
+        model: compiled, its optimizer built, its metrics made: every variable must exist already.
+        early_stopping: its state goes along.
+        recorder: its history goes along.
+    """
+
+    def __init__(self, model: keras.Model, early_stopping: EarlyStopping, recorder: Recorder) -> None:
+        self.progress = Progress()
+        self._model = model
+        self._early_stopping = early_stopping
+        self._recorder = recorder
+
+    def _variables(self) -> dict[str, list[Any]]:
+        # The raw lists, seed generators of dropout included, which no built-in store of Keras keeps all of.
+        return {
+            "model": self._model.variables,
+            "optimizer": self._model.optimizer.variables,
+            "metrics": self._model.metrics_variables,
+        }
+
+    def snapshot(self) -> Snapshot:
+        """A copy of the state, which later training leaves alone."""
+        return Snapshot(
+            step=self.progress.step,
+            state={
+                "progress": copy.deepcopy(asdict(self.progress)),
+                "early_stopping": self._early_stopping.state(),
+                "history": list(self._recorder.history),
+            },
+            variables={group: copy_variables(variables) for group, variables in self._variables().items()},
+        )
+
+    def restore(self, snapshot: Snapshot, *, new_optimizer: bool = False) -> None:
+        """Take up the state of a snapshot, bit for bit.
+
+        Args:
+            new_optimizer: leave the optimizer's state as it is, since the run goes on with another one.
+
+        Raises:
+            CheckpointError: where it does not fit the model.
+        """
+        for group, variables in self._variables().items():
+            if not (new_optimizer and group == "optimizer"):
+                restore_variables(variables, snapshot.variables[group], what=group)
+        self.progress = Progress(**snapshot.state["progress"])
+        self._early_stopping.restore(snapshot.state["early_stopping"])
+        self._recorder.restore(snapshot.state["history"])

@@ -1,0 +1,165 @@
+"""The trainer: takes a scenario through its epochs, and never loses a run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from framework.changes import check_changes, describe_changes
+from framework.config import RunConfig
+from framework.console import Console, run_log
+from framework.errors import Interrupted
+from framework.interruption import Interruption
+from framework.run_directory import RunDirectory, write_atomically
+from framework.scenario import Scenario, scenario_of
+from framework.training import Training
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended; `result.json` holds the same.
+
+    Args:
+        status: `finished`, `stopped_early`, `interrupted` or `failed`.
+        epochs: epochs done.
+        steps: training steps done.
+        best: the best epoch and all its metrics, `{"epoch": 3, "step": 84, "metrics": {...}}`; None where no epoch was best.
+        final: metrics of the last epoch.
+        seconds: time spent, all sessions together.
+        message: why it stopped early, was interrupted, or failed.
+    """
+
+    status: str
+    epochs: int
+    steps: int
+    best: Mapping[str, Any] | None
+    final: Mapping[str, float]
+    seconds: float
+    message: str | None = None
+
+
+class Trainer:
+    """Trains a scenario in a run directory.
+
+        result = Trainer(scenario, RunDirectory.create("outputs/run1")).train()
+        result = Trainer.resume("outputs/run1", "epochs=60").train()
+
+    Args:
+        scenario: what to train.
+        run: where. A folder from `RunDirectory.create` becomes a run when data and model are known to be sound.
+        console: where progress is shown; None is stdout.
+
+    Raises:
+        ScenarioError: where the data cannot be used.
+    """
+
+    def __init__(self, scenario: Scenario, run: RunDirectory, *, console: Console | None = None) -> None:
+        self.scenario = scenario if run.claimed else scenario_of(resolve(scenario.config))
+        self.run = run
+        self._console = console or Console()
+        self._interruption = Interruption()
+        self._changes: dict[str, tuple[Any, Any]] = {}
+
+    @classmethod
+    def resume(cls, path: str | Path, *overrides: str, console: Console | None = None) -> Trainer:
+        """Take up an existing run where its newest intact checkpoint left it.
+
+        Args:
+            path: the run directory, wherever it is now.
+            overrides: words that change its config, such as `epochs=60`. They are checked for what they would break, and kept.
+
+        Raises:
+            ScenarioError: where the folder is no run, is in use, or cannot be continued like that.
+        """
+        run = RunDirectory.open(path)
+        before = run.load_config()
+        after = resolve(run.load_config(overrides)) if overrides else before
+        changes = describe_changes(before, after)
+        check_changes(changes)
+        trainer = cls(scenario_of(after), run, console=console)
+        trainer._changes = changes
+        return trainer
+
+    def ended(self) -> Result | None:
+        """The result of a run that has nothing left to do, or None."""
+        found = self.run.load_result() if self.run.claimed else None
+        if found is None or found.get("status") not in ("finished", "stopped_early"):
+            return None
+        more = self._changes if found["status"] == "stopped_early" else self.scenario.config.trainer.epochs > found["epochs"]
+        return None if more else Result(**{f.name: found.get(f.name) for f in dataclasses.fields(Result)})
+
+    def train(self) -> Result:
+        """Train to the last epoch, to early stopping, or to an interruption.
+
+        Returns:
+            How it ended. A run that had ended before is left as it is.
+
+        Raises:
+            Interrupted: after a signal, when everything is saved.
+            ScenarioError: where it cannot go on.
+        """
+        earlier = self.ended()
+        if earlier is not None:
+            return earlier
+        with run_log() as log_to:
+            training = self._prepare()
+            if not self.run.claimed:
+                self.run.claim(self.scenario.config)
+            with self.run.lock(), self._interruption.listening():
+                log_to(self.run.log_file)
+                if self._changes:
+                    self.run.save_config(self.scenario.config)
+                return self._run(training)
+
+    def _prepare(self) -> Training:
+        """Build everything before the folder becomes a run, so that what cannot be built leaves nothing behind."""
+        try:
+            return Training(self.scenario, self.run, self._console, self._interruption.check)
+        except BaseException:
+            if not self.run.claimed:
+                with contextlib.suppress(OSError):
+                    self.run.path.rmdir()
+            raise
+
+    def _run(self, training: Training) -> Result:
+        try:
+            training.train(self._changes)
+        except Interrupted as error:
+            self._write_result(training, "interrupted", str(error))
+            raise
+        except BaseException as error:
+            log.error("the run failed", extra={"file_only": True}, exc_info=error)
+            self._write_result(training, "failed", f"{type(error).__name__}: {error}")
+            raise
+        reason = training.state.progress.stopped
+        return self._write_result(training, "stopped_early" if reason else "finished", reason)
+
+    def _write_result(self, training: Training, status: str, message: str | None) -> Result:
+        progress = training.state.progress
+        result = Result(
+            status=status,
+            epochs=progress.epoch,
+            steps=progress.step,
+            best=progress.best,
+            final=progress.final,
+            seconds=round(training.seconds(), 3),
+            message=message,
+        )
+        write_atomically(self.run.result_file, json.dumps(dataclasses.asdict(result), indent=2))
+        return result
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """The same config with everything filled in that was left to the machine and the data, for the run to record: the number of
+    threads, the names of the classes."""
+    return dataclasses.replace(
+        config, device=config.device.resolve(), data=config.data.resolve(seed=config.trainer.seed)
+    )

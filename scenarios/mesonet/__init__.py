@@ -1,0 +1,1 @@
+"""Telling forged images from real ones with the compact networks of MesoNet."""

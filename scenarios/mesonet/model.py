@@ -1,0 +1,184 @@
+"""The networks of MesoNet, as their authors built them.
+
+D. Afchar, V. Nozick, J. Yamagishi, I. Echizen: MesoNet: a Compact Facial Video Forgery Detection Network, WIFS 2018,
+arXiv:1809.00888, sections III-A (Meso-4) and III-B (MesoInception-4). Where the paper is silent, and for Meso-1, which it leaves
+out, the authors' published code decides: https://github.com/DariusAf/MesoNet (classifiers.py). So do the weights they published.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from framework.errors import ConfigError, Problem
+from framework.registry import Registry
+from framework.schema import check, setting
+
+if TYPE_CHECKING:
+    import keras
+
+MODELS = Registry("model")
+
+Activation = Literal["relu", "elu", "lrelu"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MesoModel(abc.ABC):
+    """What the models share: pixel values in, one probability (or one a class) out."""
+
+    image_size: int = setting(256, "Height and width of an image, in pixels.", ge=1)
+    activation: Activation = setting("relu", "Activation after each convolution. lrelu is LeakyReLU with slope 0.1.")
+    dropout: float = setting(0.5, "Part of the activations that dropout sets to 0 while training.", ge=0, lt=1)
+
+    name: ClassVar[str]
+    shrinks: ClassVar[int]
+    """How many times smaller than the image the last feature map is."""
+
+    def check(self) -> Iterator[Problem]:
+        if self.image_size < self.shrinks:
+            yield Problem(
+                "image_size",
+                f"is too small for {self.name}, whose pooling shrinks an image {self.shrinks} times",
+                given=self.image_size,
+                allowed=f"a whole number >= {self.shrinks}",
+                hint=f"set data.image_size={self.shrinks} or more; the authors use 256",
+            )
+
+    def build(self, *, classes: int) -> keras.Model:
+        """The model, not compiled.
+
+        Args:
+            classes: the number of classes, 2 or more.
+
+        Returns:
+            A functional model. Its input is float32 [batch, image_size, image_size, 3], RGB pixel values in [0, 255]; the model
+            itself scales them to [0, 1], so that training and serving cannot differ in it. Its output is float32, under mixed
+            precision too: with 2 classes [batch, 1], the probability of the positive class, otherwise [batch, classes],
+            probabilities that sum to 1.
+
+        Raises:
+            ConfigError: at `model.image_size`, where it is too small.
+            ValueError: where `classes` is below 2.
+        """
+        import keras
+
+        if problems := check(self, "model"):
+            raise ConfigError(problems)
+        if classes < 2:
+            raise ValueError(f"a classifier has 2 classes or more, not {classes}")
+        image = keras.Input((self.image_size, self.image_size, 3), dtype="float32", name="image")
+        x = keras.layers.Rescaling(1 / 255, name="rescale")(image)
+        x = self._features(x)
+        x = keras.layers.Flatten(name="flatten")(x)
+        x = keras.layers.Dropout(self.dropout, name="dropout")(x)
+        x = self._hidden(x)
+        units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
+        # float16 has no room for small probabilities, and the loss takes their logarithm.
+        output = keras.layers.Dense(units, activation=activation, dtype="float32", name="output")(x)
+        return keras.Model(image, output, name=self.name)
+
+    @abc.abstractmethod
+    def _features(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """The feature map of images with values in [0, 1], `shrinks` times smaller."""
+
+    def _hidden(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """What lies between the flattened features, float [batch, n], and the output layer: nothing, if not overridden."""
+        return x
+
+    def _conv(
+        self, x: keras.KerasTensor, filters: int, kernel: int, name: str, *, dilation: int = 1
+    ) -> keras.KerasTensor:
+        """A convolution that keeps the size, and its activation."""
+        import keras
+
+        x = keras.layers.Conv2D(filters, kernel, padding="same", dilation_rate=dilation, name=name)(x)
+        return _activate(x, self.activation, f"{name}_activation")
+
+
+def _activate(x: keras.KerasTensor, activation: Activation, name: str) -> keras.KerasTensor:
+    import keras
+
+    if activation == "lrelu":
+        return keras.layers.LeakyReLU(0.1, name=name)(x)
+    return keras.layers.Activation(activation, name=name)(x)
+
+
+def _norm_and_pool(x: keras.KerasTensor, size: int, stage: int) -> keras.KerasTensor:
+    import keras
+
+    x = keras.layers.BatchNormalization(name=f"bn{stage}")(x)
+    return keras.layers.MaxPooling2D(size, padding="same", name=f"pool{stage}")(x)
+
+
+@MODELS.register("meso1")
+@dataclass(frozen=True, kw_only=True)
+class Meso1(MesoModel):
+    """Meso-1, the smallest of the authors' code: one pooled stage. 4,629 parameters at 256x256 and 2 classes, of which 4,621
+    are trainable (BatchNorm's moving statistics are the rest)."""
+
+    shrinks = 8
+
+    def _features(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        x = self._conv(x, 16, 3, "conv1")
+        x = self._conv(x, 4, 1, "conv2")
+        return _norm_and_pool(x, 8, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FourStages(MesoModel):
+    """What Meso-4 and MesoInception-4 share: their last two stages and the dense layer of 16 units."""
+
+    hidden_activation: Activation = setting("lrelu", "Activation after the dense layer. lrelu is LeakyReLU with slope 0.1.")
+
+    shrinks = 32
+
+    def _features(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        x = self._first_stages(x)
+        x = _norm_and_pool(self._conv(x, 16, 5, "conv3"), 2, 3)
+        return _norm_and_pool(self._conv(x, 16, 5, "conv4"), 4, 4)
+
+    @abc.abstractmethod
+    def _first_stages(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """The first two stages, which each halve the size."""
+
+    def _hidden(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        import keras
+
+        x = keras.layers.Dense(16, name="hidden")(x)
+        x = _activate(x, self.hidden_activation, "hidden_activation")
+        return keras.layers.Dropout(self.dropout, name="hidden_dropout")(x)
+
+
+@MODELS.register("meso4")
+@dataclass(frozen=True, kw_only=True)
+class Meso4(FourStages):
+    """Meso-4: four convolutions. 28,073 parameters at 256x256 and 2 classes; the paper's 27,977 are the trainable ones."""
+
+    def _first_stages(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        x = _norm_and_pool(self._conv(x, 8, 3, "conv1"), 2, 1)
+        return _norm_and_pool(self._conv(x, 8, 5, "conv2"), 2, 2)
+
+
+@MODELS.register("mesoinception4")
+@dataclass(frozen=True, kw_only=True)
+class MesoInception4(FourStages):
+    """MesoInception-4: the first two convolutions of Meso-4 are inception modules with dilated convolutions. 28,725 parameters at
+    256x256 and 2 classes; the paper's 28,615 are the trainable ones."""
+
+    def _first_stages(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        x = _norm_and_pool(self._inception(x, (1, 4, 4, 2), "inception1"), 2, 1)
+        return _norm_and_pool(self._inception(x, (2, 4, 4, 2), "inception2"), 2, 2)
+
+    def _inception(self, x: keras.KerasTensor, filters: tuple[int, int, int, int], name: str) -> keras.KerasTensor:
+        """Four branches side by side: a 1x1 convolution, and three 3x3 convolutions with dilations 1, 2 and 3, each behind a
+        1x1 convolution."""
+        import keras
+
+        branches = [self._conv(x, filters[0], 1, f"{name}_point")]
+        for dilation in (1, 2, 3):
+            branch = f"{name}_dilated{dilation}"
+            reduced = self._conv(x, filters[dilation], 1, f"{branch}_reduce")
+            branches.append(self._conv(reduced, filters[dilation], 3, branch, dilation=dilation))
+        return keras.layers.Concatenate(name=name)(branches)

@@ -1,0 +1,46 @@
+"""What the tests share: where real data are, and how a command is run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets, `$SCENARIO_DATA` or `../shared/data`; a test that needs it is skipped where it is absent."""
+    folder = Path(os.environ.get("SCENARIO_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"needs the real data sets, and {folder} is absent; set SCENARIO_DATA to their folder")
+    return folder
+
+
+TOY = REPOSITORY / "tests" / "toy"
+
+
+def environment() -> dict[str, str]:
+    """The environment of a command: the toy scenario is on the path, and Python's own warnings are not shown."""
+    return os.environ | {"PYTHONPATH": str(TOY), "SCENARIO_LOG_LEVEL": "INFO"}
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs an installed command to its end in a folder of its own: `command("train-scenario", "scenario=mesonet", ...)`."""
+
+    def run(name: str, *words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        script = Path(sys.executable).parent / name
+        return subprocess.run(
+            [str(script), *words], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=timeout, check=False
+        )
+
+    return run
+
+
+TOY_WORDS = ("--config-dir", str(TOY / "conf"), "scenario=toy")

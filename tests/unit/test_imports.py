@@ -1,0 +1,91 @@
+"""The floors of the house: imports run downward only, and a config is typed without TensorFlow."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY, environment
+
+# From the ground up. A module imports from floors below it, and from what stands before it on its own line.
+FLOORS = [
+    ["errors", "registry"],
+    ["schema", "config", "composition"],
+    [
+        *["data.source", "data.stream", "data.cache", "data.image_files", "data.images", "data.augment"],
+        *["schedule", "learning_rates", "adabelief", "optimizers"],
+        *["early_stopping", "evaluation_weights", "device"],
+    ],
+    ["scenario", "run_directory", "checkpoint", "loops", "recorder", "console", "interruption", "state"],
+    ["export", "evaluation", "prediction", "changes"],
+    ["training", "trainer", "benchmark"],
+    ["cli.command", "cli.summary", "cli.sweep", "cli.train", "cli.resume", "cli.lav", "cli.predict", "cli.benchmark"],
+]
+# Parts do not import each other; these are parts in several files.
+FAMILIES = [{"schedule", "learning_rates"}, {"adabelief", "optimizers"}, {m for m in FLOORS[2] if m.startswith("data.")}]
+ORDER = [module for floor in FLOORS for module in floor]
+
+
+def imports_of(path: Path, *, top_level_only: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text())
+    if top_level_only:
+        nodes = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    else:
+        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names: set[str] = set()
+    for node in nodes:
+        names |= {node.module or ""} if isinstance(node, ast.ImportFrom) else {alias.name for alias in node.names}
+    return names
+
+
+def modules() -> dict[str, Path]:
+    root = REPOSITORY / "framework"
+    files = [path for path in root.rglob("*.py") if path.name != "__init__.py"]
+    return {".".join(path.relative_to(root).with_suffix("").parts): path for path in files}
+
+
+def test_every_module_has_its_floor() -> None:
+    assert sorted(modules()) == sorted(ORDER)
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_imports_run_downward(module: str) -> None:
+    for imported in imports_of(modules()[module]):
+        assert not imported.startswith("scenarios"), f"framework.{module} imports {imported}"
+        if imported.startswith("framework."):
+            name = imported.removeprefix("framework.")
+            # The sweep starts the same Hydra command line that called it.
+            if (module, name) == ("cli.sweep", "cli.train"):
+                continue
+            assert ORDER.index(name) < ORDER.index(module), f"framework.{module} imports {imported}, which stands above it"
+
+
+@pytest.mark.parametrize("module", FLOORS[2])
+def test_parts_do_not_import_each_other(module: str) -> None:
+    family = next((family for family in FAMILIES if module in family), {module})
+    for imported in imports_of(modules()[module]):
+        name = imported.removeprefix("framework.")
+        assert name not in FLOORS[2] or name in family, f"framework.{module} imports {imported}, another part"
+
+
+def test_no_module_on_the_way_to_a_config_imports_tensorflow() -> None:
+    code = (
+        "import sys\n"
+        "from framework import compose\n"
+        "for name in sys.argv[1:]: compose(f'scenario={name}')\n"
+        "assert not {'tensorflow', 'keras', 'sklearn'} & set(sys.modules), sorted(sys.modules)\n"
+    )
+    names = [path.stem for path in (REPOSITORY / "conf" / "scenario").glob("*.yaml")]
+    assert names
+    subprocess.run([sys.executable, "-c", code, *names], check=True, env=environment())
+
+
+def test_the_package_leads_to_its_public_names() -> None:
+    import framework
+
+    for name in framework.__all__:
+        assert getattr(framework, name).__doc__
