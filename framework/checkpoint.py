@@ -19,6 +19,7 @@ import queue
 import re
 import shutil
 import threading
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +62,10 @@ class Snapshot:
 
 def copy_variables(variables: Iterable[Any]) -> list[NamedArray]:
     """Copies of Keras variables; training goes on without touching them."""
+    import keras
     import numpy as np
 
-    return [NamedArray(variable.path, np.array(variable)) for variable in variables]
+    return [NamedArray(variable.path, np.array(keras.ops.convert_to_numpy(variable))) for variable in variables]
 
 
 def restore_variables(variables: Sequence[Any], saved: Sequence[NamedArray], *, what: str) -> None:
@@ -189,13 +191,17 @@ class CheckpointStore:
             if _fingerprint(path) != expected:
                 raise CheckpointError(f"{path} is damaged: its checksum is not the one that was recorded")
         state = _read_json(folder / "state.json")
-        described = state.pop("variables")
-        with np.load(folder / "variables.npz", allow_pickle=False) as stored:
-            variables = {
-                group: [NamedArray(m["name"], _from_storable(stored[_key(group, i)], m["dtype"])) for i, m in enumerate(members)]
-                for group, members in described.items()
-            }
-        return Snapshot(step=state.pop("step"), state=state, variables=variables)
+        try:
+            described = state.pop("variables")
+            with np.load(folder / "variables.npz", allow_pickle=False) as stored:
+                variables = {
+                    group: [NamedArray(m["name"], _from_storable(stored[_key(group, i)], m["dtype"])) for i, m in enumerate(members)]
+                    for group, members in described.items()
+                }
+            return Snapshot(step=state.pop("step"), state=state, variables=variables)
+        except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+            # The checksums are right, so somebody wrote it like that.
+            raise CheckpointError(f"{folder / 'variables.npz'} does not hold what state.json describes: {error}") from error
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"

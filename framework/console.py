@@ -62,6 +62,8 @@ def run_log() -> Iterator[Callable[[Path], None]]:
     logger = logging.getLogger("framework")
     memory = logging.handlers.MemoryHandler(capacity=10_000, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
     logger.addHandler(memory)
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)  # used as a library: the file is complete all the same
     file: logging.Handler | None = None
 
     def write_to(path: Path) -> None:

@@ -123,6 +123,7 @@ def _normalising_by_batch(layers: list[keras.layers.BatchNormalization]) -> Iter
 
 
 def _copy(variable: Any) -> np.ndarray:
+    import keras
     import numpy as np
 
-    return np.array(variable)
+    return np.array(keras.ops.convert_to_numpy(variable))

@@ -49,13 +49,12 @@ class AffineAugmentation:
         import tensorflow as tf
 
         images = tf.cast(images, tf.float32)
-        size = tf.shape(images)[1:3]
-        height, width = tf.unstack(tf.cast(size, tf.float32))
+        shape, size = images.shape, tf.shape(images)[1:3]
 
         def draw_sample(seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             # A setting has its number whether it is used or not, so that switching one off leaves what the others draw.
-            numbers = tf.unstack(tf.random.stateless_uniform([8], seed, alg="philox"))
-            return self._transform(numbers[:6], height, width), self._values(numbers[6:])
+            numbers = tf.random.stateless_uniform([8], seed, alg="philox")
+            return self._transform(numbers[:6], tf.cast(size[::-1], tf.float32)), self._values(numbers[6:])
 
         # Sample by sample, and not for the batch at once: sine and cosine round differently where they are vectorised and for the
         # rest at a vector's end, so a sample's bits would depend on its place in the batch. It is 2 % of the work.
@@ -74,35 +73,37 @@ class AffineAugmentation:
         if self.channel_shift or self.brightness != (1, 1):
             added, factor = tf.unstack(values[:, :, tf.newaxis, tf.newaxis, tf.newaxis], axis=1)
             images = (images + added) * factor
-        return tf.clip_by_value(images, 0.0, 255.0)
+        return tf.ensure_shape(tf.clip_by_value(images, 0.0, 255.0), shape)
 
-    def _transform(self, numbers: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    def _transform(self, numbers: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
         """The map from an output pixel to the place in the input that it shows, as `ImageProjectiveTransformV3` wants it.
 
         Args:
-            numbers: 6 scalars in [0, 1).
-            height, width: float32 scalars, in pixels.
+            numbers: float32 [6], each in [0, 1).
+            size: width and height, float32 [2], in pixels.
 
         Returns:
             float32 [8]: a0, a1, a2, b0, b1, b2, 0, 0; output (x, y) shows input (a0 x + a1 y + a2, b0 x + b1 y + b2).
         """
         import tensorflow as tf
 
-        rotation, zoom_x, zoom_y, shift_x, shift_y, flip = numbers
-        angle = math.radians(self.rotation) * (2 * rotation - 1)
-        scale_x = (1 + self.zoom * (2 * zoom_x - 1)) * (tf.where(flip < 0.5, -1.0, 1.0) if self.horizontal_flip else 1.0)
-        scale_y = 1 + self.zoom * (2 * zoom_y - 1)
-        move_x, move_y = self.shift * width * (2 * shift_x - 1), self.shift * height * (2 * shift_y - 1)
+        # Written such that there is one way to add things up: in a graph, chains of additions and common factors are rearranged,
+        # which would change the last bit.
+        either_way = 2 * numbers - 1
+        angle = math.radians(self.rotation) * either_way[0]
+        scale = 1 + self.zoom * either_way[1:3]
+        move = self.shift * size * either_way[3:5]
+        mirror = tf.where(numbers[5] < 0.5, [-1.0, 1.0], [1.0, 1.0]) if self.horizontal_flip else tf.ones([2])
         cos, sin = tf.cos(angle), tf.sin(angle)
-        # About the centre: mirrored and scaled, moved, rotated, in the order of ImageDataGenerator.
-        centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
-        a0, a1, b0, b1 = cos * scale_x, -sin * scale_y, sin * scale_x, cos * scale_y
-        a2 = centre_x + cos * move_x - sin * move_y - a0 * centre_x - a1 * centre_y
-        b2 = centre_y + sin * move_x + cos * move_y - b0 * centre_x - b1 * centre_y
-        return tf.stack([a0, a1, a2, b0, b1, b2, 0.0, 0.0])
+        rotation = tf.reshape(tf.stack([cos, -sin, sin, cos]), [2, 2])
+        # About the centre: mirrored, scaled, moved, rotated, in the order of ImageDataGenerator.
+        matrix = rotation * (scale * mirror)
+        centre = (size - 1) / 2
+        offset = centre + tf.reduce_sum(rotation * move, axis=1) - tf.reduce_sum(matrix * centre, axis=1)
+        return tf.concat([matrix[0], offset[:1], matrix[1], offset[1:], [0.0, 0.0]], axis=0)
 
-    def _values(self, numbers: list[tf.Tensor]) -> tf.Tensor:
-        """What is added to the values, and the factor that the sum is multiplied by, float32 [2], of 2 scalars in [0, 1)."""
+    def _values(self, numbers: tf.Tensor) -> tf.Tensor:
+        """What is added to the values, and the factor of the sum: float32 [2], made of float32 [2], each in [0, 1)."""
         import tensorflow as tf
 
         low, high = self.brightness

@@ -264,7 +264,7 @@ def _decode(data: tf.Tensor) -> tf.Tensor:
         # The table of blue, green, red, 0 follows the file header of 14 bytes and the info header, which starts with its length.
         start = 14 + tf.cast(head[14], tf.int32)
         table = tf.reshape(tf.io.decode_raw(tf.strings.substr(data, start, 1024), tf.uint8, fixed_length=1024), [256, 4])
-        indices = tf.io.decode_bmp(data, channels=1)[..., 0]
+        indices = tf.io.decode_bmp(data)[..., 0]
         return tf.gather(table[:, 2::-1], tf.cast(indices, tf.int32))
 
     return tf.cond(

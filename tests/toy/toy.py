@@ -19,7 +19,7 @@ class Settings:
     samples: int = setting(101, "Training samples.", ge=1)
     noise: float = setting(0.1, "Standard deviation of the augmentation.", ge=0)
     batch_norm: bool = setting(True, "Whether the network has BatchNorm.")
-    poison: int | None = setting(None, "Index of a training sample that is NaN.", ge=0)
+    poison: int | None = setting(None, "Index of a training sample whose label is NaN.", ge=0)
 
 
 @register_scenario("toy")
@@ -45,7 +45,7 @@ class Toy(Scenario):
         points = rng.normal(size=(count, 8)).astype("float32")
         labels = (points.sum(axis=1, keepdims=True) > 0).astype("float32")
         if split is Split.TRAIN and self.settings.poison is not None:
-            points[self.settings.poison] = np.nan
+            labels[self.settings.poison] = np.nan
         return ArraySource((points, labels))
 
     def objective(self) -> Objective:

@@ -1,0 +1,215 @@
+"""The installed commands, as a user types them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import TOY_WORDS, environment
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def write_images(folder: Path, count: int = 20, size: int = 40) -> Path:
+    """Two classes that a network can tell apart: bright noise and dark noise."""
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    for name, level in (("dark", 60), ("light", 190)):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            image = np.clip(rng.normal(level, 30, size=(size, size, 3)), 0, 255).astype("uint8")
+            (folder / name / f"{i:02d}.png").write_bytes(tf.io.encode_png(image).numpy())
+    return folder
+
+
+def assert_clean(result: subprocess.CompletedProcess[str], code: int) -> None:
+    assert result.returncode == code, result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("name", ["train-scenario", "resume-training", "load-and-validate", "predict-scenario", "benchmark-input-pipeline"])
+def test_each_command_has_help(command: Command, name: str) -> None:
+    result = command(name, "--help")
+    assert_clean(result, 0)
+    assert "RUN" in result.stdout or "optimizer" in result.stdout or "key=value" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--cfg", "job", "scenario=mesonet"], "positive_class: forged"),
+        (["--info", "defaults", "scenario=mesonet"], "scenario/mesonet"),
+        (["--hydra-help"], "--multirun"),
+    ],
+)
+def test_hydra_works_as_in_any_program(command: Command, words: list[str], expected: str) -> None:
+    result = command("train-scenario", *words)
+    assert_clean(result, 0)
+    assert expected in result.stdout
+
+
+def test_shell_completion_is_installed(command: Command) -> None:
+    result = command("train-scenario", "--shell-completion", "install=bash")
+    assert_clean(result, 0)
+    assert "complete" in result.stdout
+
+
+def test_config_errors_are_answered_without_tensorflow(command: Command, tmp_path: Path) -> None:
+    result = command("train-scenario", "scenario=mesonet", "optimizer=adamm", "lr=abc", "epochz=3", "+new=1", "trainer.epochs=0")
+    assert_clean(result, 2)
+    for path in ("optimizer:", "learning_rate.lr", "epochz:", "new:", "trainer.epochs:"):
+        assert path in result.stderr
+    assert "did you mean 'adam'" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+    code = (
+        "import sys; from framework.cli.command import run; from framework.cli import train\n"
+        "code = run(train.main.__wrapped__, ['scenario=mesonet', 'lr=abc'])\n"
+        "assert code == 2 and 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment())
+
+
+def test_a_pickled_rerun_is_refused(command: Command) -> None:
+    result = command("train-scenario", "--experimental-rerun", "job.pickle")
+    assert_clean(result, 2)
+    assert "unpickles" in result.stderr
+
+
+def test_an_invalid_log_level_is_answered(tmp_path: Path) -> None:
+    script = Path(sys.executable).parent / "train-scenario"
+    result = subprocess.run(
+        [str(script), "scenario=mesonet"],
+        env=environment() | {"SCENARIO_LOG_LEVEL": "LOUD"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert_clean(result, 2)
+    assert "SCENARIO_LOG_LEVEL" in result.stderr
+
+
+def test_the_walk_of_a_run_on_image_folders(command: Command, tmp_path: Path) -> None:
+    """Train, resume, validate, predict, as the README has it."""
+    faces, other = write_images(tmp_path / "faces"), write_images(tmp_path / "other", count=5)
+    words = ["scenario=mesonet", "model=meso1", "data=image_folder", f"data.train_dir={faces}", "data.image_size=32", "batch_size=8"]
+    result = command("train-scenario", *words, "epochs=2", "output_dir=run", "data.validation_split=0.25")
+    assert_clean(result, 0)
+    assert "load-and-validate run" in result.stdout
+    assert "epoch 2/2" in result.stdout
+    assert "epoch 2/2" in (tmp_path / "run" / "train.log").read_text()
+    assert list((tmp_path / "run" / "tensorboard" / "validation").iterdir())
+
+    again = command("train-scenario", *words, "epochs=2", "output_dir=run")
+    assert_clean(again, 1)
+    assert "resume-training run" in again.stderr
+
+    nothing = command("resume-training", "run")
+    assert_clean(nothing, 0)
+    assert "nothing to resume" in nothing.stdout
+
+    (tmp_path / "run").rename(tmp_path / "moved")
+    resumed = command("resume-training", "moved", "epochs=3")
+    assert_clean(resumed, 0)
+    assert "trainer.epochs" in resumed.stdout
+    best = json.loads((tmp_path / "moved" / "result.json").read_text())["best"]
+
+    validated = command("load-and-validate", "moved")
+    assert_clean(validated, 0)
+    report = json.loads((tmp_path / "moved" / "lav.json").read_text())
+    assert report["metrics"]["accuracy"] == pytest.approx(best["metrics"]["val_accuracy"], abs=1e-6)
+    assert report["samples"] == 10
+
+    elsewhere = command("load-and-validate", "moved", f"data.val_dir={other}", "--output", "other.json")
+    assert_clean(elsewhere, 0)
+    assert json.loads((tmp_path / "other.json").read_text())["samples"] == 10
+
+    (other / "broken.png").write_bytes(b"")
+    predicted = command("predict-scenario", "moved", "other", str(faces / "dark" / "00.png"), "--output", "predictions.csv")
+    assert_clean(predicted, 1)
+    assert "broken.png" in predicted.stderr
+    with open(tmp_path / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 11
+    assert list(rows[0]) == ["file", "label", "dark", "light"]
+    for row in rows:
+        assert float(row["dark"]) + float(row["light"]) == pytest.approx(1)
+        assert row["label"] == max(("dark", "light"), key=lambda name: float(row[name]))
+
+
+def test_the_input_pipeline_is_measured(command: Command) -> None:
+    result = command("benchmark-input-pipeline", *TOY_WORDS, "--seconds", "0.2")
+    assert_clean(result, 0)
+    assert "samples/s" in result.stdout
+    assert "batches/s" in result.stdout
+
+
+def run_directories(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.glob("**/result.json"))
+
+
+def test_in_a_sweep_one_failing_job_stops_no_other(command: Command, tmp_path: Path) -> None:
+    result = command("train-scenario", "-m", *TOY_WORDS, "epochs=1", "batch_size=8,1000,4", "output_dir=sweep")
+    assert_clean(result, 1)
+    assert [path.name for path in run_directories(tmp_path / "sweep")] == ["0", "2"]
+    assert "1 of 3 jobs failed: 1" in result.stdout
+    assert "data.batch_size" in result.stderr
+
+
+def test_twice_in_the_same_second_makes_two_runs(tmp_path: Path) -> None:
+    script = Path(sys.executable).parent / "train-scenario"
+    words = [str(script), *TOY_WORDS, "epochs=1"]
+    runs = [subprocess.Popen(words, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [run.wait(timeout=300) for run in runs] == [0, 0]
+    assert len(run_directories(tmp_path / "outputs")) == 2
+
+
+def start_long_run(tmp_path: Path) -> subprocess.Popen[str]:
+    """A run that is in the middle of its first epoch, and has checkpoints."""
+    script = Path(sys.executable).parent / "train-scenario"
+    words = [*TOY_WORDS, "samples_per_epoch=4000", "trainer.checkpoint_every_n_steps=20", "output_dir=run", "epochs=2"]
+    process = subprocess.Popen(
+        [str(script), *words], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "run" / "checkpoints").glob("step-*")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return process
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_run_that_a_signal_ended_is_continued_with_the_same_bits(
+    command: Command, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    process = start_long_run(tmp_path)
+    second = command("resume-training", "run")
+    assert_clean(second, 1)
+    assert f"process {process.pid} on" in second.stderr
+    os.kill(process.pid, number)
+    assert process.wait(timeout=60) == code
+    result_file = tmp_path / "run" / "result.json"
+    if number != signal.SIGKILL:
+        assert json.loads(result_file.read_text())["status"] == "interrupted"
+    else:
+        assert not result_file.exists()
+    assert_clean(command("resume-training", "run"), 0)
+    words = [*TOY_WORDS, "samples_per_epoch=4000", "output_dir=undisturbed", "epochs=2"]
+    assert_clean(command("train-scenario", *words), 0)
+    ours, theirs = (sorted((tmp_path / name / "checkpoints").iterdir())[-1] for name in ("run", "undisturbed"))
+    with np.load(ours / "variables.npz") as a, np.load(theirs / "variables.npz") as b:
+        assert set(a) == set(b)
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])

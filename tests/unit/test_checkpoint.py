@@ -1,0 +1,148 @@
+"""Checkpoints: bit for bit back, damage named, the newest intact one used, the last n kept."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from framework.checkpoint import CheckpointStore, CheckpointWriter, NamedArray, Snapshot, restore_variables
+from framework.errors import CheckpointError
+
+ARRAYS = [
+    np.array([[1.5, -0.0], [np.nan, np.inf]], "float32"),
+    np.array(7, "int64"),
+    np.array([1, 2**31], "uint32"),
+    np.array([True, False]),
+    np.array([1.5, 2.25], ml_dtypes.bfloat16),
+    np.zeros((0, 3), "float16"),
+]
+
+
+def snapshot(step: int) -> Snapshot:
+    model = [NamedArray(f"layer/{i}", array) for i, array in enumerate(ARRAYS)]
+    return Snapshot(
+        step=step, state={"epoch": 2, "best": None, "x": 0.1}, variables={"model": model, "optimizer": [NamedArray("iteration", np.array(step))]}
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CheckpointStore:
+    return CheckpointStore(tmp_path / "checkpoints", keep=3)
+
+
+def test_a_checkpoint_comes_back_bit_for_bit(store: CheckpointStore) -> None:
+    store.save(snapshot(5))
+    loaded = store.load_newest()
+    assert loaded is not None
+    assert (loaded.step, loaded.state) == (5, {"epoch": 2, "best": None, "x": 0.1})
+    for given_array, member in zip(ARRAYS, loaded.variables["model"], strict=True):
+        assert member.array.dtype == given_array.dtype
+        assert member.array.shape == given_array.shape
+        assert member.array.tobytes() == given_array.tobytes()
+
+
+def test_no_checkpoint_is_none(store: CheckpointStore) -> None:
+    assert store.load_newest() is None
+
+
+@settings(max_examples=20, deadline=None)
+@given(steps=st.lists(st.integers(0, 10**9), min_size=1, max_size=8), keep=st.integers(1, 4))
+def test_the_newest_are_kept(tmp_path_factory: pytest.TempPathFactory, steps: list[int], keep: int) -> None:
+    store = CheckpointStore(tmp_path_factory.mktemp("run") / "checkpoints", keep=keep)
+    seen: set[int] = set()
+    for step in steps:
+        store.save(snapshot(step))
+        seen = set(sorted(seen | {step})[-keep:])
+        assert store.steps() == sorted(seen)
+
+
+@pytest.mark.parametrize("name", ["variables.npz", "state.json", "manifest.json"])
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "remove"])
+def test_damage_is_named_and_the_one_before_is_used(
+    store: CheckpointStore, name: str, damage: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("framework"), "propagate", True)
+    store.save(snapshot(5))
+    path = store.save(snapshot(6)) / name
+    content = path.read_bytes()
+    if damage == "truncate":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "flip":
+        middle = len(content) // 2
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    else:
+        path.unlink()
+    loaded = store.load_newest()
+    assert loaded is not None
+    assert loaded.step == 5
+    assert str(path.parent) in caplog.text
+
+
+def test_all_damaged_is_one_error(store: CheckpointStore) -> None:
+    for step in (5, 6):
+        (store.save(snapshot(step)) / "state.json").unlink()
+    with pytest.raises(CheckpointError, match="none of the 2 checkpoints"):
+        store.load_newest()
+
+
+def test_a_later_format_is_refused(store: CheckpointStore) -> None:
+    manifest = store.save(snapshot(5)) / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 99}))
+    with pytest.raises(CheckpointError, match="format 99"):
+        store.load(5)
+
+
+def test_a_pickle_is_never_loaded(store: CheckpointStore, tmp_path: Path) -> None:
+    """An array of objects would be unpickled; with its checksum made right, it is still refused."""
+    import hashlib
+
+    folder = store.save(snapshot(5))
+
+    class Smuggled:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "smuggled",))  # type: ignore[return-value]
+
+    np.savez(folder / "variables.npz", **{"model.00000": np.array([Smuggled()], dtype=object)})  # type: ignore[arg-type]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    content = (folder / "variables.npz").read_bytes()
+    manifest["files"]["variables.npz"] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=r"variables\.npz"):
+        store.load(5)
+    assert not (tmp_path / "smuggled").exists()
+
+
+def test_a_write_that_fails_is_a_warning_and_the_others_stay(
+    store: CheckpointStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("framework"), "propagate", True)
+    with CheckpointWriter(store) as writer:
+        writer.submit(snapshot(5))
+    # A file in the place of the draft folder makes the next one fail, as root too.
+    (store.folder / ".draft-step-00000006").write_text("")
+    with CheckpointWriter(store) as writer:
+        writer.submit(snapshot(6))
+        writer.submit(snapshot(7))
+    assert "step 6 could not be written" in caplog.text
+    assert store.steps() == [5, 7]
+
+
+def test_what_does_not_fit_changes_nothing() -> None:
+    import keras
+
+    variables = [keras.Variable(np.zeros(2, "float32"), name="a"), keras.Variable(np.zeros(3, "float32"), name="b")]
+    saved = [NamedArray("a", np.ones(2, "float32")), NamedArray("b", np.ones(4, "float32"))]
+    with pytest.raises(CheckpointError, match=r"variable 1 is b \(\(4,\)"):
+        restore_variables(variables, saved, what="model")
+    with pytest.raises(CheckpointError, match="nothing in the checkpoint"):
+        restore_variables(variables, saved[:1], what="model")
+    assert not np.any(keras.ops.convert_to_numpy(variables[0]))

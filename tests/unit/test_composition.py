@@ -1,0 +1,164 @@
+"""Words of the command line to a typed config: all problems at once, and no way around the types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from framework.composition import apply_overrides, compose_config, conf_directory
+from framework.config import SECTIONS, SHORT_FORMS, RunConfig, parse
+from framework.errors import ConfigError
+from framework.schema import to_plain
+from tests.conftest import TOY
+
+TOY_CONF = TOY / "conf"
+
+
+@pytest.fixture(autouse=True)
+def toy_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(TOY))
+
+
+def paths_of(*words: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        compose_config(words, config_dir=TOY_CONF)
+    return [problem.path for problem in caught.value.problems]
+
+
+def compose_toy(*words: str) -> RunConfig:
+    return compose_config(["scenario=toy", *words], config_dir=TOY_CONF)
+
+
+def test_the_groups_compose_into_typed_sections() -> None:
+    config = compose_config(["scenario=mesonet", "optimizer=sgd", "lr=1e-2", "optimizer.momentum=0.9", "epochs=3"])
+    assert config.scenario.name == "mesonet"
+    assert (config.optimizer.name, config.optimizer.momentum) == ("sgd", 0.9)
+    assert (config.learning_rate.lr, config.trainer.epochs, config.data.batch_size) == (0.01, 3, 32)
+    assert config.model.name == "meso4"
+    assert config.model.image_size == config.data.image_size
+
+
+@pytest.mark.parametrize("short", sorted(SHORT_FORMS))
+def test_each_short_form_is_what_its_long_form_refers_to(short: str) -> None:
+    value = {"lr": 0.5, "output_dir": "here"}.get(short, 7)
+    plain = compose_toy(f"{short}={value}").to_plain()
+    section, key = SHORT_FORMS[short].split(".")
+    assert plain[section][key] == value
+
+
+def test_all_problems_come_in_one_message() -> None:
+    words = ["scenario=toy", "optimizer=adamm", "lr=abc", "epochz=3", "+new=1", "trainer.val_every_n=-1", "scenario.sampels=4"]
+    assert sorted(paths_of(*words)) == sorted(
+        ["optimizer", "lr (learning_rate.lr)", "epochz", "new", "trainer.val_every_n", "scenario.sampels"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        (["scenario=toi"], "scenario"),
+        ([], "scenario"),
+        (["scenario=toy", "loop=nosuch"], "loop"),
+        (["scenario=toy", "loop.name=nosuch"], "loop"),
+        (["scenario=toy", "lr=1,2"], "lr"),
+        (["scenario=toy", "rubbish"], "rubbish"),
+        (["scenario=toy", "a=[1"], "a=[1"),
+        (["scenario=toy", "epochs=3", "trainer.epochs=4"], "trainer.epochs"),
+        (["scenario=toy", "epochs=2.5"], "epochs (trainer.epochs)"),
+        (["scenario=toy", "trainer=3"], "trainer"),
+        (["scenario=toy", "scenario.target=toy:Nothing"], "scenario.target"),
+        (["scenario=toy", "scenario.target=nosuch:Toy"], "scenario.target"),
+        (["scenario=toy", "scenario.target=os:getcwd"], "scenario.target"),
+        (["scenario=toy", "scenario.target=toy"], "scenario.target"),
+        (["scenario=toy", "device.jit_compile=true"], "device.jit_compile"),
+        (["scenario=mesonet", "model.image_size=64"], "model.image_size"),
+    ],
+)
+def test_a_wrong_word_is_answered_at_its_path(words: list[str], path: str) -> None:
+    assert paths_of(*words) == [path]
+
+
+def test_a_near_name_is_offered() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'adam'") as caught:
+        compose_toy("optimizer=adamm")
+    assert "adamw" in str(caught.value)
+
+
+WORDS = st.lists(
+    st.one_of(
+        st.text(max_size=12),
+        st.builds(
+            "{}{}={}".format,
+            st.sampled_from(["", "+", "++", "~"]),
+            st.sampled_from(["lr", "epochs", "optimizer", "optimizer.beta_1", "trainer", "data", "model", "scenario.name", "x.y", "hydra"]),
+            st.sampled_from(["1", "-1", "abc", "null", "[1,2]", "{a: 1}", "sgd", "${lr}", "${nosuch}", "'", "", "nan", "1e400"]),
+        ),
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(words=WORDS)
+def test_no_words_make_a_traceback(words: list[str]) -> None:
+    try:
+        config = compose_config(["scenario=toy", *words], config_dir=TOY_CONF)
+    except ConfigError as error:
+        assert error.problems
+    else:
+        assert parse(config.to_plain()) == config
+
+
+def test_a_config_survives_its_yaml() -> None:
+    config = compose_config(["scenario=mesonet", "lr=1e-5", "optimizer=adamw", "optimizer.weight_decay=1e-4"])
+    assert parse(yaml.safe_load(yaml.safe_dump(config.to_plain()))) == config
+
+
+def test_words_change_a_run_that_exists() -> None:
+    plain = compose_toy("lr=0.5").to_plain()
+    changed = parse(apply_overrides(plain, ["epochs=60", "trainer.val_every_n=2", "optimizer=sgd", "learning_rate=cosine_decay"]))
+    assert (changed.trainer.epochs, changed.trainer.val_every_n) == (60, 2)
+    assert (changed.optimizer.name, changed.learning_rate.name) == ("sgd", "cosine_decay")
+    assert changed.learning_rate.lr == 0.5, "another schedule keeps the run's own lr"
+    assert plain["trainer"]["epochs"] == 4, "the given values are left alone"
+
+
+@pytest.mark.parametrize("word", ["scenario=mesonet", "optimizer=nosuch", "rubbish", "~trainer"])
+def test_words_that_cannot_change_a_run_are_answered(word: str) -> None:
+    with pytest.raises(ConfigError):
+        apply_overrides(compose_toy().to_plain(), [word])
+
+
+SINGLE = {path.parent.name: path for path in conf_directory().glob("*/default.yaml")}
+
+
+@pytest.mark.parametrize("group", ["early_stopping", "device", "trainer"])
+def test_the_yaml_defaults_are_the_defaults_of_the_code(group: str) -> None:
+    """Written once for people to see and once for programs to use; this holds them together."""
+    section = getattr(compose_config(["scenario=toy"], config_dir=TOY_CONF), group)
+    expected = to_plain(type(section)())
+    found = to_plain(section)
+    if group == "trainer":
+        shown = yaml.safe_load((conf_directory() / "config.yaml").read_text())["trainer"]
+        expected["epochs"] = found["epochs"]
+    else:
+        shown = yaml.safe_load(SINGLE[group].read_text())
+    assert found == expected
+    assert set(shown) == set(expected), "each setting stands in the YAML, where a person looks for it"
+
+
+def shipped(group: str) -> list[Path]:
+    return sorted((conf_directory() / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", [p for g in SECTIONS if g != "trainer" for p in shipped(g)], ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_each_shipped_option_composes(path: Path) -> None:
+    group, option = path.parent.name, path.stem
+    words = [f"scenario={option}"] if group == "scenario" else ["scenario=mesonet", f"{group}={option}"]
+    if (group, option) == ("data", "image_folder"):
+        words.append("data.train_dir=faces")
+    compose_config(words)

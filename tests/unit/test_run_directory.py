@@ -1,0 +1,172 @@
+"""The run directory: claimed once, locked by one, whole after a crash."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from framework.composition import compose_config
+from framework.config import RunConfig
+from framework.errors import ConfigError, RunDirectoryError
+from framework.recorder import Recorder
+from framework.run_directory import RunDirectory, recover_directory, replacing_directory, write_atomically
+
+
+@pytest.fixture(scope="module")
+def config() -> RunConfig:
+    return compose_config(["scenario=mesonet"])
+
+
+@pytest.fixture
+def run(tmp_path: Path, config: RunConfig) -> RunDirectory:
+    run = RunDirectory.create(tmp_path / "run")
+    run.claim(config)
+    return run
+
+
+def test_a_claimed_folder_is_refused_and_left_alone(run: RunDirectory, config: RunConfig) -> None:
+    before = run.config_file.read_bytes()
+    with pytest.raises(RunDirectoryError, match="resume-training"):
+        RunDirectory.create(run.path)
+    with pytest.raises(RunDirectoryError, match="resume-training"):
+        RunDirectory(run.path).claim(config)
+    assert run.config_file.read_bytes() == before
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunDirectoryError, match="other files"):
+        RunDirectory.create(tmp_path)
+    with pytest.raises(RunDirectoryError, match="is a file"):
+        RunDirectory.create(tmp_path / "notes.txt")
+
+
+def test_many_at_once_get_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found: list[Path] = []
+    threads = [threading.Thread(target=lambda: found.append(RunDirectory.create(name="toy").path)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 20
+
+
+def test_of_many_claims_of_one_folder_one_is_granted(tmp_path: Path, config: RunConfig) -> None:
+    granted: list[int] = []
+
+    def claim() -> None:
+        try:
+            RunDirectory(tmp_path / "run").claim(config)
+            granted.append(1)
+        except RunDirectoryError:
+            pass
+
+    threads = [threading.Thread(target=claim) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(granted) == 1
+
+
+def test_the_config_comes_back(run: RunDirectory, config: RunConfig) -> None:
+    assert RunDirectory.open(run.path).load_config() == config
+    assert run.load_config(["epochs=77"]).trainer.epochs == 77
+
+
+@pytest.mark.parametrize("content", [b"", b"[1, 2]", b"scenario: [", b"\xff\xfe", b"a: 1\n"])
+def test_a_damaged_config_is_named(run: RunDirectory, content: bytes) -> None:
+    run.config_file.write_bytes(content)
+    with pytest.raises(RunDirectoryError, match=r"config\.yaml"):
+        run.load_config()
+
+
+def test_a_later_format_is_refused(run: RunDirectory) -> None:
+    run.config_file.write_text(run.config_file.read_text().replace("format: 1", "format: 2"))
+    with pytest.raises(RunDirectoryError, match="format 2"):
+        run.load_config()
+
+
+def test_a_config_that_no_longer_fits_is_answered_with_the_run(run: RunDirectory) -> None:
+    run.config_file.write_text(run.config_file.read_text().replace("epochs: 10", "epochs: 0"))
+    with pytest.raises(ConfigError, match=rf"the configuration of {run.path}"):
+        run.load_config()
+
+
+@pytest.mark.parametrize("path", ["nowhere", "."])
+def test_what_is_no_run_is_said_to_be_none(tmp_path: Path, path: str) -> None:
+    with pytest.raises(RunDirectoryError, match="is no run directory"):
+        RunDirectory.open(tmp_path / path)
+
+
+def test_a_lock_is_held_by_one_process_and_freed_by_its_death(run: RunDirectory) -> None:
+    code = (
+        "import os, sys; from framework.run_directory import RunDirectory\n"
+        "with RunDirectory(sys.argv[1]).lock():\n    print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(RunDirectoryError, match=rf"process {holder.pid} on "), run.lock():
+        pass
+    holder.kill()
+    holder.wait()
+    with run.lock():
+        assert str(os.getpid()) in (run.path / ".lock").read_text()
+
+
+def test_a_replacement_that_fails_leaves_the_old_folder(tmp_path: Path) -> None:
+    target = tmp_path / "best"
+    with replacing_directory(target) as draft:
+        (draft / "model").write_text("1")
+    with pytest.raises(OSError, match="disk"), replacing_directory(target) as draft:
+        (draft / "model").write_text("2")
+        raise OSError("disk full")
+    assert (target / "model").read_text() == "1"
+    with replacing_directory(target) as draft:
+        (draft / "model").write_text("3")
+    assert (target / "model").read_text() == "3"
+    assert [p.name for p in tmp_path.iterdir()] == ["best"]
+
+
+@pytest.mark.parametrize("new_is_there", [True, False])
+def test_a_replacement_cut_short_is_recovered(tmp_path: Path, new_is_there: bool) -> None:
+    target, old = tmp_path / "best", tmp_path / ".best.old"
+    old.mkdir()
+    (old / "model").write_text("old")
+    if new_is_there:
+        target.mkdir()
+        (target / "model").write_text("new")
+    recover_directory(target)
+    assert (target / "model").read_text() == ("new" if new_is_there else "old")
+    assert not old.exists()
+
+
+def test_writing_is_all_or_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    write_atomically(path, "1")
+    write_atomically(path, "2")
+    assert path.read_text() == "2"
+    assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_records_go_back_to_a_checkpoint_and_half_a_line_is_mended(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    recorder = Recorder(path, None)
+    for epoch in (1, 2, 3):
+        recorder.record("train", epoch=epoch, step=epoch * 10, metrics={"loss": 1 / epoch, "bad": float("nan")})
+    lines = path.read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+    assert json.loads(lines[0])["metrics"] == {"loss": 1.0, "bad": None}
+    path.write_text("\n".join(lines)[:-20])
+    history = recorder.history[:2]
+    again = Recorder(path, None)
+    again.restore(history)
+    assert path.read_text().splitlines() == lines[:2]

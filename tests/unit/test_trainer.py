@@ -1,0 +1,256 @@
+"""The trainer: what a run leaves behind, and that an interrupted one ends with the same bits as an undisturbed one."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console as RichConsole
+
+from framework.checkpoint import CheckpointStore, Snapshot
+from framework.console import Console
+from framework.errors import ConfigError, Interrupted, RunDirectoryError
+from framework.evaluation import load_and_validate
+from framework.interruption import Interruption
+from framework.run_directory import RunDirectory
+from framework.scenario import compose
+from framework.trainer import Result, Trainer
+from tests.conftest import TOY
+
+
+@pytest.fixture(autouse=True, scope="module")
+def toy_on_the_path() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(TOY))
+        yield
+
+
+def quiet() -> Console:
+    return Console(RichConsole(quiet=True))
+
+
+def trainer(path: Path, *words: str) -> Trainer:
+    scenario = compose("scenario=toy", "trainer.tensorboard=false", *words, config_dir=TOY / "conf")
+    return Trainer(scenario, RunDirectory.create(path), console=quiet())
+
+
+def train(path: Path, *words: str) -> Result:
+    return trainer(path, *words).train()
+
+
+def resume(path: Path, *words: str) -> Result:
+    return Trainer.resume(path, *words, console=quiet()).train()
+
+
+class InterruptedAfter(Interruption):
+    """A signal that comes when the trainer has asked for it `count` times."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def check(self) -> None:
+        self.count -= 1
+        if self.count == 0:
+            raise Interrupted(15)
+
+
+def final_state(path: Path) -> Snapshot:
+    snapshot = CheckpointStore(path / "checkpoints", keep=1).load_newest()
+    assert snapshot is not None
+    return snapshot
+
+
+def comparable(path: Path) -> dict[str, Any]:
+    """All that must be equal between two runs: variables as bytes, and the state without its times."""
+    snapshot = final_state(path)
+    state = json.loads(json.dumps(snapshot.state))
+    for record in state["history"]:
+        del record["time"]
+    del state["progress"]["seconds"]
+    variables = {group: [member.array.tobytes() for member in members] for group, members in snapshot.variables.items()}
+    return {"step": snapshot.step, "state": state, "variables": variables}
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("undisturbed") / "run"
+    train(path, "learning_rate=cosine_decay", "optimizer=adamw", "optimizer.weight_decay=0.01")
+    return path
+
+
+WORDS = ("learning_rate=cosine_decay", "optimizer=adamw", "optimizer.weight_decay=0.01")
+
+
+def test_a_run_leaves_behind_what_it_says(undisturbed: Path) -> None:
+    result = json.loads((undisturbed / "result.json").read_text())
+    assert (result["status"], result["epochs"], result["steps"]) == ("finished", 4, 48)
+    assert set(result["final"]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    lines = records(undisturbed)
+    assert [(line["phase"], line["epoch"], line["step"]) for line in lines] == [
+        (phase, epoch, 12 * epoch) for epoch in (1, 2, 3, 4) for phase in ("train", "validation")
+    ]
+    best = max((line for line in lines if line["phase"] == "validation"), key=lambda line: line["metrics"]["accuracy"])
+    assert result["best"]["epoch"] == best["epoch"]
+    assert result["best"]["metrics"]["val_accuracy"] == best["metrics"]["accuracy"]
+    for folder in ("best", "export"):
+        assert (undisturbed / folder / "model.keras").is_file()
+        assert (undisturbed / folder / "saved_model" / "saved_model.pb").is_file()
+    assert json.loads((undisturbed / "best" / "model.json").read_text())["epoch"] == best["epoch"]
+    assert len(CheckpointStore(undisturbed / "checkpoints", keep=3).steps()) == 3
+    assert "epoch 4/4" in (undisturbed / "train.log").read_text()
+    (session,) = json.loads((undisturbed / "provenance.json").read_text())["sessions"]
+    assert session["hardware"]["threads"] >= 1
+    assert "tensorflow" in session["versions"]
+
+
+# The trainer asks for a signal before each call of the loop, after each call of validation, and at an epoch's end.
+@pytest.mark.parametrize("count", [1, 3, 7, 8, 9, 14, 15])
+def test_an_interrupted_run_ends_with_the_same_bits(undisturbed: Path, tmp_path: Path, count: int) -> None:
+    path = tmp_path / "run"
+    first = trainer(path, *WORDS, "loop.max_steps_per_call=2")
+    first._interruption = InterruptedAfter(count)
+    with pytest.raises(Interrupted):
+        first.train()
+    assert json.loads((path / "result.json").read_text())["status"] == "interrupted"
+    assert final_state(path).step < 48
+    resume(path)
+    assert comparable(path) == comparable(undisturbed)
+    assert json.loads((path / "result.json").read_text())["best"] == json.loads((undisturbed / "result.json").read_text())["best"]
+
+
+def test_a_run_that_lost_its_last_checkpoints_ends_with_the_same_bits(undisturbed: Path, tmp_path: Path) -> None:
+    """As after a kill: what was recorded after the newest intact checkpoint is done once more."""
+    import shutil
+
+    path = tmp_path / "elsewhere" / "moved"
+    shutil.copytree(undisturbed, path)
+    (path / "result.json").unlink()
+    steps = CheckpointStore(path / "checkpoints", keep=3).steps()
+    shutil.rmtree(path / "checkpoints" / f"step-{steps[-1]:08d}")
+    (path / "checkpoints" / f"step-{steps[-2]:08d}" / "variables.npz").write_bytes(b"damaged")
+    resume(path)
+    assert comparable(path) == comparable(undisturbed)
+    assert [(r["phase"], r["epoch"]) for r in records(path)] == [(r["phase"], r["epoch"]) for r in records(undisturbed)]
+
+
+def test_resume_of_a_finished_run_touches_nothing(undisturbed: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")}
+    assert resume(undisturbed).status == "finished"
+    assert {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")} == before
+
+
+def test_more_epochs_continue_a_finished_run(tmp_path: Path) -> None:
+    train(tmp_path / "a", "epochs=2")
+    result = resume(tmp_path / "a", "epochs=3")
+    train(tmp_path / "b", "epochs=3")
+    assert result.epochs == 3
+    assert comparable(tmp_path / "a") == comparable(tmp_path / "b")
+    sessions = json.loads((tmp_path / "a" / "provenance.json").read_text())["sessions"]
+    assert sessions[1]["changes"] == {"trainer.epochs": [2, 3]}
+    assert RunDirectory.open(tmp_path / "a").load_config().trainer.epochs == 3
+
+
+def test_resume_with_lr_0_changes_no_validation_metric(tmp_path: Path) -> None:
+    first = train(tmp_path / "run", "epochs=2", "trainer.recalibrate_batch_norm=false", "scenario.batch_norm=false")
+    second = resume(tmp_path / "run", "epochs=3", "lr=0")
+    assert second.final["val_loss"] == first.final["val_loss"]
+
+
+def test_another_optimizer_starts_its_state_anew(tmp_path: Path) -> None:
+    train(tmp_path / "run", "epochs=1")
+    assert resume(tmp_path / "run", "epochs=2", "optimizer=sgd").epochs == 2
+    names = [member.name for member in final_state(tmp_path / "run").variables["optimizer"]]
+    assert names
+    assert not any("velocity" in name for name in names), "Adam's moments are gone"
+
+
+@pytest.mark.parametrize("word", ["seed=3", "device.precision=mixed_bfloat16", "scenario.name=other"])
+def test_changes_that_would_break_a_run_are_refused(undisturbed: Path, word: str) -> None:
+    with pytest.raises(ConfigError):
+        Trainer.resume(undisturbed, word, console=quiet())
+
+
+def test_recalibration_leaves_the_training_alone(tmp_path: Path) -> None:
+    for name, value in (("with", "true"), ("without", "false")):
+        train(tmp_path / name, "epochs=2", f"trainer.recalibrate_batch_norm={value}", "trainer.recalibrate_batches=3")
+    assert comparable(tmp_path / "with")["variables"] == comparable(tmp_path / "without")["variables"]
+    with_, without = ([r["metrics"] for r in records(tmp_path / name) if r["phase"] == "validation"] for name in ("with", "without"))
+    assert with_ != without
+
+
+def test_validation_after_each_nth_epoch_and_the_last(tmp_path: Path) -> None:
+    train(tmp_path / "run", "epochs=5", "trainer.val_every_n=2")
+    assert [r["epoch"] for r in records(tmp_path / "run") if r["phase"] == "validation"] == [2, 4, 5]
+
+
+def test_without_validation_best_follows_the_training_metric(tmp_path: Path) -> None:
+    result = train(tmp_path / "run", "epochs=2", "trainer.val_every_n=0")
+    assert result.best is not None
+    assert set(result.best["metrics"]) == {"loss", "accuracy"}
+
+
+def test_nan_is_never_best(tmp_path: Path) -> None:
+    result = train(tmp_path / "run", "epochs=2", "early_stopping.monitor=val_loss", "early_stopping.mode=min", "scenario.poison=3")
+    assert math.isnan(result.final["val_loss"])
+    assert result.best is None
+    assert not (tmp_path / "run" / "best").exists()
+
+
+def test_early_stopping_ends_a_run(tmp_path: Path) -> None:
+    result = train(tmp_path / "run", "epochs=20", "lr=0", "early_stopping.n_to_go=4", "scenario.noise=0", "scenario.batch_norm=false")
+    assert (result.status, result.epochs) == ("stopped_early", 5)
+    assert resume(tmp_path / "run").epochs == 5
+    assert resume(tmp_path / "run", "early_stopping.n_to_go=6").epochs == 7
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        (["batch_size=102"], "data.batch_size"),
+        (["samples_per_epoch=7"], "trainer.samples_per_epoch"),
+        (["early_stopping.monitor=val_acuracy"], "early_stopping.monitor"),
+        (["device.gpus=[7]"], "device.gpus"),
+    ],
+)
+def test_what_cannot_be_trained_leaves_nothing_behind(tmp_path: Path, words: list[str], path: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        train(tmp_path / "run", *words)
+    assert [problem.path for problem in caught.value.problems] == [path]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("words", "steps"), [(["samples_per_epoch=20"], 2), (["trainer.steps_per_epoch=3"], 3)])
+def test_the_length_of_an_epoch(tmp_path: Path, words: list[str], steps: int) -> None:
+    assert train(tmp_path / "run", "epochs=2", *words).steps == 2 * steps
+
+
+def test_lav_is_what_training_recorded_whatever_the_batch_size(undisturbed: Path, tmp_path: Path) -> None:
+    recorded = json.loads((undisturbed / "result.json").read_text())["best"]["metrics"]
+    for batch_size in (1, 5, 8):
+        report = load_and_validate(undisturbed, f"batch_size={batch_size}", output=tmp_path / "lav.json")
+        assert report.metrics["accuracy"] == pytest.approx(recorded["val_accuracy"], abs=1e-6)
+        assert report.metrics["loss"] == pytest.approx(recorded["val_loss"], abs=1e-5)
+    assert json.loads((tmp_path / "lav.json").read_text())["metrics"] == dict(report.metrics)
+
+
+def test_lav_without_a_model_is_answered(tmp_path: Path) -> None:
+    train(tmp_path / "run", "epochs=1", "early_stopping.monitor=val_loss", "early_stopping.mode=min", "scenario.poison=3")
+    with pytest.raises(RunDirectoryError, match="model"):
+        load_and_validate(tmp_path / "run")
+
+
+def test_a_sweep_of_seeds_gives_different_weights(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        train(tmp_path / str(seed), "epochs=1", f"seed={seed}")
+    a, b = (final_state(tmp_path / str(seed)).variables["model"][0].array for seed in (0, 1))
+    assert not np.array_equal(a, b)
