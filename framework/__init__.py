@@ -1,10 +1,10 @@
 """tf-scenarios: config-driven training for TensorFlow and Keras.
 
-    from framework import RunDirectory, Trainer, compose, load_and_validate
+from framework import RunDirectory, Trainer, compose, load_and_validate
 
-    scenario = compose("scenario=mesonet", "optimizer=adam", "lr=1e-3")
-    result = Trainer(scenario, RunDirectory.create("outputs/run1")).train()
-    report = load_and_validate("outputs/run1")
+scenario = compose("scenario=mesonet", "optimizer=adam", "lr=1e-3")
+result = Trainer(scenario, RunDirectory.create("outputs/run1")).train()
+report = load_and_validate("outputs/run1")
 """
 
 from __future__ import annotations

@@ -43,4 +43,6 @@ def check_changes(changes: Mapping[str, tuple[Any, Any]]) -> None:
 def _flatten(plain: Any, path: str = "") -> dict[str, Any]:
     if not isinstance(plain, Mapping):
         return {path: plain}
-    return {where: value for key, node in plain.items() for where, value in _flatten(node, f"{path}.{key}" if path else key).items()}
+    return {
+        where: value for key, node in plain.items() for where, value in _flatten(node, f"{path}.{key}" if path else key).items()
+    }

@@ -180,7 +180,9 @@ class CheckpointStore:
         folder = self._path(step)
         manifest = _read_json(folder / "manifest.json")
         if manifest.get("format") != FORMAT:
-            raise CheckpointError(f"{folder / 'manifest.json'} is of format {manifest.get('format')!r}, and {FORMAT} is what is read")
+            raise CheckpointError(
+                f"{folder / 'manifest.json'} is of format {manifest.get('format')!r}, and {FORMAT} is what is read"
+            )
         files = manifest.get("files")
         if not isinstance(files, dict) or set(files) != {"variables.npz", "state.json"}:
             raise CheckpointError(f"{folder / 'manifest.json'} is damaged: it does not list the files")
@@ -195,7 +197,9 @@ class CheckpointStore:
             described = state.pop("variables")
             with np.load(folder / "variables.npz", allow_pickle=False) as stored:
                 variables = {
-                    group: [NamedArray(m["name"], _from_storable(stored[_key(group, i)], m["dtype"])) for i, m in enumerate(members)]
+                    group: [
+                        NamedArray(m["name"], _from_storable(stored[_key(group, i)], m["dtype"])) for i, m in enumerate(members)
+                    ]
                     for group, members in described.items()
                 }
             return Snapshot(step=state.pop("step"), state=state, variables=variables)

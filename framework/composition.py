@@ -17,6 +17,7 @@ from framework.config import SECTIONS, SHORT_FORMS, RunConfig, parse
 from framework.errors import ConfigError, Problem, nearest, unknown_name
 
 CONFIG_NAME = "config"
+_SCENARIO_KEYS = ("scenario", "scenario.target", "experiment")
 
 
 def conf_directory() -> Path:
@@ -74,26 +75,19 @@ def compose_plain(
         The values with all references resolved, or None where nothing could be composed.
     """
     from hydra import compose
-    from hydra.errors import HydraException
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
     with _hydra(config_dir) as (options, searchpath):
         words = _usable_words(overrides, options, problems)
         _check_short_forms(words, problems)
-        if config_name == CONFIG_NAME and not any(word.startswith("scenario=") for word in words.values()):
-            # The rest is composed all the same, so that all of it is answered at once.
-            words["~scenario"] = "~scenario"
-            if not any(problem.path == "scenario" for problem in problems):
-                names = options.of("scenario")
-                problems.append(Problem("scenario", "none is chosen", allowed=", ".join(names), hint="add scenario=NAME"))
+        if config_name == CONFIG_NAME and not any(word.partition("=")[0] in _SCENARIO_KEYS for word in [*overrides, *words]):
+            problems.append(
+                Problem("scenario", "none is chosen", allowed=", ".join(options.of("scenario")), hint="add scenario=NAME")
+            )
         try:
             composed = compose(config_name, overrides=[*words.values(), *searchpath])
-            for node in list(composed):
-                if node in SECTIONS and OmegaConf.is_missing(composed, node):
-                    composed[node] = None
             plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=False)
-        except (HydraException, OmegaConfBaseException) as error:
+        except Exception as error:  # Hydra has no common type for what is wrong with words
             problems.append(_problem_of(error))
             return None
     assert isinstance(plain, dict)
@@ -122,7 +116,9 @@ def swept_keys(overrides: Sequence[str]) -> set[str]:
     return keys
 
 
-def apply_overrides(plain: Mapping[str, Any], overrides: Sequence[str], *, config_dir: str | Path | None = None) -> dict[str, Any]:
+def apply_overrides(
+    plain: Mapping[str, Any], overrides: Sequence[str], *, config_dir: str | Path | None = None
+) -> dict[str, Any]:
     """The plain values of a run with further words applied: `epochs=60`, `trainer.val_every_n=2`, `optimizer=sgd`.
 
     A word that chooses another option of a group brings that option's section in, with the run's own short forms (`lr`, ...).
@@ -163,7 +159,7 @@ def _compose_group(group: str, word: str, plain: Mapping[str, Any], searchpath: 
 
     short = {name: _get(plain, long) for name, long in SHORT_FORMS.items()}
     try:
-        composed = compose(CONFIG_NAME, overrides=["~scenario", word, *searchpath])
+        composed = compose(CONFIG_NAME, overrides=[word, *searchpath])
         for name, value in short.items():
             composed[name] = value
         return OmegaConf.to_container(composed[group], resolve=True)

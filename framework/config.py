@@ -35,10 +35,8 @@ class TrainerConfig:
     """How long a run goes, and what it writes down on its way."""
 
     epochs: int = setting(10, "Epochs to train.", ge=1)
-    seed: int = setting(0, "Seeds the initial weights, dropout, the order of samples, and augmentation.", ge=0, le=2**31 - 1)
-    output_dir: str | None = setting(
-        None, "The run directory. null makes a new one, `outputs/<scenario>-<date>-<time>`."
-    )
+    seed: int = setting(1, "Seeds the initial weights, dropout, the order of samples, and augmentation.", ge=0, le=2**31 - 1)
+    output_dir: str | None = setting(None, "The run directory. null makes a new one, `outputs/<scenario>-<date>-<time>`.")
     samples_per_epoch: int | None = setting(
         None, "Samples that make an epoch; whole batches are trained. null: as many as the training split has.", ge=1
     )
@@ -51,8 +49,10 @@ class TrainerConfig:
         "Validate, keep as best, and export with fresh BatchNorm statistics, taken over some training batches with the "
         "weights at hand, instead of the moving averages, which lag behind. The training itself is not touched.",
     )
-    recalibrate_batches: int = setting(20, "Training batches that fresh BatchNorm statistics are taken over.", ge=1)
-    checkpoint_every_n_epochs: int = setting(1, "Save a checkpoint after each n-th epoch, and after the last. 0: only then.", ge=0)
+    recalibrate_batches: int = setting(8, "Training batches that fresh BatchNorm statistics are taken over.", ge=1)
+    checkpoint_every_n_epochs: int = setting(
+        1, "Save a checkpoint after each n-th epoch, and after the last. 0: only then.", ge=0
+    )
     checkpoint_every_n_steps: int | None = setting(None, "Save a checkpoint after each n-th step, too.", ge=1)
     checkpoint_every_n_minutes: float | None = setting(
         10.0, "Save a checkpoint in the middle of an epoch where none was saved for that many minutes.", gt=0
@@ -263,11 +263,9 @@ def _find_scenario(node: Any, problems: list[Problem]) -> Any:
         )
         return None
     if node.get("name", found.name) != found.name:
-        problems.append(
-            Problem("scenario.name", "is not the name of its target", given=node["name"], allowed=found.name)
-        )
+        problems.append(Problem("scenario.name", "is not the name of its target", given=node["name"], allowed=found.name))
         return None
     return found
 
 
-__all__ = ["RunConfig", "SCENARIOS", "SECTIONS", "SHORT_FORMS", "ScenarioSection", "TrainerConfig", "check", "locate", "parse"]
+__all__ = ["SCENARIOS", "SECTIONS", "SHORT_FORMS", "RunConfig", "ScenarioSection", "TrainerConfig", "check", "locate", "parse"]

@@ -94,11 +94,6 @@ class Console:
     def __init__(self, output: RichConsole | None = None) -> None:
         self._rich = output or RichConsole(highlight=False, soft_wrap=not sys.stdout.isatty())
 
-    @property
-    def width(self) -> int:
-        """Columns of the terminal; a fixed number where there is none."""
-        return self._rich.width if self._rich.is_terminal else 100
-
     def print(self, text: str = "", style: str | None = None) -> None:
         """A line."""
         self._rich.print(text, style=style, markup=False, highlight=False)
@@ -107,8 +102,8 @@ class Console:
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """A table."""
         table = Table(title=title, title_justify="left")
-        for i, column in enumerate(columns):
-            table.add_column(column, justify="left" if i == 0 else "right")
+        for column in columns:
+            table.add_column(column)
         for row in rows:
             table.add_row(*(str(cell) for cell in row))
         self._rich.print(table, markup=False)
@@ -183,3 +178,8 @@ def format_seconds(seconds: float) -> str:
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 epoch`, `2 epochs`, `1,000 steps`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -69,7 +69,13 @@ class DeviceConfig:
         missing = [number for number in wanted if number >= len(gpus)]
         if missing:
             raise ConfigError(
-                Problem("device.gpus", "there is no such GPU", given=missing[0], allowed=f"numbers < {len(gpus)}", hint="see nvidia-smi -L")
+                Problem(
+                    "device.gpus",
+                    "there is no such GPU",
+                    given=missing[0],
+                    allowed=f"numbers < {len(gpus)}",
+                    hint="see nvidia-smi -L",
+                )
             )
         try:
             tf.config.set_visible_devices([gpus[number] for number in wanted], "GPU")

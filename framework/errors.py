@@ -19,6 +19,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
+def listing(lines: Sequence[str], limit: int = 10) -> str:
+    """The first of many lines, each indented on a line of its own, and how many more there are."""
+    more = [f"and {len(lines) - limit:,} more"] if len(lines) > limit else []
+    return "".join(f"\n    {line}" for line in [*lines[:limit], *more])
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong with a config.

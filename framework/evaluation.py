@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.data.cache import cached
-from framework.data.source import Source, Split
+from framework.data.source import Source, Split, raise_unreadable
 from framework.data.stream import in_order
 from framework.errors import DataError
 from framework.export import load_facts, load_model
@@ -76,15 +76,6 @@ def metric_values(model: keras.Model) -> dict[str, float]:
         else:
             values[name] = float(value)
     return values
-
-
-def raise_unreadable(source: Source, indices: Iterable[int], error: Exception) -> None:
-    """Raise a `DataError` that names the samples among `indices` that cannot be loaded; nothing where all can."""
-    bad = source.unreadable(dict.fromkeys(int(i) for i in indices))
-    if bad:
-        listed = "\n".join(f"    {name}: {reason}" for name, reason in bad[:10])
-        more = f"\n    and {len(bad) - 10} more" if len(bad) > 10 else ""
-        raise DataError(f"{len(bad)} sample(s) cannot be loaded:\n{listed}{more}") from error
 
 
 def prepare_source(scenario: Scenario, split: Split) -> Source:

@@ -24,7 +24,7 @@ def batch_norm_layers(model: keras.Model) -> list[keras.layers.BatchNormalizatio
     (frozen ones use their moving averages there, too)."""
     import keras
 
-    layers = model._flatten_layers(include_self=False, recursive=True)  # noqa: SLF001 - the only way into subclassed layers
+    layers = model._flatten_layers(include_self=False, recursive=True)
     return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
 
 
@@ -68,7 +68,9 @@ class EvaluationWeights:
         of one batch. Summed in float64, in which the difference of the two squares does not cancel."""
         import numpy as np
 
-        sums = [[np.zeros(layer.moving_mean.shape, "float64"), np.zeros(layer.moving_mean.shape, "float64")] for layer in self._layers]
+        sums = [
+            [np.zeros(layer.moving_mean.shape, "float64"), np.zeros(layer.moving_mean.shape, "float64")] for layer in self._layers
+        ]
         count = 0
         for batch in batches:
             self._batch_statistics(batch[0] if isinstance(batch, tuple) else batch)

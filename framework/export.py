@@ -99,5 +99,3 @@ def _uncompiled(model: keras.Model) -> Iterator[None]:
 
 def _describe(tensors: Any) -> list[dict[str, Any]]:
     return [{"name": t.name, "shape": list(t.shape), "dtype": str(t.dtype)} for t in tensors or ()]
-
-

@@ -30,9 +30,7 @@ class Predictions:
     unreadable: Sequence[tuple[str, str]]
 
 
-def predict(
-    run: str | Path, arguments: Sequence[str | Path], *overrides: str, model: str = "best"
-) -> Predictions:
+def predict(run: str | Path, arguments: Sequence[str | Path], *overrides: str, model: str = "best") -> Predictions:
     """Predict samples with the exported model of a run.
 
     Args:
@@ -58,7 +56,8 @@ def predict(
         loaded = load_model(directory.path / model)
         outputs = _outputs(loaded, _Subset(source, good), scenario.data.batch_size)
         rows = [
-            {"file": source.sample_name(i), **scenario.describe_prediction(output)} for i, output in zip(good, outputs, strict=True)
+            {"file": source.sample_name(i), **scenario.describe_prediction(output)}
+            for i, output in zip(good, outputs, strict=True)
         ]
     return Predictions(rows=rows, unreadable=bad)
 

@@ -53,7 +53,7 @@ def setting(
 
 
 @functools.cache
-def type_hints(cls: type) -> dict[str, Any]:
+def type_hints(cls: Any) -> dict[str, Any]:
     """The resolved types of the fields of a config dataclass, in their order."""
     hints = typing.get_type_hints(cls)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
@@ -77,7 +77,7 @@ def read(cls: type[T], node: Any, path: str, problems: list[Problem]) -> T | Non
         problems.append(Problem(path or "config", "is a section", given=node, allowed="a mapping of settings"))
         return None
     before = len(problems)
-    hints = type_hints(cls)
+    hints = type_hints(cls)  # type: ignore[arg-type]
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in node:
         if key not in fields:
@@ -196,8 +196,8 @@ def describe_type(hint: Any, bounds: Mapping[str, float] | None = None) -> str:
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         options = typing.get_args(hint)
-        words = [describe_type(o, bounds) for o in options if o is not type(None)]
-        return ", or ".join([" or ".join(words), *(["null"] if type(None) in options else [])])
+        choices = [describe_type(o, bounds) for o in options if o is not type(None)]
+        return ", or ".join([" or ".join(choices), *(["null"] if type(None) in options else [])])
     if origin is typing.Literal:
         return ", ".join(str(value) for value in typing.get_args(hint))
     if origin is tuple:
@@ -217,7 +217,8 @@ def to_plain(section: Any) -> Any:
     A class that a `Registry` knows gets its registered name as the first key, `name`.
     """
     if dataclasses.is_dataclass(section) and not isinstance(section, type):
-        named = {"name": section.name} if isinstance(getattr(type(section), "name", None), str) else {}
+        name = getattr(type(section), "name", None)
+        named = {"name": name} if isinstance(name, str) else {}
         return named | {field.name: to_plain(getattr(section, field.name)) for field in dataclasses.fields(section)}
     if isinstance(section, Mapping):
         return {key: to_plain(value) for key, value in section.items()}

@@ -80,6 +80,8 @@ class Trainer:
             ScenarioError: where the folder is no run, is in use, or cannot be continued like that.
         """
         run = RunDirectory.open(path)
+        with run.lock():
+            pass  # who cannot have it shall know before TensorFlow is loaded
         before = run.load_config()
         after = resolve(run.load_config(overrides)) if overrides else before
         changes = describe_changes(before, after)
@@ -94,7 +96,7 @@ class Trainer:
         if found is None or found.get("status") not in ("finished", "stopped_early"):
             return None
         more = self._changes if found["status"] == "stopped_early" else self.scenario.config.trainer.epochs > found["epochs"]
-        return None if more else Result(**{f.name: found.get(f.name) for f in dataclasses.fields(Result)})
+        return None if more else _result_of(found)
 
     def train(self) -> Result:
         """Train to the last epoch, to early stopping, or to an interruption.
@@ -109,15 +111,18 @@ class Trainer:
         earlier = self.ended()
         if earlier is not None:
             return earlier
-        with run_log() as log_to:
+        with run_log() as log_to, contextlib.ExitStack() as held:
+            if self.run.claimed:
+                held.enter_context(self.run.lock())
             training = self._prepare()
             if not self.run.claimed:
                 self.run.claim(self.scenario.config)
-            with self.run.lock(), self._interruption.listening():
-                log_to(self.run.log_file)
-                if self._changes:
-                    self.run.save_config(self.scenario.config)
-                return self._run(training)
+                held.enter_context(self.run.lock())
+            held.enter_context(self._interruption.listening())
+            log_to(self.run.log_file)
+            if self._changes:
+                self.run.save_config(self.scenario.config)
+            return self._run(training)
 
     def _prepare(self) -> Training:
         """Build everything before the folder becomes a run, so that what cannot be built leaves nothing behind."""
@@ -157,9 +162,12 @@ class Trainer:
         return result
 
 
+def _result_of(found: Mapping[str, Any]) -> Result:
+    values: dict[str, Any] = {field.name: found.get(field.name) for field in dataclasses.fields(Result)}
+    return Result(**values)
+
+
 def resolve(config: RunConfig) -> RunConfig:
     """The same config with everything filled in that was left to the machine and the data, for the run to record: the number of
     threads, the names of the classes."""
-    return dataclasses.replace(
-        config, device=config.device.resolve(), data=config.data.resolve(seed=config.trainer.seed)
-    )
+    return dataclasses.replace(config, device=config.device.resolve(), data=config.data.resolve(seed=config.trainer.seed))

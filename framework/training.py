@@ -11,12 +11,12 @@ from typing import Any
 
 from framework.checkpoint import CheckpointStore, CheckpointWriter
 from framework.console import Console, format_seconds
-from framework.data.source import Split
+from framework.data.source import Split, raise_unreadable
 from framework.data.stream import Stream
 from framework.device import import_tensorflow
 from framework.early_stopping import EarlyStopping, is_better
 from framework.errors import ConfigError, Interrupted, Problem, nearest
-from framework.evaluation import Evaluator, metric_values, prepare_source, raise_unreadable
+from framework.evaluation import Evaluator, metric_values, prepare_source
 from framework.evaluation_weights import EvaluationWeights
 from framework.export import add_saved_model, export_model
 from framework.recorder import Recorder
@@ -57,6 +57,7 @@ class Training:
         objective = scenario.objective()
         with self._strategy.scope():
             self.model = scenario.build_model()
+            self._summary = summarise(self.model)
             schedule = scenario.learning_rate.build(steps_per_epoch=self.steps_per_epoch, epochs=self._settings.epochs)
             optimizer = scenario.optimizer.build(schedule)
             scenario.optimizer.exclude_from_weight_decay(optimizer, self.model.trainable_variables)
@@ -107,7 +108,9 @@ class Training:
         samples, batch_size = self._settings.samples_per_epoch or len(self._source), self.scenario.data.batch_size
         if samples < batch_size:
             raise ConfigError(
-                Problem("trainer.samples_per_epoch", "is less than a batch", given=samples, allowed=f"a whole number >= {batch_size}")
+                Problem(
+                    "trainer.samples_per_epoch", "is less than a batch", given=samples, allowed=f"a whole number >= {batch_size}"
+                )
             )
         return samples // batch_size
 
@@ -301,7 +304,9 @@ class Training:
 
         progress, console = self.state.progress, self.console
         if changes:
-            console.table("changed settings", ("setting", "before", "now"), [(path, old, new) for path, (old, new) in changes.items()])
+            console.table(
+                "changed settings", ("setting", "before", "now"), [(path, old, new) for path, (old, new) in changes.items()]
+            )
         if "optimizer.name" in changes and resumed:
             console.print("another optimizer: its state starts anew")
         self.run.record_session(
@@ -309,9 +314,7 @@ class Training:
             changes={path: list(values) for path, values in changes.items()},
             hardware=describe_hardware(self.scenario.device),
         )
-        lines: list[str] = []
-        self.model.summary(print_fn=lines.append, line_length=min(100, console.width))
-        console.print("\n".join(lines))
+        console.print(self._summary)
         validation = f", {len(self._evaluator)} validation samples" if self._evaluator else ", no validation"
         console.print(
             f"{self.scenario.name}: {len(self._source):,} training samples{validation}, "
@@ -319,4 +322,13 @@ class Training:
         )
         console.print(f"run directory: {self.run.path}")
         if resumed:
-            console.print(f"continuing at epoch {progress.epoch + 1}, step {progress.step} ({format_seconds(progress.seconds)} so far)")
+            console.print(
+                f"continuing at epoch {progress.epoch + 1}, step {progress.step} ({format_seconds(progress.seconds)} so far)"
+            )
+
+
+def summarise(model: Any) -> str:
+    """The layers of a model, the shapes of their outputs, and their parameters, as Keras tells them."""
+    lines: list[str] = []
+    model.summary(print_fn=lines.append, line_length=80)
+    return "\n".join(lines).rstrip()

@@ -76,7 +76,9 @@ class RunArgumentParser(argparse.ArgumentParser):
 
     def add_model_option(self) -> None:
         """`--model best|export`."""
-        self.add_argument("--model", choices=("best", "export"), default="best", help="the best model, or the final state (export)")
+        self.add_argument(
+            "--model", choices=("best", "export"), default="best", help="the best model, or the final state (export)"
+        )
 
 
 def is_override(word: str) -> bool:

@@ -31,9 +31,7 @@ def main(words: list[str]) -> int:
     import_tensorflow()
     from framework.evaluation import load_and_validate
 
-    report = load_and_validate(
-        arguments.run, *overrides, model=arguments.model, split=arguments.split, output=arguments.output
-    )
+    report = load_and_validate(arguments.run, *overrides, model=arguments.model, split=arguments.split, output=arguments.output)
     recorded = report.facts.get("metrics", {})
     prefix = "val_" if arguments.split == "validation" else ""
     rows = [

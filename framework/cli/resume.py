@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from framework.cli.command import OK, RunArgumentParser, command, split_overrides
-from framework.console import Console
+from framework.console import Console, plural
 
 
 @command
@@ -29,7 +29,9 @@ def main(words: list[str]) -> int:
     ended = trainer.ended()
     if ended is not None:
         console = Console()
-        console.print(f"{arguments.run} is {ended.status.replace('_', ' ')} after {ended.epochs} epochs; there is nothing to resume")
+        console.print(
+            f"{arguments.run} is {ended.status.replace('_', ' ')} after {plural(ended.epochs, 'epoch')}; there is nothing to resume"
+        )
         console.print(f"to train on: resume-training {arguments.run} epochs={ended.epochs + 10}")
         return OK
     print_result(trainer.train(), trainer.run, trainer.scenario)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from framework.console import Console, format_seconds, format_value
+from framework.console import Console, format_seconds, format_value, plural
 from framework.run_directory import RunDirectory
 from framework.scenario import Scenario
 from framework.trainer import Result
@@ -13,7 +13,10 @@ def print_result(result: Result, run: RunDirectory, scenario: Scenario) -> None:
     console = Console()
     state = "finished" if result.status == "finished" else "stopped early"
     console.print()
-    console.print(f"{state} after {result.epochs} epochs, {result.steps:,} steps, {format_seconds(result.seconds)}", style="bold")
+    console.print(
+        f"{state} after {plural(result.epochs, 'epoch')}, {plural(result.steps, 'step')}, {format_seconds(result.seconds)}",
+        style="bold",
+    )
     if result.best:
         values = "  ".join(f"{name} {format_value(value)}" for name, value in result.best["metrics"].items())
         console.print(f"best epoch {result.best['epoch']}: {values}")

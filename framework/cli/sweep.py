@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
 import json
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from framework.cli.command import FAILED, OK, split_overrides
+from framework.cli.command import FAILED, OK
 from framework.composition import forced_words, swept_keys
 from framework.console import Console, format_value
 from framework.errors import Interrupted
@@ -70,7 +67,7 @@ def _job(extra: Sequence[str], interruption: Interruption) -> None:
     interruption.check()
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
-    words = [word for word in job.overrides.task]
+    words = list(job.overrides.task)
     directory = [] if any(word.lstrip("+").startswith(("output_dir=", "trainer.output_dir=")) for word in words) else [folder]
     command = [sys.executable, "-m", "framework.cli.train", *extra, *words, *(f"++output_dir='{d}'" for d in directory)]
     print(f"job {job.job.num}: {' '.join(word.lstrip('+') for word in words)}", flush=True)
@@ -109,7 +106,9 @@ def _summarise(folder: Path, console: Console) -> int:
         status = result["status"] if result else "failed"
         best = (result or {}).get("best")
         metrics = "  ".join(f"{k} {format_value(v)}" for k, v in best["metrics"].items() if k.startswith("val_")) if best else "-"
-        rows.append((job["job"], " ".join(job["words"]), status if job["exit_code"] == 0 else f"{status} ({job['exit_code']})", metrics))
+        rows.append(
+            (job["job"], " ".join(job["words"]), status if job["exit_code"] == 0 else f"{status} ({job['exit_code']})", metrics)
+        )
     console.table(f"sweep in {folder}", ("job", "words", "status", "best"), rows)
     failed = [job for job in jobs if job["exit_code"] != 0]
     if failed:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from framework.data.source import ArraySource, Source
-from framework.errors import DataError
+from framework.data.source import ArraySource, Source, raise_unreadable
 
 _CHUNK = 64  # samples copied at a time, while more are being loaded
 
@@ -74,10 +73,6 @@ def cached(source: Source, limit_bytes: float | None, workers: int | None) -> So
             filled += len(parts[0])
     except tf.errors.OpError as error:
         # Samples come in order, so those before `filled` are fine.
-        bad = source.unreadable(range(filled, len(source)))
-        if not bad:
-            raise
-        listed = "".join(f"\n    {name}: {reason}" for name, reason in bad[:10])
-        more = f"\n    and {len(bad) - 10:,} more" if len(bad) > 10 else ""
-        raise DataError(f"{len(bad):,} of {len(source):,} samples cannot be loaded:{listed}{more}") from error
+        raise_unreadable(source, range(filled, len(source)), error)
+        raise
     return CachedSource(source, tf.nest.pack_sequence_as(samples.element_spec, arrays))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.data.source import Source
-from framework.errors import DataError, nearest
+from framework.errors import DataError, listing, nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -202,12 +202,6 @@ def warn_of_ignored(paths: Sequence[str]) -> None:
     """Say in one warning which files are passed over, if there are any."""
     if paths:
         _log.warning("ignored %d file(s) that are no images by their suffix:%s", len(paths), listing(sorted(paths), 5))
-
-
-def listing(lines: Sequence[str], limit: int = 10) -> str:
-    """The first of many lines, each indented on a line of its own, and how many more there are."""
-    more = [f"and {len(lines) - limit:,} more"] if len(lines) > limit else []
-    return "".join(f"\n    {line}" for line in [*lines[:limit], *more])
 
 
 def quick_faults(paths: Iterable[str]) -> list[tuple[str, str]]:

@@ -17,14 +17,13 @@ from framework.data.image_files import (
     files_below,
     find_images,
     hint_for_missing,
-    listing,
     load_image,
     quick_faults,
     visible_entries,
     warn_of_ignored,
 )
 from framework.data.source import DataConfig, Split
-from framework.errors import ConfigError, DataError, Problem, nearest, unknown_name
+from framework.errors import ConfigError, DataError, Problem, listing, nearest, unknown_name
 from framework.schema import check, setting
 
 _FIELDS = {Split.TRAIN: "train_dir", Split.VALIDATION: "val_dir", Split.TEST: "test_dir"}

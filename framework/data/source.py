@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from framework.errors import DataError, listing
 from framework.schema import setting
 
 if TYPE_CHECKING:
@@ -91,6 +92,17 @@ class Source(abc.ABC):
             except tf.errors.OpError as error:
                 bad.append((self.sample_name(index), str(error.message).splitlines()[0]))
         return bad
+
+
+def raise_unreadable(source: Source, indices: Iterable[int], cause: Exception) -> None:
+    """Raise a `DataError` that names the samples among `indices` that cannot be loaded; nothing where all can."""
+    bad = source.unreadable(dict.fromkeys(int(i) for i in indices))
+    if bad:
+        lines = [f"{name}: {reason}" for name, reason in bad]
+        raise DataError(
+            f"{len(bad):,} of {len(source):,} samples cannot be loaded:{listing(lines)}",
+            hint="mend or remove them; image folders can pass over them with data.on_error=skip",
+        ) from cause
 
 
 class ArraySource(Source):

@@ -84,7 +84,7 @@ def _patches(split: Split, count: int, size: int, noise: float) -> tuple[np.ndar
 
     files = load_sample_images()
     rng = np.random.default_rng([_SEED, list(_TILES).index(split)])
-    photographs = [_quantise(image + noise * rng.standard_normal(image.shape)) for image in files.images]
+    photographs = [_quantise(0.8 * image + 25 + noise * rng.standard_normal(image.shape)) for image in files.images]
     images = np.empty((count, size, size, 3), np.uint8)
     forged = np.arange(count) % 2 == 0
     names = []
@@ -110,7 +110,7 @@ def _forge(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     rows, columns = np.ogrid[:size, :size]
     distance = np.sqrt(((rows - centre[0]) / radii[0]) ** 2 + ((columns - centre[1]) / radii[1]) ** 2)
     mask = np.clip((1 - distance) / 0.2, 0, 1)[..., None].astype(np.float32)  # soft over the outer fifth
-    image = Image.fromarray(patch)
+    image = Image.fromarray(np.ascontiguousarray(patch))
     rendered = np.asarray(image.reduce(4).resize(image.size, Image.Resampling.BILINEAR))
     tint = rng.uniform(0, 255, 3).astype(np.float32)
     return _quantise(patch + mask * (0.7 * rendered.astype(np.float32) + 0.3 * tint - patch))

@@ -87,9 +87,7 @@ class MesoModel(abc.ABC):
         """What lies between the flattened features, float [batch, n], and the output layer: nothing, if not overridden."""
         return x
 
-    def _conv(
-        self, x: keras.KerasTensor, filters: int, kernel: int, name: str, *, dilation: int = 1
-    ) -> keras.KerasTensor:
+    def _conv(self, x: keras.KerasTensor, filters: int, kernel: int, name: str, *, dilation: int = 1) -> keras.KerasTensor:
         """A convolution that keeps the size, and its activation."""
         import keras
 

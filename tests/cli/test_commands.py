@@ -38,7 +38,9 @@ def assert_clean(result: subprocess.CompletedProcess[str], code: int) -> None:
     assert "Traceback" not in result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("name", ["train-scenario", "resume-training", "load-and-validate", "predict-scenario", "benchmark-input-pipeline"])
+@pytest.mark.parametrize(
+    "name", ["train-scenario", "resume-training", "load-and-validate", "predict-scenario", "benchmark-input-pipeline"]
+)
 def test_each_command_has_help(command: Command, name: str) -> None:
     result = command(name, "--help")
     assert_clean(result, 0)
@@ -103,7 +105,14 @@ def test_an_invalid_log_level_is_answered(tmp_path: Path) -> None:
 def test_the_walk_of_a_run_on_image_folders(command: Command, tmp_path: Path) -> None:
     """Train, resume, validate, predict, as the README has it."""
     faces, other = write_images(tmp_path / "faces"), write_images(tmp_path / "other", count=5)
-    words = ["scenario=mesonet", "model=meso1", "data=image_folder", f"data.train_dir={faces}", "data.image_size=32", "batch_size=8"]
+    words = [
+        "scenario=mesonet",
+        "model=meso1",
+        "data=image_folder",
+        f"data.train_dir={faces}",
+        "data.image_size=32",
+        "batch_size=8",
+    ]
     result = command("train-scenario", *words, "epochs=2", "output_dir=run", "data.validation_split=0.25")
     assert_clean(result, 0)
     assert "load-and-validate run" in result.stdout
@@ -175,10 +184,13 @@ def test_twice_in_the_same_second_makes_two_runs(tmp_path: Path) -> None:
     assert len(run_directories(tmp_path / "outputs")) == 2
 
 
+LONG = ("samples_per_epoch=24000", "epochs=3")
+
+
 def start_long_run(tmp_path: Path) -> subprocess.Popen[str]:
     """A run that is in the middle of its first epoch, and has checkpoints."""
     script = Path(sys.executable).parent / "train-scenario"
-    words = [*TOY_WORDS, "samples_per_epoch=4000", "trainer.checkpoint_every_n_steps=20", "output_dir=run", "epochs=2"]
+    words = [*TOY_WORDS, *LONG, "trainer.checkpoint_every_n_steps=100", "output_dir=run"]
     process = subprocess.Popen(
         [str(script), *words], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -206,7 +218,7 @@ def test_a_run_that_a_signal_ended_is_continued_with_the_same_bits(
     else:
         assert not result_file.exists()
     assert_clean(command("resume-training", "run"), 0)
-    words = [*TOY_WORDS, "samples_per_epoch=4000", "output_dir=undisturbed", "epochs=2"]
+    words = [*TOY_WORDS, *LONG, "output_dir=undisturbed"]
     assert_clean(command("train-scenario", *words), 0)
     ours, theirs = (sorted((tmp_path / name / "checkpoints").iterdir())[-1] for name in ("run", "undisturbed"))
     with np.load(ours / "variables.npz") as a, np.load(theirs / "variables.npz") as b:

@@ -28,7 +28,9 @@ ARRAYS = [
 def snapshot(step: int) -> Snapshot:
     model = [NamedArray(f"layer/{i}", array) for i, array in enumerate(ARRAYS)]
     return Snapshot(
-        step=step, state={"epoch": 2, "best": None, "x": 0.1}, variables={"model": model, "optimizer": [NamedArray("iteration", np.array(step))]}
+        step=step,
+        state={"epoch": 2, "best": None, "x": 0.1},
+        variables={"model": model, "optimizer": [NamedArray("iteration", np.array(step))]},
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from framework.composition import apply_overrides, compose_config, conf_directory
@@ -94,7 +94,9 @@ WORDS = st.lists(
         st.builds(
             "{}{}={}".format,
             st.sampled_from(["", "+", "++", "~"]),
-            st.sampled_from(["lr", "epochs", "optimizer", "optimizer.beta_1", "trainer", "data", "model", "scenario.name", "x.y", "hydra"]),
+            st.sampled_from(
+                ["lr", "epochs", "optimizer", "optimizer.beta_1", "trainer", "data", "model", "scenario.name", "x.y", "hydra"]
+            ),
             st.sampled_from(["1", "-1", "abc", "null", "[1,2]", "{a: 1}", "sgd", "${lr}", "${nosuch}", "'", "", "nan", "1e400"]),
         ),
     ),
@@ -102,7 +104,7 @@ WORDS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(words=WORDS)
 def test_no_words_make_a_traceback(words: list[str]) -> None:
     try:
@@ -155,7 +157,9 @@ def shipped(group: str) -> list[Path]:
     return sorted((conf_directory() / group).glob("*.yaml"))
 
 
-@pytest.mark.parametrize("path", [p for g in SECTIONS if g != "trainer" for p in shipped(g)], ids=lambda p: f"{p.parent.name}/{p.stem}")
+@pytest.mark.parametrize(
+    "path", [p for g in SECTIONS if g != "trainer" for p in shipped(g)], ids=lambda p: f"{p.parent.name}/{p.stem}"
+)
 def test_each_shipped_option_composes(path: Path) -> None:
     group, option = path.parent.name, path.stem
     words = [f"scenario={option}"] if group == "scenario" else ["scenario=mesonet", f"{group}={option}"]

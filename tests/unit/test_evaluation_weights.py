@@ -16,7 +16,13 @@ def nested_model() -> keras.Model:
     keras.utils.set_random_seed(0)
     inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5), keras.layers.BatchNormalization(name="inner")])
     model = keras.Sequential(
-        [keras.Input((4,)), inner, keras.layers.Dropout(0.5), keras.layers.BatchNormalization(name="outer"), keras.layers.Dense(1)]
+        [
+            keras.Input((4,)),
+            inner,
+            keras.layers.Dropout(0.5),
+            keras.layers.BatchNormalization(name="outer"),
+            keras.layers.Dense(1),
+        ]
     )
     model.compile("adam", "mse")
     return model
@@ -24,11 +30,15 @@ def nested_model() -> keras.Model:
 
 def batches(count: int, size: int = 16) -> list[tuple[np.ndarray, np.ndarray]]:
     rng = np.random.default_rng(0)
-    return [(rng.normal(2, 3, size=(size, 4)).astype("float32"), rng.normal(size=(size, 1)).astype("float32")) for _ in range(count)]
+    return [
+        (rng.normal(2, 3, size=(size, 4)).astype("float32"), rng.normal(size=(size, 1)).astype("float32")) for _ in range(count)
+    ]
 
 
 def values(model: keras.Model) -> list[bytes]:
-    return [keras.ops.convert_to_numpy(v).tobytes() for v in [*model.variables, *model.optimizer.variables, *model.metrics_variables]]
+    return [
+        keras.ops.convert_to_numpy(v).tobytes() for v in [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    ]
 
 
 def test_the_statistics_are_those_of_the_data_with_dropout_off() -> None:

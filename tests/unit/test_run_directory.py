@@ -111,7 +111,9 @@ def test_a_lock_is_held_by_one_process_and_freed_by_its_death(run: RunDirectory)
         "import os, sys; from framework.run_directory import RunDirectory\n"
         "with RunDirectory(sys.argv[1]).lock():\n    print('held', flush=True); sys.stdin.read()"
     )
-    holder = subprocess.Popen([sys.executable, "-c", code, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(RunDirectoryError, match=rf"process {holder.pid} on "), run.lock():

@@ -101,7 +101,9 @@ def test_a_section_checks_itself() -> None:
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["count", "rate", "inner", "x"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["count", "rate", "inner", "x"]), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 

@@ -184,7 +184,9 @@ def test_recalibration_leaves_the_training_alone(tmp_path: Path) -> None:
     for name, value in (("with", "true"), ("without", "false")):
         train(tmp_path / name, "epochs=2", f"trainer.recalibrate_batch_norm={value}", "trainer.recalibrate_batches=3")
     assert comparable(tmp_path / "with")["variables"] == comparable(tmp_path / "without")["variables"]
-    with_, without = ([r["metrics"] for r in records(tmp_path / name) if r["phase"] == "validation"] for name in ("with", "without"))
+    with_, without = (
+        [r["metrics"] for r in records(tmp_path / name) if r["phase"] == "validation"] for name in ("with", "without")
+    )
     assert with_ != without
 
 
@@ -200,14 +202,18 @@ def test_without_validation_best_follows_the_training_metric(tmp_path: Path) -> 
 
 
 def test_nan_is_never_best(tmp_path: Path) -> None:
-    result = train(tmp_path / "run", "epochs=2", "early_stopping.monitor=val_loss", "early_stopping.mode=min", "scenario.poison=3")
+    result = train(
+        tmp_path / "run", "epochs=2", "early_stopping.monitor=val_loss", "early_stopping.mode=min", "scenario.poison=3"
+    )
     assert math.isnan(result.final["val_loss"])
     assert result.best is None
     assert not (tmp_path / "run" / "best").exists()
 
 
 def test_early_stopping_ends_a_run(tmp_path: Path) -> None:
-    result = train(tmp_path / "run", "epochs=20", "lr=0", "early_stopping.n_to_go=4", "scenario.noise=0", "scenario.batch_norm=false")
+    result = train(
+        tmp_path / "run", "epochs=20", "lr=0", "early_stopping.n_to_go=4", "scenario.noise=0", "scenario.batch_norm=false"
+    )
     assert (result.status, result.epochs) == ("stopped_early", 5)
     assert resume(tmp_path / "run").epochs == 5
     assert resume(tmp_path / "run", "early_stopping.n_to_go=6").epochs == 7

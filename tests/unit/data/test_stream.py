@@ -50,7 +50,9 @@ def take(stream: Stream, start: int, count: int) -> list[tuple[np.ndarray, np.nd
     start=st.integers(0, 30),
     augmented=st.booleans(),
 )
-def test_a_stream_gives_the_same_bits_from_any_start(length: int, batch_size: int, seed: int, start: int, augmented: bool) -> None:
+def test_a_stream_gives_the_same_bits_from_any_start(
+    length: int, batch_size: int, seed: int, start: int, augmented: bool
+) -> None:
     runs = []
     for source in both(length):
         stream = Stream(source, batch_size=batch_size, seed=seed, augment=jitter if augmented else None)
