@@ -111,6 +111,8 @@ class ImageFolder(DataConfig):
         # The training images of a divided folder come with the warning already.
         warn = not divided or split is Split.TRAIN
         by_class = _find_images_of(config.classes, f"data.{field}", folder, warn=warn)
+        if config.on_error == "fail":
+            _refuse_unreadable([os.path.join(folder, image) for images in by_class.values() for image in images], folder)
         if divided:
             _check_divisible(by_class)
             for name, images in by_class.items():
@@ -134,13 +136,10 @@ class ImageFolder(DataConfig):
             )
 
         source = source_of(labelled)
-        faults = quick_faults(source.paths) if self.on_error == "fail" else source.unreadable(range(len(source)))
+        faults = source.unreadable(range(len(source))) if self.on_error == "skip" else []
         if not faults:
             return source
-        problem = f"{len(faults):,} of {len(source):,} images in {folder} cannot be read"
-        listed = listing([f"{path}: {reason}" for path, reason in faults])
-        if self.on_error == "fail":
-            raise DataError(f"{problem}:{listed}", hint="data.on_error=skip leaves them out")
+        problem, listed = _describe_faults(faults, len(source), folder)
         bad = {path for path, _ in faults}
         readable = [(path, label) for path, label in labelled if path not in bad]
         lost = {label for _, label in labelled} - {label for _, label in readable}
@@ -212,6 +211,18 @@ def _find_images_of(classes: Sequence[str], where: str, folder: str, *, warn: bo
     if warn:
         warn_of_ignored([os.path.join(folder, name) for name in ignored])
     return found
+
+
+def _refuse_unreadable(paths: Sequence[str], folder: str) -> None:
+    """Raise a `DataError` that names all files that are no images, found by their size and first bytes."""
+    if faults := quick_faults(paths):
+        problem, listed = _describe_faults(faults, len(paths), folder)
+        raise DataError(f"{problem}:{listed}", hint="data.on_error=skip leaves them out")
+
+
+def _describe_faults(faults: Sequence[tuple[str, str]], count: int, folder: str) -> tuple[str, str]:
+    problem = f"{len(faults):,} of {count:,} images in {folder} cannot be read"
+    return problem, listing([f"{path}: {reason}" for path, reason in faults])
 
 
 def _check_divisible(by_class: dict[str, list[str]]) -> None:
