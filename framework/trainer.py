@@ -14,7 +14,7 @@ from typing import Any
 from framework.changes import check_changes, describe_changes
 from framework.config import RunConfig
 from framework.console import Console, run_log
-from framework.errors import Interrupted
+from framework.errors import Interrupted, RunDirectoryError
 from framework.interruption import Interruption
 from framework.run_directory import RunDirectory, write_atomically
 from framework.scenario import Scenario, scenario_of
@@ -137,15 +137,21 @@ class Trainer:
     def _run(self, training: Training) -> Result:
         try:
             training.train(self._changes)
+            reason = training.state.progress.stopped
+            return self._write_result(training, "stopped_early" if reason else "finished", reason)
         except Interrupted as error:
             self._write_result(training, "interrupted", str(error))
             raise
         except BaseException as error:
             log.error("the run failed", extra={"file_only": True}, exc_info=error)
-            self._write_result(training, "failed", f"{type(error).__name__}: {error}")
+            with contextlib.suppress(OSError):  # it may be the very disk that is full
+                self._write_result(training, "failed", f"{type(error).__name__}: {error}")
+            if isinstance(error, OSError):
+                raise RunDirectoryError(
+                    f"the run cannot be written any more: {error}",
+                    hint=f"mend that, then continue from the newest checkpoint: resume-training {self.run.path}",
+                ) from error
             raise
-        reason = training.state.progress.stopped
-        return self._write_result(training, "stopped_early" if reason else "finished", reason)
 
     def _write_result(self, training: Training, status: str, message: str | None) -> Result:
         progress = training.state.progress

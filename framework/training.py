@@ -225,8 +225,7 @@ class Training:
                 logs |= {f"val_{name}": value for name, value in phases["validation"].items()}
             value = logs.get(self._monitor)
             if value is not None and is_better(value, best["metrics"][self._monitor] if best else None, self._mode):
-                best = {"epoch": epoch, "step": progress.step, "metrics": dict(logs)}
-                export_model(self.model, self.run.best, self._facts(best), saved_model=False)
+                best = self._keep_as_best({"epoch": epoch, "step": progress.step, "metrics": dict(logs)}) or best
         improved = best is not progress.best
         # The epoch is done; from here to its checkpoint its state changes as one.
         for phase, metrics in phases.items():
@@ -253,6 +252,17 @@ class Training:
         if self._weights.recalibrates:
             share = 100 * self._recalibration_seconds / max(time.perf_counter() - self._session_started, 1e-9)
             self.console.print(f"recalibrating BatchNorm took {self._recalibration_seconds:.1f} s, {share:.0f} % of the time")
+
+    def _keep_as_best(self, record: dict[str, Any]) -> dict[str, Any] | None:
+        """Export the model as the best one so far. None where it cannot be written: then the one before stays the best."""
+        try:
+            export_model(self.model, self.run.best, self._facts(record), saved_model=False)
+        except OSError as error:
+            log.warning(
+                "the model of epoch %d is the best, but cannot be written to %s: %s", record["epoch"], self.run.best, error
+            )
+            return None
+        return record
 
     # Pieces ------------------------------------------------------------------------------------------------------------------
 

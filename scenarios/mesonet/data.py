@@ -17,8 +17,8 @@ CLASSES = ("forged", "real")
 # Part of what the data set is: with another seed it would be another one.
 _SEED = 1809_00888
 
-# Each photograph (427 rows, 640 columns) is two rows of three square tiles. The upper one in the middle is kept for validation: it
-# has something of all that the others show, so that validation asks for nothing that training has not shown.
+# Each photograph (427 rows, 640 columns) is two rows of three square tiles. Validation has the upper one in the middle: something
+# of all that the other tiles show is in it, so that it asks for no scenery that training lacks.
 _TILE = 213
 _TILES = {
     Split.TRAIN: ((0, 0), (0, 2), (1, 0), (1, 1), (1, 2)),
@@ -36,16 +36,16 @@ class PatchSource(ArraySource):
 class ForgedPatches(DataConfig):
     """Patches of the two photographs that scikit-learn ships (china.jpg and flower.jpg), half of them forged.
 
-    Every patch gets the noise of a sensor. A forged one then has an ellipse in it that was rendered at a quarter of the
-    resolution, recoloured, and blended in with a soft edge: what the face-swapping networks of MesoNet's day did to a video frame
-    (section I-B of the paper: a face of low resolution, upsampled). The rendered ellipse lacks the noise around it, and that
-    is what tells it apart; blur alone would not, since the photographs have blurred backgrounds of their own.
+    The photographs get the noise of a sensor. A forged patch then has an ellipse in it that was rendered at a quarter of the
+    resolution, recoloured, and blended in with a soft edge, as the face-swapping networks of MesoNet's day forged a video frame:
+    they lose fine detail (Afchar et al. 2018, arXiv:1809.00888, section 1.1). What tells it apart everywhere is the noise that it
+    lacks; blur alone would not, since the photographs have blurred backgrounds of their own.
 
-    Training patches are cut from the left 384 columns of each photograph, validation patches from the right 256, so no pixel
-    of a photograph is in both. Within a split, patches overlap. There is no test split.
+    Each photograph is six tiles. Training patches lie in five of them, validation patches in the sixth, so no pixel of a
+    photograph is in both. Within a tile, patches overlap. There is no test split.
 
-    What is drawn comes from a fixed seed, not from the run's: the data set is one and the same in each run, and a split's first
-    patches do not depend on how many follow.
+    What is drawn comes from a fixed seed, not from the run's: the data set is one and the same in each run, and the first patches
+    of a split do not depend on how many follow.
     """
 
     image_size: int = setting(128, "Height and width of a patch, in pixels.", ge=32, le=192)
@@ -84,6 +84,7 @@ def _patches(split: Split, count: int, size: int, noise: float) -> tuple[np.ndar
 
     files = load_sample_images()
     rng = np.random.default_rng([_SEED, list(_TILES).index(split)])
+    # Less contrast than the photographs have, or their white sky and black leaves would cut the noise off.
     photographs = [_quantise(0.8 * image + 25 + noise * rng.standard_normal(image.shape)) for image in files.images]
     images = np.empty((count, size, size, 3), np.uint8)
     forged = np.arange(count) % 2 == 0
@@ -95,7 +96,7 @@ def _patches(split: Split, count: int, size: int, noise: float) -> tuple[np.ndar
         patch = photographs[which][top : top + size, left : left + size]
         images[i] = _forge(patch, rng) if forged[i] else patch
         file = files.filenames[which].replace("\\", "/").rpartition("/")[2]
-        names.append(f"{'forged' if forged[i] else 'real'} patch of {file} at row {top}, column {left}")
+        names.append(f"{CLASSES[0] if forged[i] else CLASSES[1]} patch of {file} at row {top}, column {left}")
     return images, forged, names
 
 
@@ -110,7 +111,7 @@ def _forge(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     rows, columns = np.ogrid[:size, :size]
     distance = np.sqrt(((rows - centre[0]) / radii[0]) ** 2 + ((columns - centre[1]) / radii[1]) ** 2)
     mask = np.clip((1 - distance) / 0.2, 0, 1)[..., None].astype(np.float32)  # soft over the outer fifth
-    image = Image.fromarray(np.ascontiguousarray(patch))
+    image = Image.fromarray(patch)
     rendered = np.asarray(image.reduce(4).resize(image.size, Image.Resampling.BILINEAR))
     tint = rng.uniform(0, 255, 3).astype(np.float32)
     return _quantise(patch + mask * (0.7 * rendered.astype(np.float32) + 0.3 * tint - patch))

@@ -1,8 +1,9 @@
 """The networks of MesoNet, as their authors built them.
 
 D. Afchar, V. Nozick, J. Yamagishi, I. Echizen: MesoNet: a Compact Facial Video Forgery Detection Network, WIFS 2018,
-arXiv:1809.00888, sections III-A (Meso-4) and III-B (MesoInception-4). Where the paper is silent, and for Meso-1, which it leaves
-out, the authors' published code decides: https://github.com/DariusAf/MesoNet (classifiers.py). So do the weights they published.
+arXiv:1809.00888, figure 4 (Meso-4) and figure 5 (MesoInception-4). Where the paper is silent, and for Meso-1, which it leaves
+out, the authors' published code decides: https://github.com/DariusAf/MesoNet, classifiers.py. Weights that they published load
+with `model.load_weights`; their output is the probability of a real face.
 """
 
 from __future__ import annotations

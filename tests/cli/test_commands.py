@@ -225,3 +225,18 @@ def test_a_run_that_a_signal_ended_is_continued_with_the_same_bits(
         assert set(a) == set(b)
         for name in a:
             np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_a_read_only_parent_is_answered(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = command("train-scenario", *TOY_WORDS, "output_dir=file/run")
+    assert_clean(result, 1)
+    assert "file/run" in result.stderr
+
+
+@pytest.mark.parametrize("words", [["nowhere"], ["."], ["nowhere", "rubbish"], ["nowhere", "epochs=0"]])
+@pytest.mark.parametrize("name", ["resume-training", "load-and-validate"])
+def test_a_folder_that_is_no_run_is_answered(command: Command, name: str, words: list[str]) -> None:
+    result = command(name, *words)
+    assert_clean(result, 2 if "rubbish" in words else 1)
+    assert ("is no run directory" in result.stderr) or ("rubbish" in result.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -260,3 +261,22 @@ def test_a_sweep_of_seeds_gives_different_weights(tmp_path: Path) -> None:
         train(tmp_path / str(seed), "epochs=1", f"seed={seed}")
     a, b = (final_state(tmp_path / str(seed)).variables["model"][0].array for seed in (0, 1))
     assert not np.array_equal(a, b)
+
+
+def test_a_best_model_that_cannot_be_written_is_a_warning_and_the_run_goes_on(tmp_path: Path) -> None:
+    """A file in the place of the folder's draft stands in for a full disk, and works for root too."""
+    first = trainer(tmp_path / "run", "epochs=2")
+    (tmp_path / "run" / ".best.draft").write_text("in the way")
+    result = first.train()
+    assert (result.status, result.best) == ("finished", None)
+    assert "cannot be written" in (tmp_path / "run" / "train.log").read_text()
+
+
+def test_an_unwritable_result_ends_the_run_with_a_clear_error(tmp_path: Path) -> None:
+    first = trainer(tmp_path / "run", "epochs=1")
+    in_the_way = tmp_path / "run" / f".result.json.{os.getpid()}"
+    in_the_way.mkdir()
+    with pytest.raises(RunDirectoryError, match="resume-training"):
+        first.train()
+    in_the_way.rmdir()
+    assert resume(tmp_path / "run").status == "finished"
