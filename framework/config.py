@@ -50,6 +50,11 @@ class TrainerConfig:
         "weights at hand, instead of the moving averages, which lag behind. The training itself is not touched.",
     )
     recalibrate_batches: int = setting(8, "Training batches that fresh BatchNorm statistics are taken over.", ge=1)
+    calc_ema: float | None = setting(
+        None,
+        "Validate, keep as best, and export with an exponential moving average of the weights, of this rate in [0, 1). -1: a rate "
+        "from the length of an epoch. null: with the weights themselves. The training itself is not touched.",
+    )
     checkpoint_every_n_epochs: int = setting(
         1, "Save a checkpoint after each n-th epoch, and after the last. 0: only then.", ge=0
     )
@@ -61,6 +66,8 @@ class TrainerConfig:
     tensorboard: bool = setting(True, "Write TensorBoard scalars.")
 
     def check(self) -> Iterator[Problem]:
+        if self.calc_ema is not None and self.calc_ema != -1 and not 0 <= self.calc_ema < 1:
+            yield Problem("calc_ema", "is no rate", given=self.calc_ema, allowed="a number >= 0 and < 1, or -1, or null")
         if self.samples_per_epoch is not None and self.steps_per_epoch is not None:
             yield Problem(
                 "steps_per_epoch",

@@ -28,16 +28,70 @@ def batch_norm_layers(model: keras.Model) -> list[keras.layers.BatchNormalizatio
     return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
 
 
+def ema_rate(rate: float, batch_size: int, samples_per_epoch: int) -> float:
+    """The rate of the moving average: `rate` itself, or for -1 clip(0.75 ** (batch_size / samples_per_epoch), 0.99, 0.99975), so
+    that an average spans about the same part of an epoch whatever its length."""
+    if rate != -1:
+        return rate
+    return float(min(max(0.75 ** (batch_size / samples_per_epoch), 0.99), 0.99975))
+
+
+class AveragedWeights:
+    """An exponential moving average (EMA) of the weights of a model in training.
+
+    After applied step n the average moves by `(1 - r) * (weight - average)` with `r = min(rate, (1 + n) / (10 + n))`: the second term
+    lets the first steps count for less than the rate alone would, since they start from weights that nothing has been learned in
+    (as `tf.train.ExponentialMovingAverage` has it). BatchNorm's moving statistics are averaged along; recalibration, where it is on,
+    replaces them. The training itself is not touched.
+
+    Args:
+        model: built, its optimizer too.
+        rate: the part of the average that stays, in [0, 1).
+    """
+
+    def __init__(self, model: keras.Model, rate: float) -> None:
+        import keras
+
+        self._rate = rate
+        self._optimizer = model.optimizer
+        self._weights = [weight for weight in model.weights if keras.backend.is_float_dtype(weight.dtype)]
+        self.variables = [
+            keras.Variable(_copy(weight), dtype=weight.dtype, trainable=False, name=f"average_{i}")
+            for i, weight in enumerate(self._weights)
+        ]
+
+    def update(self) -> None:
+        """Take in the weights after a step; called in the graph of the step."""
+        import keras
+
+        step = keras.ops.cast(self._optimizer.iterations, "float32")
+        rate = keras.ops.minimum(self._rate, (1 + step) / (10 + step))
+        for weight, average in zip(self._weights, self.variables, strict=True):
+            average.assign_add(keras.ops.cast(1 - rate, average.dtype) * (weight - average))
+
+    def reset(self) -> None:
+        """Start from the weights as they are."""
+        for weight, average in zip(self._weights, self.variables, strict=True):
+            average.assign(weight)
+
+    def put(self) -> None:
+        """Put the average into the model."""
+        for weight, average in zip(self._weights, self.variables, strict=True):
+            weight.assign(average)
+
+
 class EvaluationWeights:
     """Makes the evaluation weights of a model that is being trained.
 
     Args:
         model: the model in training.
         recalibrate: whether BatchNorm statistics are taken afresh.
+        average: where averaged weights are used in place of the raw ones.
     """
 
-    def __init__(self, model: keras.Model, *, recalibrate: bool) -> None:
+    def __init__(self, model: keras.Model, *, recalibrate: bool, average: AveragedWeights | None = None) -> None:
         self._model = model
+        self._average = average
         self._layers = batch_norm_layers(model) if recalibrate else []
         self._forward: Any = None
 
@@ -45,6 +99,13 @@ class EvaluationWeights:
     def recalibrates(self) -> bool:
         """Whether there is anything to recalibrate, and so any need for batches."""
         return bool(self._layers)
+
+    def describe(self) -> dict[str, str]:
+        """Which weights these are, for the record of an exported model."""
+        return {
+            "weights": "raw" if self._average is None else "ema",
+            "batch_norm": "recalibrated" if self.recalibrates else "moving averages",
+        }
 
     @contextlib.contextmanager
     def __call__(self, batches: Iterable[Any] = ()) -> Iterator[None]:
@@ -56,6 +117,8 @@ class EvaluationWeights:
         variables = [*self._model.variables, *self._model.metrics_variables]
         before = [_copy(variable) for variable in variables]
         try:
+            if self._average is not None:
+                self._average.put()
             if self._layers:
                 self._recalibrate(batches)
             yield

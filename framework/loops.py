@@ -30,10 +30,17 @@ class Stepper:
         strategy: the strategy that each step runs under.
         jit_compile: whether XLA compiles the step.
         max_steps_per_call: the most steps of one call.
+        after_step: called in the graph after each step, outside of the strategy's replicas.
     """
 
     def __init__(
-        self, step: Callable[[Any], Any], strategy: tf.distribute.Strategy, *, jit_compile: bool, max_steps_per_call: int
+        self,
+        step: Callable[[Any], Any],
+        strategy: tf.distribute.Strategy,
+        *,
+        jit_compile: bool,
+        max_steps_per_call: int,
+        after_step: Callable[[], None] = lambda: None,
     ) -> None:
         import tensorflow as tf
 
@@ -43,6 +50,7 @@ class Stepper:
         def several(iterator: tf.data.Iterator, steps: tf.Tensor) -> None:
             for _ in tf.range(steps):
                 strategy.run(one_step, args=(next(iterator),))
+                after_step()
 
         self._several = several
         self._most = max_steps_per_call
@@ -80,8 +88,20 @@ class CustomLoop:
 
     max_steps_per_call: int = setting(64, "The most training steps in one call.", ge=1)
 
-    def build(self, model: keras.Model, strategy: tf.distribute.Strategy) -> Stepper:
-        """The loop of a compiled model."""
+    def build(
+        self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None] = lambda: None
+    ) -> Stepper:
+        """The loop of a compiled model.
+
+        Args:
+            model: compiled.
+            strategy: the strategy that it was made under.
+            after_step: called in the graph after each step.
+        """
         return Stepper(
-            model.train_step, strategy, jit_compile=bool(model.jit_compile), max_steps_per_call=self.max_steps_per_call
+            model.train_step,
+            strategy,
+            jit_compile=bool(model.jit_compile),
+            max_steps_per_call=self.max_steps_per_call,
+            after_step=after_step,
         )

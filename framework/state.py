@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from framework.checkpoint import Snapshot, copy_variables, restore_variables
 from framework.early_stopping import EarlyStopping
+from framework.evaluation_weights import AveragedWeights
 from framework.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -42,20 +43,26 @@ class TrainingState:
         model: compiled, its optimizer built, its metrics made: every variable must exist already.
         early_stopping: its state goes along.
         recorder: its history goes along.
+        average: the averaged weights, where there are some.
     """
 
-    def __init__(self, model: keras.Model, early_stopping: EarlyStopping, recorder: Recorder) -> None:
+    def __init__(
+        self, model: keras.Model, early_stopping: EarlyStopping, recorder: Recorder, average: AveragedWeights | None = None
+    ) -> None:
         self.progress = Progress()
         self._model = model
+        self._average = average
         self._early_stopping = early_stopping
         self._recorder = recorder
 
     def _variables(self) -> dict[str, list[Any]]:
         # The raw lists, seed generators of dropout included, which no built-in store of Keras keeps all of.
+        average = {"average": self._average.variables} if self._average else {}
         return {
             "model": self._model.variables,
             "optimizer": self._model.optimizer.variables,
             "metrics": self._model.metrics_variables,
+            **average,
         }
 
     def snapshot(self) -> Snapshot:
@@ -80,8 +87,12 @@ class TrainingState:
             CheckpointError: where it does not fit the model.
         """
         for group, variables in self._variables().items():
+            if group == "average" and group not in snapshot.variables:
+                continue
             if not (new_optimizer and group == "optimizer"):
                 restore_variables(variables, snapshot.variables[group], what=group)
+        if self._average is not None and "average" not in snapshot.variables:
+            self._average.reset()  # averaging begins with this session
         self.progress = Progress(**snapshot.state["progress"])
         self._early_stopping.restore(snapshot.state["early_stopping"])
         self._recorder.restore(snapshot.state["history"])

@@ -17,7 +17,7 @@ from framework.device import import_tensorflow
 from framework.early_stopping import EarlyStopping, is_better
 from framework.errors import ConfigError, Interrupted, Problem, nearest
 from framework.evaluation import Evaluator, metric_values, prepare_source
-from framework.evaluation_weights import EvaluationWeights
+from framework.evaluation_weights import AveragedWeights, EvaluationWeights, ema_rate
 from framework.export import add_saved_model, export_model
 from framework.recorder import Recorder
 from framework.run_directory import RunDirectory
@@ -68,16 +68,17 @@ class Training:
                 metrics=list(objective.metrics),
                 jit_compile=scenario.device.jit_compile,
             )
-            self._loop = scenario.loop.build(self.model, self._strategy)
+            average = self._make_average()
+            self._loop = scenario.loop.build(self.model, self._strategy, average.update if average else lambda: None)
             self._loop.prepare(self._batches(0))
         self._evaluator = self._make_evaluator() if self._settings.val_every_n else None
-        self._weights = EvaluationWeights(self.model, recalibrate=self._settings.recalibrate_batch_norm)
+        self._weights = EvaluationWeights(self.model, recalibrate=self._settings.recalibrate_batch_norm, average=average)
         self._monitor = self._find_monitor(scenario.early_stopping.monitor or objective.monitor)
         self._mode = scenario.early_stopping.mode or objective.mode
         early_stopping = EarlyStopping(scenario.early_stopping, self._mode)
         self._early_stopping = early_stopping
         self._recorder = Recorder(run.metrics_file, run.tensorboard if self._settings.tensorboard else None)
-        self.state = TrainingState(self.model, early_stopping, self._recorder)
+        self.state = TrainingState(self.model, early_stopping, self._recorder, average)
         self._clock = self._saved_at = self._session_started = time.perf_counter()
         self._recalibration_seconds = 0.0
 
@@ -113,6 +114,12 @@ class Training:
                 )
             )
         return samples // batch_size
+
+    def _make_average(self) -> AveragedWeights | None:
+        rate, batch_size = self._settings.calc_ema, self._stream.batch_size
+        if rate is None:
+            return None
+        return AveragedWeights(self.model, ema_rate(rate, batch_size, self.steps_per_epoch * batch_size))
 
     def _make_evaluator(self) -> Evaluator:
         return Evaluator(
@@ -300,14 +307,7 @@ class Training:
 
     def _facts(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """What `model.json` says of an exported model."""
-        batch_norm = "recalibrated" if self._weights.recalibrates else "moving averages"
-        return {
-            "scenario": self.scenario.name,
-            **record,
-            "weights": "raw",
-            "batch_norm": batch_norm,
-            **self.scenario.describe_model(),
-        }
+        return {"scenario": self.scenario.name, **record, **self._weights.describe(), **self.scenario.describe_model()}
 
     def _announce(self, resumed: bool, changes: Mapping[str, tuple[Any, Any]]) -> None:
         from framework.device import describe_hardware

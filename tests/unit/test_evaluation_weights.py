@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from framework.evaluation_weights import EvaluationWeights, batch_norm_layers
+from framework.evaluation_weights import AveragedWeights, EvaluationWeights, batch_norm_layers, ema_rate
 
 
 def nested_model() -> keras.Model:
@@ -121,3 +121,54 @@ def test_without_batch_norm_no_batch_is_read() -> None:
 def test_no_batches_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one batch"), EvaluationWeights(nested_model(), recalibrate=True)([]):
         pass
+
+
+def test_the_average_moves_as_its_formula_says_and_the_training_does_not() -> None:
+    def train(rate: float | None) -> tuple[list[bytes], list[np.ndarray], list[np.ndarray]]:
+        model = nested_model()
+        model.optimizer.build(model.trainable_variables)
+        average = AveragedWeights(model, rate) if rate is not None else None
+
+        @tf.function
+        def step(batch: Any) -> None:
+            model.train_step(batch)
+            if average is not None:
+                average.update()
+
+        seen = [[keras.ops.convert_to_numpy(w).copy() for w in model.weights]]
+        for batch in batches(5):
+            step(tuple(map(tf.constant, batch)))
+            seen.append([keras.ops.convert_to_numpy(w).copy() for w in model.weights])
+        expected = seen[0]
+        for n, weights in enumerate(seen[1:], start=1):
+            r = min(rate or 0, (1 + n) / (10 + n))
+            expected = [a + (1 - r) * (w - a) for a, w in zip(expected, weights, strict=True)]
+        found = [keras.ops.convert_to_numpy(v) for v in average.variables] if average is not None else []
+        return values(model), expected, found
+
+    without, _, _ = train(None)
+    for rate in (0.2, 0.999):
+        with_, expected, found = train(rate)
+        assert with_ == without
+        for a, b in zip(expected, found, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_the_average_is_what_is_evaluated() -> None:
+    model = nested_model()
+    model.optimizer.build(model.trainable_variables)
+    average = AveragedWeights(model, 0.9)
+    model.train_on_batch(*batches(1)[0])
+    trained = values(model)
+    with EvaluationWeights(model, recalibrate=False, average=average)():
+        inside = [keras.ops.convert_to_numpy(w).tobytes() for w in model.weights]
+    assert inside == [keras.ops.convert_to_numpy(v).tobytes() for v in average.variables]
+    assert values(model) == trained
+
+
+@pytest.mark.parametrize(
+    ("rate", "batch_size", "samples", "expected"),
+    [(0.9, 32, 1000, 0.9), (-1, 32, 1000, 0.75 ** (32 / 1000)), (-1, 500, 1000, 0.99), (-1, 1, 100_000, 0.99975)],
+)
+def test_the_automatic_rate(rate: float, batch_size: int, samples: int, expected: float) -> None:
+    assert ema_rate(rate, batch_size, samples) == pytest.approx(expected)

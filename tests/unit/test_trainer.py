@@ -31,6 +31,10 @@ def toy_on_the_path() -> Iterator[None]:
         yield
 
 
+# What makes an exact resume hard, all at once.
+WORDS = ("learning_rate=cosine_decay", "optimizer=adamw", "optimizer.weight_decay=0.01", "trainer.calc_ema=0.9")
+
+
 def quiet() -> Console:
     return Console(RichConsole(quiet=True))
 
@@ -85,11 +89,8 @@ def records(path: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("undisturbed") / "run"
-    train(path, "learning_rate=cosine_decay", "optimizer=adamw", "optimizer.weight_decay=0.01")
+    train(path, *WORDS)
     return path
-
-
-WORDS = ("learning_rate=cosine_decay", "optimizer=adamw", "optimizer.weight_decay=0.01")
 
 
 def test_a_run_leaves_behind_what_it_says(undisturbed: Path) -> None:
@@ -189,6 +190,30 @@ def test_recalibration_leaves_the_training_alone(tmp_path: Path) -> None:
         [r["metrics"] for r in records(tmp_path / name) if r["phase"] == "validation"] for name in ("with", "without")
     )
     assert with_ != without
+
+
+def test_averaging_leaves_the_training_alone_and_decides_what_is_best(tmp_path: Path) -> None:
+    for name, value in (("with", "-1"), ("without", "null")):
+        train(tmp_path / name, "epochs=2", f"trainer.calc_ema={value}")
+    with_, without = (comparable(tmp_path / name)["variables"] for name in ("with", "without"))
+    average = with_.pop("average")
+    assert with_ == without
+    assert average != with_["model"]
+    training = [[r["metrics"] for r in records(tmp_path / name) if r["phase"] == "train"] for name in ("with", "without")]
+    assert training[0] == training[1]
+    validation = [[r["metrics"] for r in records(tmp_path / name) if r["phase"] == "validation"] for name in ("with", "without")]
+    assert validation[0] != validation[1]
+    for name, weights in (("with", "ema"), ("without", "raw")):
+        assert json.loads((tmp_path / name / "best" / "model.json").read_text())["weights"] == weights
+    report = load_and_validate(tmp_path / "with")
+    recorded = json.loads((tmp_path / "with" / "result.json").read_text())["best"]["metrics"]
+    assert report.metrics["loss"] == pytest.approx(recorded["val_loss"], abs=1e-6)
+
+
+def test_averaging_may_begin_in_a_resume(tmp_path: Path) -> None:
+    train(tmp_path / "run", "epochs=1")
+    resume(tmp_path / "run", "epochs=2", "trainer.calc_ema=0.9")
+    assert "average" in final_state(tmp_path / "run").variables
 
 
 def test_validation_after_each_nth_epoch_and_the_last(tmp_path: Path) -> None:
