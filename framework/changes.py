@@ -9,7 +9,7 @@ from framework.config import RunConfig
 from framework.errors import ConfigError, Problem
 
 # Weights, optimizer state and stream position of a run mean something only under these.
-_FIXED = ("scenario.name", "scenario.target", "model", "trainer.seed", "device.precision")
+_FIXED = ("scenario.name", "scenario.target", "model", "trainer.seed", "trainer.no_train_scope", "device.precision")
 
 
 def describe_changes(before: RunConfig, after: RunConfig) -> dict[str, tuple[Any, Any]]:

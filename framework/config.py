@@ -15,7 +15,7 @@ from typing import Any
 
 from framework.errors import ConfigError, Problem, nearest
 from framework.registry import Registry
-from framework.schema import check, read, setting, to_plain
+from framework.schema import check, read, regex_fault, setting, to_plain
 
 # What is typed daily, and the long form that each stands for. conf/config.yaml ties them by interpolation.
 SHORT_FORMS = {
@@ -25,6 +25,8 @@ SHORT_FORMS = {
     "seed": "trainer.seed",
     "output_dir": "trainer.output_dir",
     "samples_per_epoch": "trainer.samples_per_epoch",
+    "overfit_batches": "trainer.overfit_batches",
+    "trial_run": "trainer.trial_run",
 }
 
 SCENARIOS = Registry("scenario")
@@ -41,6 +43,10 @@ class TrainerConfig:
         None, "Samples that make an epoch; whole batches are trained. null: as many as the training split has.", ge=1
     )
     steps_per_epoch: int | None = setting(None, "Steps that make an epoch; stands in for `samples_per_epoch`.", ge=1)
+    overfit_batches: int | None = setting(
+        None, "Train and validate on the samples of that many batches alone: a sound model learns them by heart.", ge=1
+    )
+    trial_run: bool = setting(False, "Do one batch of everything, in a folder that is deleted afterwards, to see that all works.")
     val_every_n: int = setting(
         1, "Validate after each n-th epoch, and after the last. 0: never; best then follows the training metric.", ge=0
     )
@@ -50,6 +56,9 @@ class TrainerConfig:
         "weights at hand, instead of the moving averages, which lag behind. The training itself is not touched.",
     )
     recalibrate_batches: int = setting(8, "Training batches that fresh BatchNorm statistics are taken over.", ge=1)
+    no_train_scope: str | None = setting(
+        None, "A regular expression: layers whose whole path (`backbone/conv1`) it is do not learn, nor what is inside them."
+    )
     calc_ema: float | None = setting(
         None,
         "Validate, keep as best, and export with an exponential moving average of the weights, of this rate in [0, 1). -1: a rate "
@@ -63,9 +72,14 @@ class TrainerConfig:
         10.0, "Save a checkpoint in the middle of an epoch where none was saved for that many minutes.", gt=0
     )
     keep_checkpoints: int = setting(3, "Checkpoints to keep; older ones are deleted.", ge=1)
+    export_saved_model: bool = setting(
+        True, "Export a SavedModel beside `model.keras`, at the end of the run. It takes a second or two."
+    )
     tensorboard: bool = setting(True, "Write TensorBoard scalars.")
 
     def check(self) -> Iterator[Problem]:
+        if self.no_train_scope is not None and (reason := regex_fault(self.no_train_scope)):
+            yield Problem("no_train_scope", f"is no regular expression: {reason}", given=self.no_train_scope)
         if self.calc_ema is not None and self.calc_ema != -1 and not 0 <= self.calc_ema < 1:
             yield Problem("calc_ema", "is no rate", given=self.calc_ema, allowed="a number >= 0 and < 1, or -1, or null")
         if self.samples_per_epoch is not None and self.steps_per_epoch is not None:
@@ -93,12 +107,13 @@ class ScenarioSection:
 
 
 # The groups with one config dataclass each, or a registry of them, of which the key `name` picks one.
-_PARTS = {
+PARTS = {
     "optimizer": "framework.optimizers:OPTIMIZERS",
     "learning_rate": "framework.learning_rates:LEARNING_RATES",
     "early_stopping": "framework.early_stopping:EarlyStoppingConfig",
     "device": "framework.device:DeviceConfig",
     "loop": "framework.loops:LOOPS",
+    "warmstart": "framework.warmstart:WarmStartConfig",
 }
 
 
@@ -114,6 +129,7 @@ class RunConfig:
     early_stopping: Any
     device: Any
     loop: Any
+    warmstart: Any
     trainer: TrainerConfig
 
     def to_plain(self) -> dict[str, Any]:
@@ -188,7 +204,7 @@ def parse(plain: Mapping[str, Any]) -> RunConfig:
         sections["scenario"] = ScenarioSection(name=scenario_class.name, target=section["target"], settings=settings)
         for group in ("model", "data"):
             sections[group] = read_variant(getattr(scenario_class, group + "s"), plain.get(group), group, problems)
-    for group, target in _PARTS.items():
+    for group, target in PARTS.items():
         sections[group] = read_variant(locate(target), plain.get(group), group, problems)
     if not problems:
         config = RunConfig(**sections)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.data.cache import cached
-from framework.data.source import Source, Split, raise_unreadable
+from framework.data.source import Source, Split, raise_unreadable, spread
 from framework.data.stream import in_order
 from framework.errors import DataError
 from framework.export import load_facts, load_model
@@ -88,6 +88,8 @@ def prepare_source(scenario: Scenario, split: Split) -> Source:
     if not len(source):
         raise DataError(f"the {split} split of {scenario.name} has no samples")
     data = scenario.data
+    if data.limit is not None:
+        source = spread(source, data.limit)
     if data.cache == "off" or source.batched:
         return source
     limit = int(data.cache_limit * 1e9) if data.cache == "auto" else None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from framework.errors import ConfigError, Problem, unknown_name
 from framework.registry import Registry
-from framework.schema import setting
+from framework.schema import regex_fault, setting
 
 if TYPE_CHECKING:
     import keras
@@ -68,10 +68,8 @@ class Optimizer:
                 hint="set optimizer.weight_decay",
             )
         for index, pattern in enumerate(self.weight_decay_exclude):
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                yield Problem(f"weight_decay_exclude[{index}]", f"is no regular expression: {error}", given=pattern)
+            if reason := regex_fault(pattern):
+                yield Problem(f"weight_decay_exclude[{index}]", f"is no regular expression: {reason}", given=pattern)
 
     def build(self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
         """The Keras optimizer, without its variables yet.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from framework.data.source import Source
+from framework.data.source import Source, Subset
 from framework.data.stream import in_order
 from framework.errors import DataError
 from framework.export import load_model
@@ -54,7 +54,7 @@ def predict(run: str | Path, arguments: Sequence[str | Path], *overrides: str, m
     rows = []
     if good:
         loaded = load_model(directory.path / model)
-        outputs = _outputs(loaded, _Subset(source, good), scenario.data.batch_size)
+        outputs = _outputs(loaded, Subset(source, good), scenario.data.batch_size)
         rows = [
             {"file": source.sample_name(i), **scenario.describe_prediction(output)}
             for i, output in zip(good, outputs, strict=True)
@@ -71,22 +71,6 @@ def write_csv(predictions: Predictions, path: Path) -> None:
         writer.writerows(predictions.rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, text.getvalue())
-
-
-class _Subset(Source):
-    """Some samples of a source."""
-
-    def __init__(self, source: Source, indices: Sequence[int]) -> None:
-        self._source = source
-        self._indices = indices
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def load(self, index: Any) -> Any:
-        import tensorflow as tf
-
-        return self._source.load(tf.gather(tf.constant(self._indices, tf.int64), index))
 
 
 def _outputs(model: Any, source: Source, batch_size: int) -> Iterator[Any]:

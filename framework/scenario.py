@@ -167,6 +167,11 @@ class Scenario:
         """The section `loop`."""
         return self.config.loop
 
+    @property
+    def warmstart(self) -> Any:
+        """The section `warmstart`."""
+        return self.config.warmstart
+
 
 def compose(*overrides: str, config_dir: str | Path | None = None) -> Scenario:
     """The scenario that the words of a command line stand for.

@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -207,8 +208,17 @@ def describe_type(hint: Any, bounds: Mapping[str, float] | None = None) -> str:
     if dataclasses.is_dataclass(hint):
         return "a section"
     words = _NAMES.get(hint, "anything")
-    limits = " and ".join(f"{_BOUNDS[name]} {bound:g}" for name, bound in (bounds or {}).items())
+    limits = " and ".join(f"{_BOUNDS[name]} {bound:.10g}" for name, bound in (bounds or {}).items())
     return f"{words} {limits}" if limits and hint in (int, float) else words
+
+
+def regex_fault(pattern: str) -> str | None:
+    """Why a text is no regular expression; None where it is one."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return str(error)
+    return None
 
 
 def to_plain(section: Any) -> Any:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from framework.checkpoint import CheckpointStore, CheckpointWriter
-from framework.console import Console, format_seconds
-from framework.data.source import Split, raise_unreadable
+from framework.console import Console, format_seconds, plural
+from framework.data.source import Source, Split, raise_unreadable, spread
 from framework.data.stream import Stream
 from framework.device import import_tensorflow
 from framework.early_stopping import EarlyStopping, is_better
@@ -19,10 +19,12 @@ from framework.errors import ConfigError, Interrupted, Problem, nearest
 from framework.evaluation import Evaluator, metric_values, prepare_source
 from framework.evaluation_weights import AveragedWeights, EvaluationWeights, ema_rate
 from framework.export import add_saved_model, export_model
+from framework.freezing import freeze
 from framework.recorder import Recorder
 from framework.run_directory import RunDirectory
 from framework.scenario import Scenario
 from framework.state import TrainingState
+from framework.warmstart import describe, warm_start
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +53,17 @@ class Training:
         # variables made before any is restored.
         self._strategy = scenario.device.apply()
         keras.utils.set_random_seed(self._settings.seed)
-        self._source = prepare_source(scenario, Split.TRAIN)
+        self._source = self._open_source()
         self._stream = self._make_stream()
         self.steps_per_epoch = self._count_steps()
         objective = scenario.objective()
         with self._strategy.scope():
             self.model = scenario.build_model()
+            # A warm start gives the first weights; a run that has a checkpoint takes them from there.
+            fresh = not CheckpointStore(run.checkpoints, keep=1).steps()
+            self._warm_started = warm_start(self.model, scenario.warmstart) if fresh and scenario.warmstart.model else []
+            scope = self._settings.no_train_scope
+            self._frozen = freeze(self.model, scope) if scope is not None else []
             self._summary = summarise(self.model)
             schedule = scenario.learning_rate.build(steps_per_epoch=self.steps_per_epoch, epochs=self._settings.epochs)
             optimizer = scenario.optimizer.build(schedule)
@@ -83,6 +90,11 @@ class Training:
         self._recalibration_seconds = 0.0
 
     # Building ----------------------------------------------------------------------------------------------------------------
+
+    def _open_source(self) -> Source:
+        source = prepare_source(self.scenario, Split.TRAIN)
+        count = self._settings.overfit_batches
+        return source if count is None else spread(source, count * self.scenario.data.batch_size)
 
     def _make_stream(self) -> Stream:
         data = self.scenario.data
@@ -122,9 +134,10 @@ class Training:
         return AveragedWeights(self.model, ema_rate(rate, batch_size, self.steps_per_epoch * batch_size))
 
     def _make_evaluator(self) -> Evaluator:
+        overfits = self._settings.overfit_batches is not None
         return Evaluator(
             self.model,
-            prepare_source(self.scenario, Split.VALIDATION),
+            self._source if overfits else prepare_source(self.scenario, Split.VALIDATION),
             batch_size=self.scenario.data.batch_size,
             strategy=self._strategy,
             workers=self.scenario.data.workers,
@@ -254,8 +267,9 @@ class Training:
             self.console.print(f"stopped early: {progress.stopped}")
         with self._evaluation_weights():
             facts = self._facts({"epoch": progress.epoch, "step": progress.step, "metrics": progress.final})
-            export_model(self.model, self.run.export, facts, saved_model=True)
-        add_saved_model(self.run.best)
+            export_model(self.model, self.run.export, facts, saved_model=self._settings.export_saved_model)
+        if self._settings.export_saved_model:
+            add_saved_model(self.run.best)
         if self._weights.recalibrates:
             share = 100 * self._recalibration_seconds / max(time.perf_counter() - self._session_started, 1e-9)
             self.console.print(f"recalibrating BatchNorm took {self._recalibration_seconds:.1f} s, {share:.0f} % of the time")
@@ -325,10 +339,15 @@ class Training:
             hardware=describe_hardware(self.scenario.device),
         )
         console.print(self._summary)
+        if self._warm_started:
+            columns = ("variable", "shape", "source", "outcome")
+            console.table(f"warm start from {self.scenario.warmstart.model}", columns, describe(self._warm_started))
+        if self._frozen:
+            console.print(f"frozen by trainer.no_train_scope: {', '.join(self._frozen)}")
         validation = f", {len(self._evaluator)} validation samples" if self._evaluator else ", no validation"
         console.print(
             f"{self.scenario.name}: {len(self._source):,} training samples{validation}, "
-            f"{self.steps_per_epoch:,} steps of {self._stream.batch_size} an epoch"
+            f"{plural(self.steps_per_epoch, 'step')} of {self._stream.batch_size} an epoch"
         )
         console.print(f"run directory: {self.run.path}")
         if resumed:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,12 +45,25 @@ def main(words: list[str]) -> int:
 def train(config: RunConfig) -> None:
     """Train a new run, and say how it ended."""
     from framework.cli.summary import print_result
+    from framework.console import Console
     from framework.run_directory import RunDirectory
     from framework.scenario import scenario_of
     from framework.trainer import Trainer
 
+    if config.trainer.trial_run:
+        with tempfile.TemporaryDirectory() as folder:
+            Trainer(scenario_of(for_trial(config)), RunDirectory.create(folder)).train()
+        Console().print("the trial run went through one batch of everything; nothing was kept")
+        return
     trainer = Trainer(scenario_of(config), RunDirectory.create(config.trainer.output_dir, name=config.scenario.name))
     print_result(trainer.train(), trainer.run, trainer.scenario)
+
+
+def for_trial(config: RunConfig) -> RunConfig:
+    """The same run with one batch of everything."""
+    trainer = dataclasses.replace(config.trainer, epochs=1, steps_per_epoch=1, samples_per_epoch=None)
+    data = dataclasses.replace(config.data, limit=config.data.batch_size)
+    return dataclasses.replace(config, trainer=trainer, data=data)
 
 
 def run_hydra(words: Sequence[str], task: Callable[[Any], Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -33,6 +33,7 @@ class DataConfig:
         "auto", "Keep loaded samples in memory, unaugmented. auto: where a split fits into `cache_limit`."
     )
     cache_limit: float = setting(2.0, "Gigabytes of memory that a split may take under cache=auto.", gt=0)
+    limit: int | None = setting(None, "Use that many samples of each split, evenly spread, for quick trials. null: all.", ge=1)
     workers: int | None = setting(None, "Samples that are loaded at the same time. null: tuned while running.", ge=1)
 
     def source(self, split: Split, *, seed: int) -> Source:
@@ -154,3 +155,43 @@ class ArraySource(Source):
             return tensor.numpy()
 
         return tf.nest.map_structure(as_array, self._tensors)
+
+
+class Subset(Source):
+    """Some samples of a source.
+
+    Args:
+        source: where they are.
+        indices: which, in the order that they have here.
+    """
+
+    def __init__(self, source: Source, indices: Sequence[int]) -> None:
+        self._source = source
+        self._indices = [int(index) for index in indices]
+
+    @property
+    def batched(self) -> bool:  # type: ignore[override]
+        return self._source.batched
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def load(self, index: tf.Tensor) -> Any:
+        return self._source.load(self._translate(index))
+
+    def load_batch(self, indices: tf.Tensor) -> Any:
+        return self._source.load_batch(self._translate(indices))
+
+    def sample_name(self, index: int) -> str:
+        return self._source.sample_name(self._indices[index])
+
+    def _translate(self, indices: tf.Tensor) -> tf.Tensor:
+        import tensorflow as tf
+
+        return tf.gather(tf.constant(self._indices, tf.int64), indices)
+
+
+def spread(source: Source, count: int) -> Source:
+    """`count` samples of a source, evenly spread over it, so that sorted data give some of each kind; all where it has no more."""
+    size = len(source)
+    return source if count >= size else Subset(source, [i * size // count for i in range(count)])

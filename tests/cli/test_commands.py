@@ -119,6 +119,9 @@ def test_the_walk_of_a_run_on_image_folders(command: Command, tmp_path: Path) ->
     assert "epoch 2/2" in result.stdout
     assert "epoch 2/2" in (tmp_path / "run" / "train.log").read_text()
     assert list((tmp_path / "run" / "tensorboard" / "validation").iterdir())
+    for folder in ("best", "export"):
+        assert (tmp_path / "run" / folder / "model.keras").is_file()
+        assert (tmp_path / "run" / folder / "saved_model" / "saved_model.pb").is_file()
 
     again = command("train-scenario", *words, "epochs=2", "output_dir=run")
     assert_clean(again, 1)
@@ -184,7 +187,7 @@ def test_twice_in_the_same_second_makes_two_runs(tmp_path: Path) -> None:
     assert len(run_directories(tmp_path / "outputs")) == 2
 
 
-LONG = ("samples_per_epoch=24000", "epochs=3")
+LONG = ("samples_per_epoch=24000", "epochs=2", "trainer.export_saved_model=false")
 
 
 def start_long_run(tmp_path: Path) -> subprocess.Popen[str]:
@@ -202,9 +205,19 @@ def start_long_run(tmp_path: Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that an interrupted one is compared with."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    script = Path(sys.executable).parent / "train-scenario"
+    words = [*TOY_WORDS, *LONG, "output_dir=run"]
+    subprocess.run([str(script), *words], cwd=folder, env=environment(), check=True, capture_output=True)
+    return folder / "run"
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_a_run_that_a_signal_ended_is_continued_with_the_same_bits(
-    command: Command, tmp_path: Path, number: signal.Signals, code: int
+    command: Command, tmp_path: Path, undisturbed: Path, number: signal.Signals, code: int
 ) -> None:
     process = start_long_run(tmp_path)
     second = command("resume-training", "run")
@@ -218,9 +231,7 @@ def test_a_run_that_a_signal_ended_is_continued_with_the_same_bits(
     else:
         assert not result_file.exists()
     assert_clean(command("resume-training", "run"), 0)
-    words = [*TOY_WORDS, *LONG, "output_dir=undisturbed"]
-    assert_clean(command("train-scenario", *words), 0)
-    ours, theirs = (sorted((tmp_path / name / "checkpoints").iterdir())[-1] for name in ("run", "undisturbed"))
+    ours, theirs = (sorted((run / "checkpoints").iterdir())[-1] for run in (tmp_path / "run", undisturbed))
     with np.load(ours / "variables.npz") as a, np.load(theirs / "variables.npz") as b:
         assert set(a) == set(b)
         for name in a:
@@ -240,3 +251,11 @@ def test_a_folder_that_is_no_run_is_answered(command: Command, name: str, words:
     result = command(name, *words)
     assert_clean(result, 2 if "rubbish" in words else 1)
     assert ("is no run directory" in result.stderr) or ("rubbish" in result.stderr)
+
+
+def test_a_trial_run_goes_through_everything_and_leaves_nothing(command: Command, tmp_path: Path) -> None:
+    result = command("train-scenario", *TOY_WORDS, "trial_run=true", "epochs=50", "output_dir=run")
+    assert_clean(result, 0)
+    assert "8 training samples, 8 validation samples, 1 step of 8" in result.stdout
+    assert "nothing was kept" in result.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -31,10 +31,10 @@ class Toy(Scenario):
     def build_model(self) -> keras.Model:
         import keras
 
-        layers: list[Any] = [keras.Input((8,)), keras.layers.Dense(16, activation="relu")]
+        layers: list[Any] = [keras.Input((8,)), keras.layers.Dense(16, activation="relu", name="hidden")]
         if self.settings.batch_norm:
-            layers.append(keras.layers.BatchNormalization())
-        layers += [keras.layers.Dropout(0.2), keras.layers.Dense(1, activation="sigmoid")]
+            layers.append(keras.layers.BatchNormalization(name="norm"))
+        layers += [keras.layers.Dropout(0.2), keras.layers.Dense(1, activation="sigmoid", name="output")]
         return keras.Sequential(layers)
 
     def source(self, split: Split) -> Source:

@@ -44,7 +44,7 @@ def test_the_groups_compose_into_typed_sections() -> None:
 
 @pytest.mark.parametrize("short", sorted(SHORT_FORMS))
 def test_each_short_form_is_what_its_long_form_refers_to(short: str) -> None:
-    value = {"lr": 0.5, "output_dir": "here"}.get(short, 7)
+    value = {"lr": 0.5, "output_dir": "here", "trial_run": True}.get(short, 7)
     plain = compose_toy(f"{short}={value}").to_plain()
     section, key = SHORT_FORMS[short].split(".")
     assert plain[section][key] == value

@@ -18,15 +18,20 @@ FLOORS = [
     [
         *["data.source", "data.stream", "data.cache", "data.image_files", "data.images", "data.augment"],
         *["learning_rates", "schedule", "adabelief", "optimizers"],
-        *["early_stopping", "evaluation_weights", "device"],
+        *["early_stopping", "evaluation_weights", "freezing", "weight_sources", "warmstart", "device"],
     ],
     ["scenario", "run_directory", "checkpoint", "loops", "recorder", "console", "interruption", "state"],
-    ["export", "evaluation", "prediction", "changes"],
+    ["export", "evaluation", "prediction", "changes", "reference"],
     ["training", "trainer", "benchmark"],
     ["cli.command", "cli.summary", "cli.sweep", "cli.train", "cli.resume", "cli.lav", "cli.predict", "cli.benchmark"],
 ]
 # Parts do not import each other; these are parts in several files.
-FAMILIES = [{"schedule", "learning_rates"}, {"adabelief", "optimizers"}, {m for m in FLOORS[2] if m.startswith("data.")}]
+FAMILIES = [
+    {"schedule", "learning_rates"},
+    {"weight_sources", "warmstart"},
+    {"adabelief", "optimizers"},
+    {m for m in FLOORS[2] if m.startswith("data.")},
+]
 # A function that brings in, when it is called, what stands above it: a schedule is built by the config that it holds, and a sweep
 # starts the Hydra command line that called it.
 RETURNS = {("learning_rates", "schedule"), ("cli.sweep", "cli.train")}
@@ -89,3 +94,17 @@ def test_the_package_leads_to_its_public_names() -> None:
 
     for name in framework.__all__:
         assert getattr(framework, name).__doc__
+
+
+def test_two_owners_of_a_package_name_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from framework.cli.command import check_ownership
+    from framework.errors import ScenarioError
+
+    check_ownership()
+    info = tmp_path / "other-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    (info / "top_level.txt").write_text("framework\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ScenarioError, match="'framework': other, tf-scenarios"):
+        check_ownership()

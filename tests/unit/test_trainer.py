@@ -40,7 +40,8 @@ def quiet() -> Console:
 
 
 def trainer(path: Path, *words: str) -> Trainer:
-    scenario = compose("scenario=toy", "trainer.tensorboard=false", *words, config_dir=TOY / "conf")
+    quick = ("trainer.tensorboard=false", "trainer.export_saved_model=false")
+    scenario = compose("scenario=toy", *quick, *words, config_dir=TOY / "conf")
     return Trainer(scenario, RunDirectory.create(path), console=quiet())
 
 
@@ -106,7 +107,7 @@ def test_a_run_leaves_behind_what_it_says(undisturbed: Path) -> None:
     assert result["best"]["metrics"]["val_accuracy"] == best["metrics"]["accuracy"]
     for folder in ("best", "export"):
         assert (undisturbed / folder / "model.keras").is_file()
-        assert (undisturbed / folder / "saved_model" / "saved_model.pb").is_file()
+        assert not (undisturbed / folder / "saved_model").exists()
     assert json.loads((undisturbed / "best" / "model.json").read_text())["epoch"] == best["epoch"]
     assert len(CheckpointStore(undisturbed / "checkpoints", keep=3).steps()) == 3
     assert "epoch 4/4" in (undisturbed / "train.log").read_text()
@@ -305,3 +306,42 @@ def test_an_unwritable_result_ends_the_run_with_a_clear_error(tmp_path: Path) ->
         first.train()
     in_the_way.rmdir()
     assert resume(tmp_path / "run").status == "finished"
+
+
+def test_frozen_layers_do_not_learn(tmp_path: Path) -> None:
+    for name, scope in (("all", "null"), ("frozen", "hidden")):
+        train(tmp_path / name, "epochs=1", f"trainer.no_train_scope={scope}")
+    assert "frozen by trainer.no_train_scope: hidden" in (tmp_path / "frozen" / "train.log").read_text()
+    first = {m.name.split("/", 1)[-1]: m.array for m in final_state(tmp_path / "frozen").variables["model"]}
+    other = {m.name.split("/", 1)[-1]: m.array for m in final_state(tmp_path / "all").variables["model"]}
+    assert not np.array_equal(first["hidden/kernel"], other["hidden/kernel"])
+    assert not np.any(first["hidden/bias"]), "as it was initialised"
+    assert np.any(first["output/bias"])
+    with pytest.raises(ConfigError, match="did you mean 'hidden'"):
+        train(tmp_path / "wrong", "trainer.no_train_scope=hiden")
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_a_warm_start_begins_where_the_other_run_was_best(tmp_path: Path) -> None:
+    plain = ("epochs=1", "scenario.batch_norm=false")
+    first = train(tmp_path / "first", *plain)
+    second = train(tmp_path / "second", *plain, "seed=7", "lr=0", f"warmstart.model={tmp_path / 'first'}")
+    assert second.final["val_loss"] == pytest.approx(first.final["val_loss"], abs=1e-6)
+    assert "hidden/kernel" in (tmp_path / "second" / "train.log").read_text()
+    resume(tmp_path / "second", "epochs=2")
+    with pytest.raises(ConfigError):
+        train(tmp_path / "third", "warmstart.model=nowhere")
+
+
+def test_limit_takes_that_many_samples_of_each_split(tmp_path: Path) -> None:
+    assert train(tmp_path / "run", "epochs=1", "data.limit=24").steps == 3
+    assert load_and_validate(tmp_path / "run", output=tmp_path / "lav.json").samples == 24
+    assert load_and_validate(tmp_path / "run", "data.limit=null", output=tmp_path / "lav.json").samples == 37
+
+
+def test_some_batches_are_learned_by_heart(tmp_path: Path) -> None:
+    words = ["overfit_batches=1", "epochs=150", "lr=0.05", "trainer.val_every_n=50", "scenario.noise=0"]
+    result = train(tmp_path / "run", *words)
+    assert result.steps == 150
+    assert result.final["val_accuracy"] == 1.0
+    assert result.final["val_loss"] < 0.1

@@ -1,0 +1,272 @@
+"""The reference of all settings, as Markdown, made of the config dataclasses themselves, so that it says what they say.
+
+Sections come from `RunConfig`, options from the registries and from the files in `conf/`, and what differs from scenario to
+scenario from each scenario that `conf/scenario/` names. Nothing is read but the code and `conf/`, so the text is the same on
+every machine. `scripts/reference` writes it to docs/reference.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import json
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from framework.composition import conf_directory
+from framework.config import PARTS, SECTIONS, SHORT_FORMS, RunConfig, locate
+from framework.registry import Registry
+from framework.schema import describe_type, type_hints
+
+_HEAD = """\
+# Settings
+
+Every setting of every section. This page is made of the code by `scripts/reference`; do not edit it.
+
+`group=option` chooses an option of a group, `path=value` sets a value: `train-scenario scenario=NAME optimizer=sgd
+optimizer.momentum=0.9`. A default holds where neither the scenario's file in `conf/scenario/` nor an experiment's sets another
+value. `null` stands for nothing; a list is typed as `[1,2]`.
+"""
+
+# Of the groups that have neither a config class nor a registry of their own to say it.
+_ABOUT = {
+    "scenario": "What is learned, and the settings of its own that it has.",
+    "model": "The network. Each scenario has its own.",
+    "data": "The samples. Each scenario has its own.",
+    "experiment": "Values of several groups at once, chosen beside a scenario.",
+}
+
+
+class Row(NamedTuple):
+    """A setting: its path in the config, and in words what may stand there, its default, and what it does."""
+
+    path: str
+    type: str
+    default: str
+    help: str
+
+
+class Option(NamedTuple):
+    """What may be chosen in a group: `group=name`.
+
+    Args:
+        name: the name of its file in `conf/`, or its registered name where it has no file.
+        about: what it is, in a sentence or a few.
+        config: its config dataclass.
+        values: the values in its file, references to other settings unresolved.
+    """
+
+    name: str
+    about: str
+    config: type
+    values: Mapping[str, Any]
+
+
+def reference(conf: Path | None = None) -> str:
+    """The whole page.
+
+    Args:
+        conf: the folder of groups and their options. None: the shipped one.
+
+    Raises:
+        ConfigError: where a file in `conf/scenario/` names no class that can be imported.
+    """
+    conf = conf_directory() if conf is None else conf
+    sections = {section: "\n".join(_section(section, conf)) for section in SECTIONS}
+    others = sorted(folder.name for folder in conf.iterdir() if folder.name not in SECTIONS and any(folder.glob("*.yaml")))
+    for group in others:
+        files = sorted((conf / group).glob("*.yaml"))
+        sections[group] = "\n".join(_bullets(group, ((path.stem, comment_of(path)) for path in files)))
+    pages = [f"## `{name}`\n\n{_about(name, conf)}\n\n{text}" for name, text in sections.items()]
+    return "\n".join([_HEAD, _short_forms(conf), *pages]).rstrip() + "\n"
+
+
+def kinds_of(section: str, conf: Path) -> list[tuple[Registry | type, list[str]]]:
+    """What a section of the config is typed by.
+
+    Returns:
+        Config dataclasses, or registries of them, each with the scenarios it belongs to; with none of them where it is the
+        same for all.
+    """
+    hint = type_hints(RunConfig)[section]
+    if section in PARTS:
+        return [(locate(PARTS[section]), [])]
+    if section not in ("scenario", "model", "data"):
+        return [(hint, [])]
+    found: dict[int, tuple[Registry | type, list[str]]] = {}
+    for name, scenario in scenarios_of(conf).items():
+        kind = scenario.Config if section == "scenario" else getattr(scenario, section + "s")
+        found.setdefault(id(kind), (kind, []))[1].append(name)
+    return list(found.values())
+
+
+def scenarios_of(conf: Path) -> dict[str, Any]:
+    """The classes of the scenarios in `conf/scenario/`, by the names of their files."""
+    files = sorted((conf / "scenario").glob("*.yaml"))
+    return {path.stem: locate(_load(path)["scenario"]["target"], f"{path.name}: scenario.target") for path in files}
+
+
+def options_of(group: str, kind: Registry | type, conf: Path) -> list[Option]:
+    """The options of a group that fit `kind`: those in `conf/`, then what is registered beside them."""
+    options = []
+    for path in sorted((conf / group).glob("*.yaml")):
+        values = _load(path)
+        name = values.pop("name", None)
+        values.pop("defaults", None)
+        if isinstance(kind, Registry):
+            if name in kind:
+                about = summary_of(kind[name]) if name == path.stem else comment_of(path)
+                options.append(Option(path.stem, about, kind[name], values))
+        elif name is None and set(values) <= {field.name for field in dataclasses.fields(kind)}:
+            options.append(Option(path.stem, comment_of(path), kind, values))
+    known = {option.name for option in options}
+    registered = kind.items() if isinstance(kind, Registry) else ()
+    return options + [Option(name, summary_of(cls), cls, {}) for name, cls in registered if name not in known]
+
+
+def rows_of(cls: type, path: str, values: Mapping[str, Any] | None = None, defaults: Any = None) -> Iterator[Row]:
+    """The settings of a config dataclass, those of the dataclasses in it too.
+
+    Args:
+        cls: the dataclass.
+        path: where it stands in the config.
+        values: what the option's file sets: a default that refers to another setting is found there.
+        defaults: an instance that holds the defaults; None where they are those of the class.
+    """
+    hints = type_hints(cls)
+    for field in dataclasses.fields(cls):
+        where, hint, value = f"{path}.{field.name}", hints[field.name], (values or {}).get(field.name)
+        default = _default_of(field) if defaults is None else getattr(defaults, field.name)
+        text = f"as `{value[2:-1]}`" if isinstance(value, str) and value.startswith("${") else default_text(default)
+        metadata = field.metadata
+        yield Row(where, describe_type(hint, metadata.get("bounds", {})), text, metadata.get("help", ""))
+        for inner in (hint, *typing.get_args(hint)):
+            if isinstance(inner, type) and dataclasses.is_dataclass(inner):
+                own = default if isinstance(default, inner) else None
+                yield from rows_of(inner, where, value if isinstance(value, Mapping) else None, own)
+
+
+def default_text(value: Any) -> str:
+    """A default as one would type it, as code; nothing for a section, whose settings have defaults of their own."""
+    if value is dataclasses.MISSING:
+        return "none: it must be set"
+    return "" if dataclasses.is_dataclass(value) else f"`{_typed(value)}`"
+
+
+def _typed(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_typed(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(map(_typed, value)) + "]"
+    return value if isinstance(value, str) and value else json.dumps(value)
+
+
+def summary_of(thing: Any) -> str:
+    """The first paragraph of the docstring of a class or a module, on one line."""
+    return _one_line(inspect.cleandoc(thing.__doc__ or "").split("\n\n")[0])
+
+
+def comment_of(path: Path) -> str:
+    """The first paragraph of the comment that a YAML file starts with, on one line."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("# @package")]
+    paragraph = []
+    for line in lines:
+        if not line.startswith("# "):
+            break
+        paragraph.append(line[2:])
+    return _one_line(" ".join(paragraph))
+
+
+def _about(group: str, conf: Path) -> str:
+    """What a group is for: in the words of its config class, or of the module that its registry is in."""
+    if group in _ABOUT or group not in SECTIONS:
+        return _ABOUT.get(group, "")
+    ((kind, _),) = kinds_of(group, conf)
+    return summary_of(importlib.import_module(PARTS[group].partition(":")[0]) if isinstance(kind, Registry) else kind)
+
+
+def _section(section: str, conf: Path) -> Iterator[str]:
+    """The lines of a section, below its heading."""
+    for kind, scenarios in kinds_of(section, conf):
+        level = "###"
+        if section == "scenario":
+            options = _scenario_options(scenarios, conf)
+        else:
+            options = options_of(section, kind, conf)
+            if scenarios:
+                yield f"{level} With {', '.join(f'`scenario={name}`' for name in scenarios)}\n"
+                level += "#"
+        yield from _bullets(section, ((option.name, option.about) for option in options))
+        if not isinstance(kind, Registry):
+            values = {key: value for option in options for key, value in option.values.items()}
+            yield from _table(list(rows_of(kind, section, values))) or ["It has no settings.\n"]
+            continue
+        rows = {option.name: list(rows_of(option.config, section, option.values)) for option in options}
+        # A setting that all options have alike is said once.
+        common = [row for row in next(iter(rows.values()), []) if all(row in others for others in rows.values())]
+        if len(rows) > 1 and common:
+            yield "With each option:\n"
+        yield from _table(common)
+        for name, own in rows.items():
+            if rest := [row for row in own if row not in common]:
+                yield f"{level} `{section}={name}`\n"
+                yield from _table(rest)
+
+
+def _scenario_options(names: Sequence[str], conf: Path) -> list[Option]:
+    options = []
+    for name in names:
+        path, cls = conf / "scenario" / f"{name}.yaml", scenarios_of(conf)[name]
+        about = summary_of(cls) if name == cls.name else comment_of(path)
+        options.append(Option(name, about, cls.Config, _load(path)["scenario"]))
+    return options
+
+
+def _short_forms(conf: Path) -> str:
+    values = _load(conf / "config.yaml")
+    known = {
+        row.path: row
+        for section in {long.split(".")[0] for long in SHORT_FORMS.values()}
+        for kind, _ in kinds_of(section, conf)
+        for cls in (kind.values() if isinstance(kind, Registry) else [kind])
+        for row in rows_of(cls, section)
+    }
+    head = "## Short forms\n\nWhat is typed daily. Each stands for a setting below.\n\n"
+    cells = [(short, long, known[long], default_text(values.get(short))) for short, long in SHORT_FORMS.items()]
+    lines = [(f"`{short}`", f"`{long}`", row.type, default, row.help) for short, long, row, default in cells]
+    return head + "\n".join(_markdown(("short form", "stands for", "type and bounds", "default", "what it does"), lines))
+
+
+def _bullets(group: str, options: Iterable[tuple[str, str]]) -> list[str]:
+    lines = [f"- `{group}={name}`: {about}" for name, about in options]
+    return [*lines, ""] if lines else []
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    lines = [(f"`{row.path}`", *row[1:]) for row in rows]
+    return _markdown(("setting", "type and bounds", "default", "what it does"), lines) if lines else []
+
+
+def _markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+    table = [head, ["---"] * len(head), *([_one_line(cell).replace("|", "\\|") for cell in line] for line in lines)]
+    return [*(f"| {' | '.join(line)} |" for line in table), ""]
+
+
+def _default_of(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The plain values of a YAML file, references unresolved."""
+    from omegaconf import OmegaConf
+
+    values = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
