@@ -50,6 +50,7 @@ class RunDirectory:
     best = property(lambda self: self.path / "best")
     export = property(lambda self: self.path / "export")
     tensorboard = property(lambda self: self.path / "tensorboard")
+    lock_file = property(lambda self: self.path / ".lock")
 
     @classmethod
     def create(cls, path: str | Path | None = None, *, name: str = "run") -> RunDirectory:
@@ -184,24 +185,35 @@ class RunDirectory:
         Raises:
             RunDirectoryError: where another process holds it, naming that process.
         """
-        lock_file = self.path / ".lock"
         try:
-            handle = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o644)
+            handle = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise RunDirectoryError(f"cannot write to {self.path}: {error.strerror}") from error
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                holder = os.read(handle, 1000).decode(errors="replace").strip() or "another process"
-                raise RunDirectoryError(
-                    f"{self.path} is in use by {holder}", hint="wait for it to end, or end it; then try again"
-                ) from None
+            self._take_lock(handle, fcntl.LOCK_EX)
             os.ftruncate(handle, 0)
             os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
             yield
         finally:
             os.close(handle)
+
+    def check_not_in_use(self) -> None:
+        """Raise a `RunDirectoryError` where another process holds the run. Nothing is written."""
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(self.lock_file, os.O_RDONLY)
+            try:
+                self._take_lock(handle, fcntl.LOCK_SH)
+            finally:
+                os.close(handle)
+
+    def _take_lock(self, handle: int, kind: int) -> None:
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(handle, 1000).decode(errors="replace").strip() or "another process"
+            raise RunDirectoryError(
+                f"{self.path} is in use by {holder}", hint="wait for it to end, or end it; then try again"
+            ) from None
 
     def record_session(self, *, started_at_step: int, changes: Mapping[str, Any], hardware: Mapping[str, Any]) -> None:
         """Add this start or resume to provenance.json."""

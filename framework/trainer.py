@@ -80,8 +80,7 @@ class Trainer:
             ScenarioError: where the folder is no run, is in use, or cannot be continued like that.
         """
         run = RunDirectory.open(path)
-        with run.lock():
-            pass  # who cannot have it shall know before TensorFlow is loaded
+        run.check_not_in_use()  # who cannot have it shall know before TensorFlow is loaded
         before = run.load_config()
         after = resolve(run.load_config(overrides)) if overrides else before
         changes = describe_changes(before, after)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -102,7 +102,7 @@ def warm_start(model: keras.Model, config: WarmStartConfig) -> list[Row]:
         given = getattr(config, setting_name)
         raise ConfigError(Problem(f"warmstart.{setting_name}", f"leaves no variable to load; the model has:{paths}", given=given))
     places = _places(source, config.rename)
-    found = {t.path: places.get(t.path) or places.get(getattr(t, source.naming)) for t in targets}
+    found = _match_by_path(targets, source, places)
     by_order = not any(found.values()) and not config.rename
     if by_order:
         found = _match_by_order(model, targets, source)
@@ -122,8 +122,8 @@ def warm_start(model: keras.Model, config: WarmStartConfig) -> list[Row]:
         if reason:
             rows.append(Row(target.path, place, shape, "skipped", reason))
         else:
-            renamed = places.get(place) != place
-            rows.append(Row(target.path, place, shape, "renamed" if renamed else "loaded", "by order" if by_order else ""))
+            outcome: Literal["loaded", "renamed"] = "loaded" if places.get(place) == place else "renamed"
+            rows.append(Row(target.path, place, shape, outcome, "by order" if by_order else ""))
     used = {row.source for row in rows}
     _check_rows(rows, source, config)
     for target, row in zip(targets, rows, strict=True):
@@ -192,6 +192,17 @@ def _places(source: WeightSource, renames: Sequence[str]) -> dict[str, str]:
             raise ConfigError(Problem("warmstart.rename", message, given=list(renames)))
         places[path] = original
     return places
+
+
+def _match_by_path(targets: Sequence[ModelVariable], source: WeightSource, places: Mapping[str, str]) -> dict[str, str | None]:
+    """For each path of the model, where its array stands in the source."""
+    found = {t.path: places.get(t.path) or places.get(getattr(t, source.naming)) for t in targets}
+    heads = {path.partition("/")[0] for path in places}
+    if source.naming == "graph_name" and not any(found.values()) and len(heads) == 1:
+        # TensorFlow's names of a sequential or subclassed model begin with the name of this very model.
+        inner = {path.partition("/")[2]: place for path, place in places.items()}
+        found = {t.path: inner.get(t.path) or inner.get(t.graph_name) for t in targets}
+    return found
 
 
 def _match_by_order(model: keras.Model, targets: Sequence[ModelVariable], source: WeightSource) -> dict[str, str | None]:

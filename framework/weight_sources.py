@@ -91,7 +91,7 @@ def model_variables(model: keras.Model) -> list[ModelVariable]:
     if not found:
         raise ValueError(f"the model {model.name!r} has no weights yet: build it first")
     paths = _unique(path for path, *_ in found.values())
-    graph_names = _unique(_graph_name(weight.value) for *_, weight in found.values())
+    graph_names = _unique(_graph_name(weight.value).removeprefix(f"{model.name}/") for *_, weight in found.values())
     return [
         ModelVariable(weight, path, number, siblings, graph_name)
         for (_, number, siblings, weight), path, graph_name in zip(found.values(), paths, graph_names, strict=True)
@@ -192,7 +192,7 @@ def _read_keras_3(file: h5py.File) -> WeightSource:
     def visit(key: str, node: Any) -> None:
         parts = key.split("/")
         if isinstance(node, h5py.Dataset) and "vars" in parts and parts[0] != "optimizer" and "seed_generator" not in key:
-            found[key] = node[()]
+            found[key] = _array(node)
 
     file.visititems(visit)
     if not found:
@@ -202,6 +202,15 @@ def _read_keras_3(file: h5py.File) -> WeightSource:
     # Keras sorts what a layer holds by attribute, so which of two layers of one name is which cannot be told: they keep their keys.
     paths = [name if counts[name] == 1 else key for name, key in zip(names, found, strict=True)]
     return WeightSource(dict(zip(paths, found.values(), strict=True)), naming="number", keys=dict(zip(paths, found, strict=True)))
+
+
+def _array(dataset: h5py.Dataset) -> np.ndarray:
+    """HDF5 knows no bfloat16: Keras writes its two bytes, and says so beside them."""
+    if dataset.attrs.get("dtype") != "bfloat16":
+        return dataset[()]
+    import ml_dtypes
+
+    return dataset[()].view(ml_dtypes.bfloat16)
 
 
 def _named(file: h5py.File, key: str) -> str:

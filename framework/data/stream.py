@@ -62,16 +62,15 @@ class Stream:
         def positions_of(step: tf.Tensor) -> tf.Tensor:
             return step * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
 
-        def batch_of(positions: tf.Tensor, samples: Any) -> Any:
+        def finish(positions: tf.Tensor, samples: Any) -> Any:
             return samples if self._augment is None else self._augment(samples, self._sample_seeds(positions))
 
         positions = tf.data.Dataset.range(step, _LAST_STEP).map(positions_of)
-        batches = _load(self.source, positions, self._indices, self.batch_size, self._workers)
-        if self._augment is not None:
-            batches = batches.map(batch_of, num_parallel_calls=self._workers or tf.data.AUTOTUNE)
-        else:
-            batches = batches.map(batch_of)
-        return _tuned(batches)
+        return _tuned(
+            _load(
+                self.source, positions, self._indices, finish, self.batch_size, self._workers, parallel=self._augment is not None
+            )
+        )
 
     def indices(self, step: int) -> np.ndarray:
         """The indices of the samples of batch `step`, int64 [batch_size]."""
@@ -103,31 +102,36 @@ def in_order(source: Source, *, batch_size: int, workers: int | None = None) -> 
     def positions_of(step: tf.Tensor) -> tf.Tensor:
         return tf.range(step * batch_size, tf.minimum((step + 1) * batch_size, size), dtype=tf.int64)
 
-    steps = tf.data.Dataset.range(-(-size // batch_size))
-    batches = _load(source, steps.map(positions_of), lambda positions: positions, batch_size, workers, keep_remainder=True)
-    return _tuned(batches.map(lambda positions, samples: samples))
+    positions = tf.data.Dataset.range(-(-size // batch_size)).map(positions_of)
+    batches = _load(source, positions, lambda p: p, lambda p, samples: samples, batch_size, workers, keep_remainder=True)
+    return _tuned(batches)
 
 
 def _load(
     source: Source,
     positions: tf.data.Dataset,
     indices_of: Callable[[tf.Tensor], tf.Tensor],
+    finish: Callable[[tf.Tensor, Any], Any],
     batch_size: int,
     workers: int | None,
     *,
+    parallel: bool = False,
     keep_remainder: bool = False,
 ) -> tf.data.Dataset:
-    """Batches of positions to (positions, samples)."""
+    """Batches of positions to batches of samples.
+
+    Args:
+        finish: `(positions, samples) -> batch`, what happens to a batch at last.
+        parallel: whether `finish` is so much work that batches are worth making at the same time.
+    """
     import tensorflow as tf
 
-    parallel = workers or tf.data.AUTOTUNE
+    at_once = {"num_parallel_calls": workers or tf.data.AUTOTUNE, "deterministic": True}
     if source.batched:
         # One gather for the whole batch; a thread switch would cost more than it.
-        return positions.map(lambda p: (p, source.load_batch(indices_of(p))))
-    loaded = positions.unbatch().map(
-        lambda p: (p, source.load(indices_of(p[tf.newaxis])[0])), num_parallel_calls=parallel, deterministic=True
-    )
-    return loaded.batch(batch_size, drop_remainder=not keep_remainder)
+        return positions.map(lambda p: finish(p, source.load_batch(indices_of(p))), **(at_once if parallel else {}))
+    loaded = positions.unbatch().map(lambda p: (p, source.load(indices_of(p[tf.newaxis])[0])), **at_once)
+    return loaded.batch(batch_size, drop_remainder=not keep_remainder).map(finish, **(at_once if parallel else {}))
 
 
 def _tuned(dataset: tf.data.Dataset) -> tf.data.Dataset:

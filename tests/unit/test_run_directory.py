@@ -118,8 +118,11 @@ def test_a_lock_is_held_by_one_process_and_freed_by_its_death(run: RunDirectory)
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(RunDirectoryError, match=rf"process {holder.pid} on "), run.lock():
         pass
+    with pytest.raises(RunDirectoryError, match=rf"process {holder.pid} on "):
+        run.check_not_in_use()
     holder.kill()
     holder.wait()
+    run.check_not_in_use()
     with run.lock():
         assert str(os.getpid()) in (run.path / ".lock").read_text()
 

@@ -320,6 +320,22 @@ def test_a_subclassed_model(first: str, second: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(weight.numpy(), expected.numpy())
 
 
+@pytest.mark.parametrize("save", [save_trained_weights, save_saved_model])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_name_of_the_outermost_model_does_not_count(
+    save: Callable[[keras.Model, Path], Path], dtype: str, tmp_path: Path
+) -> None:
+    def sequential(name: str, classes: int) -> keras.Model:
+        layers = [LAYERS.Dense(2, name="dense", dtype=dtype), LAYERS.Dense(classes, name="output", dtype=dtype)]
+        return keras.Sequential([keras.Input((3,)), *layers], name=name)
+
+    source, model = sequential("one", 1), sequential("other", 3)
+    rows = start(model, save(source, tmp_path), allow_partial=True)
+    expected = {"dense/kernel": "loaded", "dense/bias": "loaded", "output/kernel": "skipped", "output/bias": "skipped"}
+    assert outcomes(rows) == expected
+    assert model.weights[0].numpy().tobytes() == source.weights[0].numpy().tobytes()
+
+
 def test_under_a_strategy(saved: Path) -> None:
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
         model = make(2)
