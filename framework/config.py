@@ -15,7 +15,7 @@ from typing import Any
 
 from framework.errors import ConfigError, Problem, nearest
 from framework.registry import Registry
-from framework.schema import check, read, regex_fault, setting, to_plain
+from framework.schema import read, regex_fault, setting, to_plain
 
 # What is typed daily, and the long form that each stands for. conf/config.yaml ties them by interpolation.
 SHORT_FORMS = {
@@ -289,6 +289,3 @@ def _find_scenario(node: Any, problems: list[Problem]) -> Any:
         problems.append(Problem("scenario.name", "is not the name of its target", given=node["name"], allowed=found.name))
         return None
     return found
-
-
-__all__ = ["SCENARIOS", "SECTIONS", "SHORT_FORMS", "RunConfig", "ScenarioSection", "TrainerConfig", "check", "locate", "parse"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from framework.data.stream import in_order
 from framework.errors import DataError
 from framework.export import load_facts, load_model
 from framework.loops import Stepper
-from framework.run_directory import RunDirectory, now, write_atomically
+from framework.run_directory import RunDirectory, now, strict_json, write_atomically
 from framework.scenario import Scenario, scenario_of
 
 if TYPE_CHECKING:
@@ -158,4 +157,4 @@ def write_report(report: Report, run: RunDirectory, path: Path, model: str, spli
         "metrics": dict(report.metrics),
         "data": dict(report.data),
     }
-    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False))
+    write_atomically(path, strict_json(content, indent=2))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.errors import RunDirectoryError
-from framework.run_directory import replacing_directory
+from framework.run_directory import replacing_directory, strict_json
 
 if TYPE_CHECKING:
     import keras
@@ -35,7 +35,7 @@ def export_model(model: keras.Model, folder: Path, facts: Mapping[str, Any], *, 
             if saved_model:
                 write_saved_model(model, draft / SAVED_MODEL)
         described = {**facts, "inputs": _describe(model.inputs), "outputs": _describe(model.outputs)}
-        (draft / FACTS_FILE).write_text(json.dumps(described, indent=2, ensure_ascii=False))
+        (draft / FACTS_FILE).write_text(strict_json(described, indent=2))
 
 
 def write_saved_model(model: keras.Model, folder: Path) -> None:

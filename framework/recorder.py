@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from framework.run_directory import now, write_atomically
+from framework.run_directory import now, strict_json, write_atomically
 
 
 class Recorder:
@@ -60,6 +58,4 @@ class Recorder:
 
 
 def _line(record: Mapping[str, Any]) -> str:
-    """One line of strict JSON, which has no NaN: a value that is no number is null."""
-    metrics = {name: value if math.isfinite(value) else None for name, value in record["metrics"].items()}
-    return json.dumps({**record, "metrics": metrics}, allow_nan=False) + "\n"
+    return strict_json(record) + "\n"

@@ -7,6 +7,7 @@ import datetime
 import fcntl
 import itertools
 import json
+import math
 import os
 import shutil
 import socket
@@ -230,7 +231,7 @@ class RunDirectory:
                 "hardware": dict(hardware),
             }
         )
-        write_atomically(self.provenance_file, json.dumps(provenance, indent=2))
+        write_atomically(self.provenance_file, strict_json(provenance, indent=2))
 
     def load_provenance(self) -> dict[str, Any]:
         """What provenance.json holds; an empty history where it is missing or damaged, since no command depends on it."""
@@ -244,6 +245,19 @@ class RunDirectory:
 def now() -> str:
     """The time, ISO 8601 with its offset."""
     return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def strict_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON as every program reads it: a number that is not finite, which JSON does not have, is null."""
+
+    def finite(node: Any) -> Any:
+        if isinstance(node, Mapping):
+            return {key: finite(inner) for key, inner in node.items()}
+        if isinstance(node, list | tuple):
+            return [finite(inner) for inner in node]
+        return None if isinstance(node, float) and not math.isfinite(node) else node
+
+    return json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

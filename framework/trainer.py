@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from framework.config import RunConfig
 from framework.console import Console, run_log
 from framework.errors import Interrupted, RunDirectoryError
 from framework.interruption import Interruption
-from framework.run_directory import RunDirectory, write_atomically
+from framework.run_directory import RunDirectory, strict_json, write_atomically
 from framework.scenario import Scenario, scenario_of
 from framework.training import Training
 
@@ -163,7 +162,7 @@ class Trainer:
             seconds=round(training.seconds(), 3),
             message=message,
         )
-        write_atomically(self.run.result_file, json.dumps(dataclasses.asdict(result), indent=2))
+        write_atomically(self.run.result_file, strict_json(dataclasses.asdict(result), indent=2))
         return result
 
 

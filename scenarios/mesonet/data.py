@@ -114,7 +114,8 @@ def _forge(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     image = Image.fromarray(patch)
     rendered = np.asarray(image.reduce(4).resize(image.size, Image.Resampling.BILINEAR))
     tint = rng.uniform(0, 255, 3).astype(np.float32)
-    return _quantise(patch + mask * (0.7 * rendered.astype(np.float32) + 0.3 * tint - patch))
+    # More tint would be seen more easily, but then colour says more than noise does, and a bright flower looks forged.
+    return _quantise(patch + mask * (0.8 * rendered.astype(np.float32) + 0.2 * tint - patch))
 
 
 def _quantise(image: np.ndarray) -> np.ndarray:

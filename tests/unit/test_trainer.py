@@ -234,6 +234,7 @@ def test_nan_is_never_best(tmp_path: Path) -> None:
     )
     assert math.isnan(result.final["val_loss"])
     assert result.best is None
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["final"]["val_loss"] is None, "strict JSON has no NaN"
     assert not (tmp_path / "run" / "best").exists()
 
 
