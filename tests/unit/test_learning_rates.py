@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from omegaconf import OmegaConf
 
-from framework.config import RunConfig, TrainerConfig, read_variant
+from framework.config import SECTIONS, RunConfig, TrainerConfig, read_variant
 from framework.errors import ConfigError
 from framework.learning_rates import LEARNING_RATES
 from framework.schema import read
@@ -31,7 +31,7 @@ def values(schedule, steps) -> list[float]:
 
 
 def run_config(learning_rate, *, epochs: int) -> RunConfig:
-    others = dict.fromkeys(("scenario", "model", "data", "optimizer", "early_stopping", "device", "loop"))
+    others = dict.fromkeys(section for section in SECTIONS if section not in ("learning_rate", "trainer"))
     return RunConfig(**others, learning_rate=learning_rate, trainer=TrainerConfig(epochs=epochs))
 
 
