@@ -8,8 +8,18 @@ from typing import Any
 from framework.config import RunConfig
 from framework.errors import ConfigError, Problem
 
-# Weights, optimizer state and stream position of a run mean something only under these.
-_FIXED = ("scenario.name", "scenario.target", "model", "trainer.seed", "trainer.no_train_scope", "device.precision")
+# Weights, optimizer state, and the place in the stream that a step stands for mean something only under these.
+_FIXED = (
+    *("scenario.name", "scenario.target", "model", "device.precision"),
+    *(
+        "trainer.seed",
+        "trainer.no_train_scope",
+        "trainer.overfit_batches",
+        "trainer.samples_per_epoch",
+        "trainer.steps_per_epoch",
+    ),
+    *("data.name", "data.batch_size", "data.limit"),
+)
 
 
 def describe_changes(before: RunConfig, after: RunConfig) -> dict[str, tuple[Any, Any]]:

@@ -44,12 +44,20 @@ class TrainingState:
         early_stopping: its state goes along.
         recorder: its history goes along.
         average: the averaged weights, where there are some.
+        steps_per_epoch: goes along, since an epoch of another length would make another run of it.
     """
 
     def __init__(
-        self, model: keras.Model, early_stopping: EarlyStopping, recorder: Recorder, average: AveragedWeights | None = None
+        self,
+        model: keras.Model,
+        early_stopping: EarlyStopping,
+        recorder: Recorder,
+        average: AveragedWeights | None,
+        *,
+        steps_per_epoch: int,
     ) -> None:
         self.progress = Progress()
+        self._steps_per_epoch = steps_per_epoch
         self._model = model
         self._average = average
         self._early_stopping = early_stopping
@@ -70,6 +78,7 @@ class TrainingState:
         return Snapshot(
             step=self.progress.step,
             state={
+                "steps_per_epoch": self._steps_per_epoch,
                 "progress": copy.deepcopy(asdict(self.progress)),
                 "early_stopping": self._early_stopping.state(),
                 "history": list(self._recorder.history),

@@ -118,9 +118,10 @@ class Trainer:
                 held.enter_context(self.run.lock())
             held.enter_context(self._interruption.listening())
             log_to(self.run.log_file)
+            resumed = training.restore(self._changes)
             if self._changes:
                 self.run.save_config(self.scenario.config)
-            return self._run(training)
+            return self._run(training, resumed=resumed)
 
     def _prepare(self) -> Training:
         """Build everything before the folder becomes a run, so that what cannot be built leaves nothing behind."""
@@ -132,9 +133,9 @@ class Trainer:
                     self.run.path.rmdir()
             raise
 
-    def _run(self, training: Training) -> Result:
+    def _run(self, training: Training, *, resumed: bool) -> Result:
         try:
-            training.train(self._changes)
+            training.train(self._changes, resumed=resumed)
             reason = training.state.progress.stopped
             return self._write_result(training, "stopped_early" if reason else "finished", reason)
         except Interrupted as error:

@@ -15,7 +15,7 @@ from framework.data.source import Source, Split, raise_unreadable, spread
 from framework.data.stream import Stream
 from framework.device import import_tensorflow
 from framework.early_stopping import EarlyStopping, is_better
-from framework.errors import ConfigError, Interrupted, Problem, nearest
+from framework.errors import ConfigError, Interrupted, Problem, RunDirectoryError, nearest
 from framework.evaluation import Evaluator, metric_values, prepare_source
 from framework.evaluation_weights import AveragedWeights, EvaluationWeights, ema_rate
 from framework.export import add_saved_model, export_model
@@ -46,6 +46,7 @@ class Training:
         self.scenario, self.run, self.console = scenario, run, console
         self._check_interruption = check_interruption
         self._settings = scenario.config.trainer
+        self._store = CheckpointStore(run.checkpoints, keep=self._settings.keep_checkpoints)
         import_tensorflow()
         import keras
 
@@ -60,7 +61,7 @@ class Training:
         with self._strategy.scope():
             self.model = scenario.build_model()
             # A warm start gives the first weights; a run that has a checkpoint takes them from there.
-            fresh = not CheckpointStore(run.checkpoints, keep=1).steps()
+            fresh = not self._store.steps()
             self._warm_started = warm_start(self.model, scenario.warmstart) if fresh and scenario.warmstart.model else []
             scope = self._settings.no_train_scope
             self._frozen = freeze(self.model, scope) if scope is not None else []
@@ -85,7 +86,7 @@ class Training:
         early_stopping = EarlyStopping(scenario.early_stopping, self._mode)
         self._early_stopping = early_stopping
         self._recorder = Recorder(run.metrics_file, run.tensorboard if self._settings.tensorboard else None)
-        self.state = TrainingState(self.model, early_stopping, self._recorder, average)
+        self.state = TrainingState(self.model, early_stopping, self._recorder, average, steps_per_epoch=self.steps_per_epoch)
         self._clock = self._saved_at = self._session_started = time.perf_counter()
         self._recalibration_seconds = 0.0
 
@@ -169,15 +170,42 @@ class Training:
 
     # The walk ----------------------------------------------------------------------------------------------------------------
 
-    def train(self, changes: Mapping[str, tuple[Any, Any]]) -> None:
-        """From the newest intact checkpoint, or from the beginning, to the end.
+    def restore(self, changes: Mapping[str, tuple[Any, Any]]) -> bool:
+        """Take up the newest intact checkpoint, where there is one. The run is not changed where that fails.
 
         Args:
             changes: the settings that are not what the run had before.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            RunDirectoryError: where no checkpoint is intact, or the newest does not fit model and data.
         """
-        store = CheckpointStore(self.run.checkpoints, keep=self._settings.keep_checkpoints)
-        with CheckpointWriter(store) as self._writer, contextlib.closing(self._recorder):
-            resumed = self._restore(store, changes)
+        snapshot = self._store.load_newest()
+        if snapshot is None:
+            return False
+        then = snapshot.state["steps_per_epoch"]
+        if then != self.steps_per_epoch:
+            raise RunDirectoryError(
+                f"an epoch of {self.run.path} was {plural(then, 'step')}, and would be {self.steps_per_epoch:,} now: "
+                f"the training data are not what they were",
+                hint=f"bring them back, or start a new run with warmstart.model={self.run.path}",
+            )
+        self.state.restore(snapshot, new_optimizer="optimizer.name" in changes)
+        if changes:
+            self.state.progress.stopped = None
+        return True
+
+    def train(self, changes: Mapping[str, tuple[Any, Any]], *, resumed: bool) -> None:
+        """From where the run is to its end.
+
+        Args:
+            changes: as for `restore`.
+            resumed: what `restore` gave.
+        """
+        self._clock = self._saved_at = self._session_started = time.perf_counter()
+        with CheckpointWriter(self._store) as self._writer, contextlib.closing(self._recorder):
             self._announce(resumed, changes)
             progress = self.state.progress
             batches = self._batches(progress.step)
@@ -193,15 +221,6 @@ class Training:
     def seconds(self) -> float:
         """Time spent on the run, all sessions together."""
         return self.state.progress.seconds + time.perf_counter() - self._clock
-
-    def _restore(self, store: CheckpointStore, changes: Mapping[str, Any]) -> bool:
-        snapshot = store.load_newest()
-        if snapshot is not None:
-            self.state.restore(snapshot, new_optimizer="optimizer.name" in changes)
-            if changes:
-                self.state.progress.stopped = None
-        self._clock = self._saved_at = self._session_started = time.perf_counter()
-        return snapshot is not None
 
     def _train_epoch(self, batches: Iterator[Any]) -> tuple[float, int]:
         """The steps of the epoch that are still to do. Gives the seconds they took, and their number."""

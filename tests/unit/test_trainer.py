@@ -177,10 +177,21 @@ def test_another_optimizer_starts_its_state_anew(tmp_path: Path) -> None:
     assert not any("velocity" in name for name in names), "Adam's moments are gone"
 
 
-@pytest.mark.parametrize("word", ["seed=3", "device.precision=mixed_bfloat16", "scenario.name=other"])
+@pytest.mark.parametrize(
+    "word", ["seed=3", "batch_size=4", "samples_per_epoch=50", "device.precision=mixed_bfloat16", "scenario.name=other"]
+)
 def test_changes_that_would_break_a_run_are_refused(undisturbed: Path, word: str) -> None:
     with pytest.raises(ConfigError):
         Trainer.resume(undisturbed, word, console=quiet())
+
+
+def test_a_run_whose_data_changed_says_so(tmp_path: Path) -> None:
+    train(tmp_path / "run", "epochs=1")
+    with pytest.raises(RunDirectoryError, match=r"an epoch of .* was 12 steps, and would be 6 now"):
+        resume(tmp_path / "run", "epochs=2", "scenario.samples=50")
+    assert RunDirectory.open(tmp_path / "run").load_config().scenario.settings.samples == 101, "nothing was changed"
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "finished"
+    assert resume(tmp_path / "run", "epochs=2").epochs == 2
 
 
 def test_recalibration_leaves_the_training_alone(tmp_path: Path) -> None:
