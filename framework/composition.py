@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,17 +42,31 @@ def compose_config(
         ConfigError: naming all problems, with group options, keys, types and ranges in one message.
     """
     problems: list[Problem] = []
-    plain = compose_plain(overrides, problems, config_dir=config_dir, config_name=config_name)
+    # Composing makes many small objects at once; looking for garbage among them takes a tenth of the time, and finds none.
+    collects = gc.isenabled()
+    gc.disable()
     try:
-        config = parse(plain) if plain is not None else None
-    except ConfigError as error:
-        # A word that was left out must not be reported a second time, as a section that is missing.
-        reported = {problem.path for problem in problems}
-        problems.extend(_as_typed(p, overrides) for p in error.problems if p.path.split(".")[0] not in reported)
+        config = _compose_and_parse(overrides, problems, config_dir, config_name)
+    finally:
+        if collects:
+            gc.enable()
     if problems:
         raise ConfigError(problems)
     assert config is not None
     return config
+
+
+def _compose_and_parse(
+    overrides: Sequence[str], problems: list[Problem], config_dir: str | Path | None, config_name: str
+) -> RunConfig | None:
+    plain = compose_plain(overrides, problems, config_dir=config_dir, config_name=config_name)
+    try:
+        return parse(plain) if plain is not None else None
+    except ConfigError as error:
+        # A word that was left out must not be reported a second time, as a section that is missing.
+        reported = {problem.path for problem in problems}
+        problems.extend(_as_typed(p, overrides) for p in error.problems if p.path.split(".")[0] not in reported)
+        return None
 
 
 def _as_typed(problem: Problem, overrides: Sequence[str]) -> Problem:
@@ -191,34 +206,30 @@ def _hydra(config_dir: str | Path | None) -> Iterator[tuple[_GroupOptions, list[
     from hydra.core.global_hydra import GlobalHydra
 
     searchpath: list[str] = []
+    folders = [conf_directory()]
     if config_dir is not None:
         folder = Path(config_dir).resolve()
         if not folder.is_dir():
             raise ConfigError(Problem("--config-dir", "is no folder", given=str(config_dir)), subject="the command line")
+        folders.append(folder)
         searchpath = [f"hydra.searchpath=['file://{folder}']"]
     previous = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_directory()), job_name="tf-scenarios", version_base="1.3"):
-            yield _GroupOptions(searchpath), searchpath
+            yield _GroupOptions(folders), searchpath
     finally:
         GlobalHydra.instance().hydra = previous
 
 
 class _GroupOptions:
-    """The options of each group, from the shipped conf and the added folder."""
+    """The options of each group, read from the names of the files: Hydra takes a twentieth of a second to tell them."""
 
-    def __init__(self, searchpath: Sequence[str]) -> None:
-        from hydra.core.global_hydra import GlobalHydra
-
-        self._loader = GlobalHydra.instance().config_loader()
-        self._folders = [Path(word.split("file://")[1].rstrip("']")) for word in searchpath]
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
 
     def of(self, group: str) -> list[str]:
-        options = set(self._loader.get_group_options(group))
-        for folder in self._folders:
-            options |= {path.stem for path in (folder / group).glob("*.yaml")}
-        return sorted(options)
+        return sorted({path.stem for folder in self._folders for path in (folder / group).glob("*.yaml")})
 
 
 def _parse_word(word: str) -> Any:

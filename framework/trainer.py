@@ -12,9 +12,10 @@ from typing import Any
 
 from framework.changes import check_changes, describe_changes
 from framework.config import RunConfig
-from framework.console import Console, run_log
+from framework.console import Console
 from framework.errors import Interrupted, RunDirectoryError
 from framework.interruption import Interruption
+from framework.logs import run_log
 from framework.run_directory import RunDirectory, strict_json, write_atomically
 from framework.scenario import Scenario, scenario_of
 from framework.training import Training

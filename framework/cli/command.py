@@ -30,7 +30,7 @@ def command(main: Callable[[list[str]], int]) -> Callable[[], None]:
 
 def run(main: Callable[[list[str]], int], words: list[str]) -> int:
     """Run a command in this process; its exit code."""
-    from framework.console import start_logging
+    from framework.logs import start_logging
 
     try:
         start_logging()

@@ -20,7 +20,7 @@ FLOORS = [
         *["learning_rates", "schedule", "adabelief", "optimizers"],
         *["early_stopping", "evaluation_weights", "freezing", "weight_sources", "warmstart", "device"],
     ],
-    ["scenario", "run_directory", "checkpoint", "loops", "recorder", "console", "interruption", "state"],
+    ["scenario", "run_directory", "checkpoint", "loops", "recorder", "logs", "console", "interruption", "state"],
     ["export", "evaluation", "prediction", "changes", "reference"],
     ["training", "trainer", "benchmark"],
     ["cli.command", "cli.summary", "cli.sweep", "cli.train", "cli.resume", "cli.lav", "cli.predict", "cli.benchmark"],
