@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from framework.cli.command import OK, command
+from framework.cli.command import OK, check_ownership, command
 from framework.composition import compose_config
 from framework.console import Console
 
@@ -21,6 +21,7 @@ def main(words: list[str]) -> int:
     arguments = parser.parse_args(words)
     config = compose_config(arguments.overrides, config_dir=arguments.config_dir)
 
+    check_ownership()
     from framework.device import import_tensorflow
     from framework.trainer import resolve
 

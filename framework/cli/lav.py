@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from framework.cli.command import OK, RunArgumentParser, command, split_overrides
+from framework.cli.command import OK, RunArgumentParser, check_ownership, command, split_overrides
 from framework.console import Console, format_value
 
 
@@ -23,6 +23,7 @@ def main(words: list[str]) -> int:
     if others:
         parser.error(f"{others[0]!r} is no key=value word")
 
+    check_ownership()
     from framework.device import import_tensorflow
     from framework.run_directory import RunDirectory
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from framework.cli.command import FAILED, OK, RunArgumentParser, command, split_overrides
+from framework.cli.command import FAILED, OK, RunArgumentParser, check_ownership, command, split_overrides
 from framework.console import Console, format_value
 
 
@@ -25,6 +25,7 @@ def main(words: list[str]) -> int:
     if not inputs:
         parser.error("nothing is named to predict")
 
+    check_ownership()
     from framework.device import import_tensorflow
     from framework.run_directory import RunDirectory
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from framework.cli.command import OK, RunArgumentParser, command, split_overrides
+from framework.cli.command import OK, RunArgumentParser, check_ownership, command, split_overrides
 from framework.console import Console, plural
 
 
@@ -22,6 +22,7 @@ def main(words: list[str]) -> int:
     if others:
         parser.error(f"{others[0]!r} is no key=value word")
 
+    check_ownership()
     from framework.cli.summary import print_result
     from framework.trainer import Trainer
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from framework.cli.command import OK, command
+from framework.cli.command import OK, check_ownership, command
 from framework.composition import CONFIG_NAME, compose_config, conf_directory, forced_words
 from framework.config import RunConfig
 from framework.errors import ConfigError, Problem
@@ -44,6 +44,7 @@ def main(words: list[str]) -> int:
 
 def train(config: RunConfig) -> None:
     """Train a new run, and say how it ended."""
+    check_ownership()
     from framework.cli.summary import print_result
     from framework.console import Console
     from framework.run_directory import RunDirectory
