@@ -1,4 +1,4 @@
-"""One session of training: the parts, built, and the walk through the epochs."""
+"""One session of training: the walk through the epochs."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from framework.assembly import Assembly
 from framework.checkpoint import CheckpointStore, CheckpointWriter
 from framework.console import Console, format_seconds, plural
-from framework.data.source import Source, Split, raise_unreadable, spread
-from framework.data.stream import Stream
-from framework.device import import_tensorflow
+from framework.data.source import raise_unreadable
+from framework.device import describe_hardware
 from framework.early_stopping import EarlyStopping, is_better
-from framework.errors import ConfigError, Interrupted, Problem, RunDirectoryError, nearest
-from framework.evaluation import Evaluator, metric_values, prepare_source
-from framework.evaluation_weights import AveragedWeights, EvaluationWeights, ema_rate
+from framework.errors import Interrupted, RunDirectoryError
+from framework.evaluation import metric_values
 from framework.export import add_saved_model, export_model
-from framework.freezing import freeze
 from framework.recorder import Recorder
 from framework.run_directory import RunDirectory
 from framework.scenario import Scenario
 from framework.state import TrainingState
-from framework.warmstart import describe, warm_start
+from framework.warmstart import describe
 
 log = logging.getLogger(__name__)
 
@@ -43,132 +41,18 @@ class Training:
     """
 
     def __init__(self, scenario: Scenario, run: RunDirectory, console: Console, check_interruption: Callable[[], None]) -> None:
-        self.scenario, self.run, self.console = scenario, run, console
+        self.run, self.console = run, console
         self._check_interruption = check_interruption
         self._settings = scenario.config.trainer
         self._store = CheckpointStore(run.checkpoints, keep=self._settings.keep_checkpoints)
-        import_tensorflow()
-        import keras
-
-        # The order is of consequence: devices and threads before anything is computed, the seed before a weight is drawn, all
-        # variables made before any is restored.
-        self._strategy = scenario.device.apply()
-        keras.utils.set_random_seed(self._settings.seed)
-        self._source = self._open_source()
-        self._stream = self._make_stream()
-        self.steps_per_epoch = self._count_steps()
-        objective = scenario.objective()
-        with self._strategy.scope():
-            self.model = scenario.build_model()
-            # A warm start gives the first weights; a run that has a checkpoint takes them from there.
-            fresh = not self._store.steps()
-            self._warm_started = warm_start(self.model, scenario.warmstart) if fresh and scenario.warmstart.model else []
-            scope = self._settings.no_train_scope
-            self._frozen = freeze(self.model, scope) if scope is not None else []
-            self._summary = summarise(self.model)
-            schedule = scenario.learning_rate.build(steps_per_epoch=self.steps_per_epoch, epochs=self._settings.epochs)
-            optimizer = scenario.optimizer.build(schedule)
-            scenario.optimizer.exclude_from_weight_decay(optimizer, self.model.trainable_variables)
-            optimizer.build(self.model.trainable_variables)
-            self.model.compile(
-                optimizer=optimizer,
-                loss=objective.loss,
-                metrics=list(objective.metrics),
-                jit_compile=scenario.device.jit_compile,
-            )
-            average = self._make_average()
-            self._loop = scenario.loop.build(self.model, self._strategy, average.update if average else lambda: None)
-            self._loop.prepare(self._batches(0))
-        self._evaluator = self._make_evaluator() if self._settings.val_every_n else None
-        self._weights = EvaluationWeights(self.model, recalibrate=self._settings.recalibrate_batch_norm, average=average)
-        self._monitor = self._find_monitor(scenario.early_stopping.monitor or objective.monitor)
-        self._mode = scenario.early_stopping.mode or objective.mode
-        early_stopping = EarlyStopping(scenario.early_stopping, self._mode)
-        self._early_stopping = early_stopping
+        self.parts = parts = Assembly(scenario, fresh=not self._store.steps())
+        self._early_stopping = EarlyStopping(scenario.early_stopping, parts.mode)
         self._recorder = Recorder(run.metrics_file, run.tensorboard if self._settings.tensorboard else None)
-        self.state = TrainingState(self.model, early_stopping, self._recorder, average, steps_per_epoch=self.steps_per_epoch)
+        self.state = TrainingState(
+            parts.model, self._early_stopping, self._recorder, parts.average, steps_per_epoch=parts.steps_per_epoch
+        )
         self._clock = self._saved_at = self._session_started = time.perf_counter()
         self._recalibration_seconds = 0.0
-
-    # Building ----------------------------------------------------------------------------------------------------------------
-
-    def _open_source(self) -> Source:
-        source = prepare_source(self.scenario, Split.TRAIN)
-        count = self._settings.overfit_batches
-        return source if count is None else spread(source, count * self.scenario.data.batch_size)
-
-    def _make_stream(self) -> Stream:
-        data = self.scenario.data
-        if data.batch_size > len(self._source):
-            raise ConfigError(
-                Problem(
-                    "data.batch_size",
-                    "is larger than the training data",
-                    given=data.batch_size,
-                    allowed=f"a whole number <= {len(self._source)}, the number of training samples",
-                )
-            )
-        return Stream(
-            self._source,
-            batch_size=data.batch_size,
-            seed=self._settings.seed,
-            augment=self.scenario.augment if self.scenario.augments() else None,
-            workers=data.workers,
-        )
-
-    def _count_steps(self) -> int:
-        if self._settings.steps_per_epoch is not None:
-            return self._settings.steps_per_epoch
-        samples, batch_size = self._settings.samples_per_epoch or len(self._source), self.scenario.data.batch_size
-        if samples < batch_size:
-            raise ConfigError(
-                Problem(
-                    "trainer.samples_per_epoch", "is less than a batch", given=samples, allowed=f"a whole number >= {batch_size}"
-                )
-            )
-        return samples // batch_size
-
-    def _make_average(self) -> AveragedWeights | None:
-        rate, batch_size = self._settings.calc_ema, self._stream.batch_size
-        if rate is None:
-            return None
-        return AveragedWeights(self.model, ema_rate(rate, batch_size, self.steps_per_epoch * batch_size))
-
-    def _make_evaluator(self) -> Evaluator:
-        overfits = self._settings.overfit_batches is not None
-        return Evaluator(
-            self.model,
-            self._source if overfits else prepare_source(self.scenario, Split.VALIDATION),
-            batch_size=self.scenario.data.batch_size,
-            strategy=self._strategy,
-            workers=self.scenario.data.workers,
-        )
-
-    def _find_monitor(self, monitor: str) -> str:
-        """The name of the monitored value, known to be there before the first step is done."""
-        trained = list(metric_values(self.model))
-        if self._evaluator is None and monitor.startswith("val_"):
-            monitor = monitor.removeprefix("val_")
-            log.info("without validation (trainer.val_every_n=0), the best epoch is the one with the best training %s", monitor)
-        known = trained + ([f"val_{name}" for name in trained] if self._evaluator else [])
-        if monitor not in known:
-            near = nearest(monitor, known)
-            raise ConfigError(
-                Problem(
-                    "early_stopping.monitor",
-                    "there is no such value",
-                    given=monitor,
-                    allowed=", ".join(known),
-                    hint=f"did you mean {near!r}?" if near else None,
-                )
-            )
-        return monitor
-
-    def _batches(self, step: int) -> Iterator[Any]:
-        batches: Iterator[Any] = iter(self._strategy.experimental_distribute_dataset(self._stream.from_step(step)))
-        return batches
-
-    # The walk ----------------------------------------------------------------------------------------------------------------
 
     def restore(self, changes: Mapping[str, tuple[Any, Any]]) -> bool:
         """Take up the newest intact checkpoint, where there is one. The run is not changed where that fails.
@@ -186,9 +70,9 @@ class Training:
         if snapshot is None:
             return False
         then = snapshot.state["steps_per_epoch"]
-        if then != self.steps_per_epoch:
+        if then != self.parts.steps_per_epoch:
             raise RunDirectoryError(
-                f"an epoch of {self.run.path} was {plural(then, 'step')}, and would be {self.steps_per_epoch:,} now: "
+                f"an epoch of {self.run.path} was {plural(then, 'step')}, and would be {self.parts.steps_per_epoch:,} now: "
                 f"the training data are not what they were",
                 hint=f"bring them back, or start a new run with warmstart.model={self.run.path}",
             )
@@ -208,7 +92,7 @@ class Training:
         with CheckpointWriter(self._store) as self._writer, contextlib.closing(self._recorder):
             self._announce(resumed, changes)
             progress = self.state.progress
-            batches = self._batches(progress.step)
+            batches = self.parts.batches(progress.step)
             try:
                 while progress.epoch < self._settings.epochs and not progress.stopped:
                     seconds, steps = self._train_epoch(batches)
@@ -225,16 +109,18 @@ class Training:
     def _train_epoch(self, batches: Iterator[Any]) -> tuple[float, int]:
         """The steps of the epoch that are still to do. Gives the seconds they took, and their number."""
         progress, settings = self.state.progress, self._settings
-        first, end = progress.step, (progress.epoch + 1) * self.steps_per_epoch
+        first, end = progress.step, (progress.epoch + 1) * self.parts.steps_per_epoch
         started = time.perf_counter()
         title = f"epoch {progress.epoch + 1}/{settings.epochs}"
-        done = first - progress.epoch * self.steps_per_epoch
-        with self.console.progress(title, done=done, total=self.steps_per_epoch, batch_size=self._stream.batch_size) as bar:
+        done = first - progress.epoch * self.parts.steps_per_epoch
+        with self.console.progress(
+            title, done=done, total=self.parts.steps_per_epoch, batch_size=self.parts.stream.batch_size
+        ) as bar:
             while progress.step < end:
                 self._check_interruption()
                 steps = self._do_steps(batches, at_most=min(end, self._next_checkpoint()) - progress.step)
                 progress.step += steps
-                bar.advance(steps, left_in_run=settings.epochs * self.steps_per_epoch - progress.step)
+                bar.advance(steps, left_in_run=settings.epochs * self.parts.steps_per_epoch - progress.step)
                 if progress.step < end and self._checkpoint_is_due():
                     self._checkpoint()
         return time.perf_counter() - started, progress.step - first
@@ -243,27 +129,27 @@ class Training:
         import tensorflow as tf
 
         try:
-            return self._loop.run(batches, at_most)
+            return self.parts.loop.run(batches, at_most)
         except tf.errors.OpError as error:
             # The batch that failed is known by its step, so a sample that cannot be loaded can be named.
             step = self.state.progress.step
-            batch_indices = (self._stream.indices(k) for k in range(step, step + at_most + 2))
-            raise_unreadable(self._source, itertools.chain.from_iterable(batch_indices), error)
+            batch_indices = (self.parts.stream.indices(k) for k in range(step, step + at_most + 2))
+            raise_unreadable(self.parts.source, itertools.chain.from_iterable(batch_indices), error)
             raise
 
     def _end_epoch(self, seconds: float, steps: int) -> None:
         """What happens at an epoch's end, in its order."""
         progress, epoch = self.state.progress, self.state.progress.epoch + 1
-        logs = metric_values(self.model)
+        logs = metric_values(self.parts.model)
         phases = {"train": dict(logs)}
         best = progress.best
         with self._evaluation_weights():
             # The weights that are validated are the ones that are kept as best. Inside, no training state changes.
-            if self._evaluator is not None and self._validates(epoch):
-                phases["validation"] = self._evaluator(self._check_interruption)
+            if self.parts.evaluator is not None and self._validates(epoch):
+                phases["validation"] = self.parts.evaluator(self._check_interruption)
                 logs |= {f"val_{name}": value for name, value in phases["validation"].items()}
-            value = logs.get(self._monitor)
-            if value is not None and is_better(value, best["metrics"][self._monitor] if best else None, self._mode):
+            value = logs.get(self.parts.monitor)
+            if value is not None and is_better(value, best["metrics"][self.parts.monitor] if best else None, self.parts.mode):
                 best = self._keep_as_best({"epoch": epoch, "step": progress.step, "metrics": dict(logs)}) or best
         improved = best is not progress.best
         # The epoch is done; from here to its checkpoint its state changes as one.
@@ -272,11 +158,11 @@ class Training:
         progress.epoch, progress.best, progress.final = epoch, best, logs
         if value is not None:
             progress.stopped = self._early_stopping.update(value)
-        self.model.reset_metrics()
+        self.parts.model.reset_metrics()
         every = self._settings.checkpoint_every_n_epochs
         if (every and epoch % every == 0) or epoch == self._settings.epochs or progress.stopped:
             self._checkpoint()
-        rate = steps * self._stream.batch_size / max(seconds, 1e-9)
+        rate = steps * self.parts.stream.batch_size / max(seconds, 1e-9)
         self.console.epoch(epoch, self._settings.epochs, logs, best=improved, seconds=seconds, samples_per_second=rate)
 
     def _finish(self) -> None:
@@ -286,17 +172,17 @@ class Training:
             self.console.print(f"stopped early: {progress.stopped}")
         with self._evaluation_weights():
             facts = self._facts({"epoch": progress.epoch, "step": progress.step, "metrics": progress.final})
-            export_model(self.model, self.run.export, facts, saved_model=self._settings.export_saved_model)
+            export_model(self.parts.model, self.run.export, facts, saved_model=self._settings.export_saved_model)
         if self._settings.export_saved_model:
             add_saved_model(self.run.best)
-        if self._weights.recalibrates:
+        if self.parts.weights.recalibrates:
             share = 100 * self._recalibration_seconds / max(time.perf_counter() - self._session_started, 1e-9)
             self.console.print(f"recalibrating BatchNorm took {self._recalibration_seconds:.1f} s, {share:.0f} % of the time")
 
     def _keep_as_best(self, record: dict[str, Any]) -> dict[str, Any] | None:
         """Export the model as the best one so far. None where it cannot be written: then the one before stays the best."""
         try:
-            export_model(self.model, self.run.best, self._facts(record), saved_model=False)
+            export_model(self.parts.model, self.run.best, self._facts(record), saved_model=False)
         except OSError as error:
             log.warning(
                 "the model of epoch %d is the best, but cannot be written to %s: %s", record["epoch"], self.run.best, error
@@ -312,16 +198,9 @@ class Training:
     @contextlib.contextmanager
     def _evaluation_weights(self) -> Iterator[None]:
         started = time.perf_counter()
-        with self._weights(self._recalibration_batches()):
+        with self.parts.evaluation_weights(self.state.progress.step):
             self._recalibration_seconds += time.perf_counter() - started
             yield
-
-    def _recalibration_batches(self) -> Iterable[Any]:
-        """The training batches seen last, so that what is measured depends on the step alone."""
-        if not self._weights.recalibrates:
-            return ()
-        count = self._settings.recalibrate_batches
-        return self._stream.from_step(max(0, self.state.progress.step - count)).take(count)
 
     def _next_checkpoint(self) -> int:
         every = self._settings.checkpoint_every_n_steps
@@ -340,11 +219,14 @@ class Training:
 
     def _facts(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """What `model.json` says of an exported model."""
-        return {"scenario": self.scenario.name, **record, **self._weights.describe(), **self.scenario.describe_model()}
+        return {
+            "scenario": self.parts.scenario.name,
+            **record,
+            **self.parts.weights.describe(),
+            **self.parts.scenario.describe_model(),
+        }
 
     def _announce(self, resumed: bool, changes: Mapping[str, tuple[Any, Any]]) -> None:
-        from framework.device import describe_hardware
-
         progress, console = self.state.progress, self.console
         if changes:
             console.table(
@@ -355,28 +237,21 @@ class Training:
         self.run.record_session(
             started_at_step=progress.step,
             changes={path: list(values) for path, values in changes.items()},
-            hardware=describe_hardware(self.scenario.device),
+            hardware=describe_hardware(self.parts.scenario.device),
         )
-        console.print(self._summary)
-        if self._warm_started:
+        console.print(self.parts.summary)
+        if self.parts.warm_started:
             columns = ("variable", "shape", "source", "outcome")
-            console.table(f"warm start from {self.scenario.warmstart.model}", columns, describe(self._warm_started))
-        if self._frozen:
-            console.print(f"frozen by trainer.no_train_scope: {', '.join(self._frozen)}")
-        validation = f", {len(self._evaluator)} validation samples" if self._evaluator else ", no validation"
+            console.table(f"warm start from {self.parts.scenario.warmstart.model}", columns, describe(self.parts.warm_started))
+        if self.parts.frozen:
+            console.print(f"frozen by trainer.no_train_scope: {', '.join(self.parts.frozen)}")
+        validation = f", {len(self.parts.evaluator)} validation samples" if self.parts.evaluator else ", no validation"
         console.print(
-            f"{self.scenario.name}: {len(self._source):,} training samples{validation}, "
-            f"{plural(self.steps_per_epoch, 'step')} of {self._stream.batch_size} an epoch"
+            f"{self.parts.scenario.name}: {len(self.parts.source):,} training samples{validation}, "
+            f"{plural(self.parts.steps_per_epoch, 'step')} of {self.parts.stream.batch_size} an epoch"
         )
         console.print(f"run directory: {self.run.path}")
         if resumed:
             console.print(
                 f"continuing at epoch {progress.epoch + 1}, step {progress.step} ({format_seconds(progress.seconds)} so far)"
             )
-
-
-def summarise(model: Any) -> str:
-    """The layers of a model, the shapes of their outputs, and their parameters, as Keras tells them."""
-    lines: list[str] = []
-    model.summary(print_fn=lines.append, line_length=80)
-    return "\n".join(lines).rstrip()

@@ -53,7 +53,7 @@ class WarmStartConfig:
 
 
 @dataclass(frozen=True)
-class Row:
+class Transfer:
     """What became of one variable.
 
     Args:
@@ -71,13 +71,13 @@ class Row:
     reason: str = ""
 
 
-def describe(rows: Iterable[Row]) -> list[tuple[str, ...]]:
+def describe(rows: Iterable[Transfer]) -> list[tuple[str, ...]]:
     """Rows of text for a table: variable, shape, source, outcome with its reason."""
     shown = ((row, f"{row.outcome}: {row.reason}" if row.reason else row.outcome) for row in rows)
     return [(row.path or "-", str(row.shape), row.source or "-", outcome) for row, outcome in shown]
 
 
-def warm_start(model: keras.Model, config: WarmStartConfig) -> list[Row]:
+def warm_start(model: keras.Model, config: WarmStartConfig) -> list[Transfer]:
     """Put the weights of a trained model into a model. Seeds of random generators are not touched.
 
     Args:
@@ -120,20 +120,20 @@ def warm_start(model: keras.Model, config: WarmStartConfig) -> list[Row]:
         elif source.arrays[place].shape != shape:
             reason = f"shape {source.arrays[place].shape} in the source, {shape} in the model"
         if reason:
-            rows.append(Row(target.path, place, shape, "skipped", reason))
+            rows.append(Transfer(target.path, place, shape, "skipped", reason))
         else:
             outcome: Literal["loaded", "renamed"] = "loaded" if places.get(place) == place else "renamed"
-            rows.append(Row(target.path, place, shape, outcome, "by order" if by_order else ""))
+            rows.append(Transfer(target.path, place, shape, outcome, "by order" if by_order else ""))
     used = {row.source for row in rows}
     _check_rows(rows, source, config)
     for target, row in zip(targets, rows, strict=True):
         if row.outcome != "skipped":
             target.variable.assign(source.arrays[row.source])
     unused = [(path, array.shape) for path, array in source.arrays.items() if path not in used]
-    return rows + [Row("", path, shape, "skipped", "not in the model") for path, shape in unused]
+    return rows + [Transfer("", path, shape, "skipped", "not in the model") for path, shape in unused]
 
 
-def _check_rows(rows: Sequence[Row], source: WeightSource, config: WarmStartConfig) -> None:
+def _check_rows(rows: Sequence[Transfer], source: WeightSource, config: WarmStartConfig) -> None:
     """Raise where nothing fits, or less than all that should."""
     failed = [row for row in rows if row.outcome == "skipped" and row.reason != "excluded"]
     if all(row.outcome == "skipped" for row in rows):

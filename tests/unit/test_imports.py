@@ -22,7 +22,7 @@ FLOORS = [
     ],
     ["scenario", "run_directory", "checkpoint", "loops", "recorder", "logs", "console", "interruption", "state"],
     ["export", "evaluation", "prediction", "changes", "reference"],
-    ["training", "trainer", "benchmark"],
+    ["assembly", "training", "trainer", "benchmark"],
     ["cli.command", "cli.summary", "cli.sweep", "cli.train", "cli.resume", "cli.lav", "cli.predict", "cli.benchmark"],
 ]
 # Parts do not import each other; these are parts in several files.

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from framework.errors import ConfigError, Problem
 from framework.schema import read
-from framework.warmstart import Row, WarmStartConfig, describe, warm_start
+from framework.warmstart import Transfer, WarmStartConfig, describe, warm_start
 from scenarios.mesonet.model import Meso4
 
 LAYERS = keras.layers
@@ -113,11 +113,11 @@ def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_trained_weights(make(1), tmp_path_factory.mktemp("numbered"))
 
 
-def start(model: keras.Model, source: Path, **settings: Any) -> list[Row]:
+def start(model: keras.Model, source: Path, **settings: Any) -> list[Transfer]:
     return warm_start(model, WarmStartConfig(model=str(source), **settings))
 
 
-def outcomes(rows: list[Row]) -> dict[str, str]:
+def outcomes(rows: list[Transfer]) -> dict[str, str]:
     return {row.path: row.outcome for row in rows if row.path}
 
 
@@ -145,7 +145,7 @@ def test_weights_of_the_authors_of_mesonet_are_taken_by_order(shared_data: Path)
     rows = start(model, file)
     loaded.load_weights(file)  # Keras itself goes by the order, too
     assert len(rows) == 28
-    assert rows[0] == Row("conv1/kernel", "conv2d_5/kernel", (3, 3, 3, 8), "loaded", "by order")
+    assert rows[0] == Transfer("conv1/kernel", "conv2d_5/kernel", (3, 3, 3, 8), "loaded", "by order")
     assert {(row.outcome, row.reason) for row in rows} == {("loaded", "by order")}
     for weight, expected in zip(model.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(weight.numpy(), expected.numpy())
@@ -235,15 +235,15 @@ def test_other_shapes_are_an_error_unless_partial(saved: Path) -> None:
     assert "warmstart.model" in str(caught.value)
     assert "output/kernel: shape (2, 1) in the source, (2, 3) in the model" in str(caught.value)
     rows = start(model, saved, allow_partial=True)
-    assert Row("output/bias", "output/bias", (3,), "skipped", "shape (1,) in the source, (3,) in the model") in rows
+    assert Transfer("output/bias", "output/bias", (3,), "skipped", "shape (1,) in the source, (3,) in the model") in rows
     expected = values(make(1)) | {path: values(make(2, classes=3))[path] for path in ("output/kernel", "output/bias")}
     assert values(model) == expected
 
 
 def test_what_the_model_does_not_have_is_listed(saved: Path) -> None:
     rows = start(make(2, head="head"), saved, allow_partial=True)
-    assert Row("", "output/kernel", (2, 1), "skipped", "not in the model") in rows
-    assert Row("head/kernel", "", (2, 1), "skipped", "no such path in the source") in rows
+    assert Transfer("", "output/kernel", (2, 1), "skipped", "not in the model") in rows
+    assert Transfer("head/kernel", "", (2, 1), "skipped", "no such path in the source") in rows
     assert len(rows) == len(PATHS) + 2
     table = describe(rows)
     assert ("-", "(2, 1)", "output/kernel", "skipped: not in the model") in table
@@ -260,7 +260,7 @@ def test_numbers_do_not_fit_a_layer_with_other_variables(tmp_path: Path) -> None
     norm(scale=False).save_weights(tmp_path / "a.weights.h5")
     rows = start(norm(scale=True), tmp_path / "a.weights.h5", allow_partial=True)
     reason = "its layer has 3 variables in the source, 4 in the model"
-    assert Row("bn/gamma", "bn/0", (4,), "skipped", reason) in rows
+    assert Transfer("bn/gamma", "bn/0", (4,), "skipped", reason) in rows
     assert [path for path, outcome in outcomes(rows).items() if outcome == "loaded"] == ["dense/kernel", "dense/bias"]
 
 

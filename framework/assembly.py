@@ -1,0 +1,181 @@
+"""The parts of a run, built from its scenario and put together."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from framework.data.source import Source, Split, spread
+from framework.data.stream import Stream
+from framework.device import import_tensorflow
+from framework.early_stopping import Mode
+from framework.errors import ConfigError, Problem, nearest
+from framework.evaluation import Evaluator, metric_values, prepare_source
+from framework.evaluation_weights import AveragedWeights, EvaluationWeights, ema_rate
+from framework.freezing import freeze
+from framework.scenario import Scenario
+from framework.warmstart import Transfer, warm_start
+
+log = logging.getLogger(__name__)
+
+
+class Assembly:
+    """Everything that a run trains with: data, model, loop, and what the model is judged by. Nothing is written.
+
+    Args:
+        scenario: what to build.
+        fresh: whether the run starts here; only then a warm start gives the first weights.
+
+    Attributes:
+        source: the training samples.
+        stream: the training batches.
+        steps_per_epoch: steps that make an epoch.
+        model: compiled, all its variables made.
+        loop: does training steps.
+        evaluator: runs the model over the validation samples; None without validation.
+        weights: makes the evaluation weights.
+        average: the averaged weights, where there are some.
+        monitor, mode: the value that decides what is best, and whether the lowest or the highest of it is.
+        warm_started, frozen: what the warm start did to each variable; the layers that do not learn.
+        summary: the layers, as Keras prints them.
+
+    Raises:
+        ScenarioError: where data, model and settings do not go together.
+    """
+
+    def __init__(self, scenario: Scenario, *, fresh: bool) -> None:
+        self.scenario = scenario
+        self._settings = scenario.config.trainer
+        import_tensorflow()
+        import keras
+
+        # The order is of consequence: devices and threads before anything is computed, the seed before a weight is drawn, all
+        # variables made before any is restored.
+        self._strategy = scenario.device.apply()
+        keras.utils.set_random_seed(self._settings.seed)
+        self.source = self._open_source()
+        self.stream = self._make_stream()
+        self.steps_per_epoch = self._count_steps()
+        objective = scenario.objective()
+        with self._strategy.scope():
+            self.model = scenario.build_model()
+            self.warm_started: list[Transfer] = []
+            if fresh and scenario.warmstart.model:
+                self.warm_started = warm_start(self.model, scenario.warmstart)
+            scope = self._settings.no_train_scope
+            self.frozen = freeze(self.model, scope) if scope is not None else []
+            self.summary = summarise(self.model)
+            schedule = scenario.learning_rate.build(steps_per_epoch=self.steps_per_epoch, epochs=self._settings.epochs)
+            optimizer = scenario.optimizer.build(schedule)
+            scenario.optimizer.exclude_from_weight_decay(optimizer, self.model.trainable_variables)
+            optimizer.build(self.model.trainable_variables)
+            self.model.compile(
+                optimizer=optimizer,
+                loss=objective.loss,
+                metrics=list(objective.metrics),
+                jit_compile=scenario.device.jit_compile,
+            )
+            self.average = self._make_average()
+            self.loop = scenario.loop.build(self.model, self._strategy, self.average.update if self.average else lambda: None)
+            self.loop.prepare(self.batches(0))
+        self.evaluator = self._make_evaluator() if self._settings.val_every_n else None
+        self.weights = EvaluationWeights(self.model, recalibrate=self._settings.recalibrate_batch_norm, average=self.average)
+        self.monitor = self._find_monitor(scenario.early_stopping.monitor or objective.monitor)
+        self.mode: Mode = scenario.early_stopping.mode or objective.mode
+
+    def batches(self, step: int) -> Iterator[Any]:
+        """The training batches from a step on, each divided among the devices."""
+        batches: Iterator[Any] = iter(self._strategy.experimental_distribute_dataset(self.stream.from_step(step)))
+        return batches
+
+    def evaluation_weights(self, step: int) -> contextlib.AbstractContextManager[None]:
+        """Within the context, the model holds the weights that it is judged by after `step` steps."""
+        return self.weights(self._recalibration_batches(step))
+
+    def _recalibration_batches(self, step: int) -> Iterable[Any]:
+        """The training batches seen last, so that what is measured depends on the step alone."""
+        if not self.weights.recalibrates:
+            return ()
+        count = self._settings.recalibrate_batches
+        return self.stream.from_step(max(0, step - count)).take(count)
+
+    def _open_source(self) -> Source:
+        source = prepare_source(self.scenario, Split.TRAIN)
+        count = self._settings.overfit_batches
+        return source if count is None else spread(source, count * self.scenario.data.batch_size)
+
+    def _make_stream(self) -> Stream:
+        data = self.scenario.data
+        if data.batch_size > len(self.source):
+            raise ConfigError(
+                Problem(
+                    "data.batch_size",
+                    "is larger than the training data",
+                    given=data.batch_size,
+                    allowed=f"a whole number <= {len(self.source)}, the number of training samples",
+                )
+            )
+        return Stream(
+            self.source,
+            batch_size=data.batch_size,
+            seed=self._settings.seed,
+            augment=self.scenario.augment if self.scenario.augments() else None,
+            workers=data.workers,
+        )
+
+    def _count_steps(self) -> int:
+        if self._settings.steps_per_epoch is not None:
+            return self._settings.steps_per_epoch
+        samples, batch_size = self._settings.samples_per_epoch or len(self.source), self.scenario.data.batch_size
+        if samples < batch_size:
+            raise ConfigError(
+                Problem(
+                    "trainer.samples_per_epoch", "is less than a batch", given=samples, allowed=f"a whole number >= {batch_size}"
+                )
+            )
+        return samples // batch_size
+
+    def _make_average(self) -> AveragedWeights | None:
+        rate, batch_size = self._settings.calc_ema, self.stream.batch_size
+        if rate is None:
+            return None
+        return AveragedWeights(self.model, ema_rate(rate, batch_size, self.steps_per_epoch * batch_size))
+
+    def _make_evaluator(self) -> Evaluator:
+        overfits = self._settings.overfit_batches is not None
+        return Evaluator(
+            self.model,
+            self.source if overfits else prepare_source(self.scenario, Split.VALIDATION),
+            batch_size=self.scenario.data.batch_size,
+            strategy=self._strategy,
+            workers=self.scenario.data.workers,
+        )
+
+    def _find_monitor(self, monitor: str) -> str:
+        """The name of the monitored value, known to be there before the first step is done."""
+        trained = list(metric_values(self.model))
+        if self.evaluator is None and monitor.startswith("val_"):
+            monitor = monitor.removeprefix("val_")
+            log.info("without validation (trainer.val_every_n=0), the best epoch is the one with the best training %s", monitor)
+        known = trained + ([f"val_{name}" for name in trained] if self.evaluator else [])
+        if monitor not in known:
+            near = nearest(monitor, known)
+            raise ConfigError(
+                Problem(
+                    "early_stopping.monitor",
+                    "there is no such value",
+                    given=monitor,
+                    allowed=", ".join(known),
+                    hint=f"did you mean {near!r}?" if near else None,
+                )
+            )
+        return monitor
+
+
+def summarise(model: Any) -> str:
+    """The layers of a model, the shapes of their outputs, and their parameters, as Keras tells them."""
+    lines: list[str] = []
+    model.summary(print_fn=lines.append, line_length=80)
+    return "\n".join(lines).rstrip()
