@@ -13,7 +13,7 @@ from framework.device import import_tensorflow
 from framework.early_stopping import Mode
 from framework.errors import ConfigError, Problem, nearest
 from framework.evaluation import Evaluator, metric_values, prepare_source
-from framework.evaluation_weights import AveragedWeights, EvaluationWeights, ema_rate
+from framework.evaluation_weights import AveragedWeights, EvaluationWeights, batch_norm_layers, ema_rate
 from framework.freezing import freeze
 from framework.scenario import Scenario
 from framework.warmstart import Transfer, warm_start
@@ -61,6 +61,10 @@ class Assembly:
         objective = scenario.objective()
         with self._strategy.scope():
             self.model = scenario.build_model()
+            if self._strategy.num_replicas_in_sync > 1:
+                # Otherwise each device would normalise by, and keep averages of, its own part of a batch.
+                for layer in batch_norm_layers(self.model):
+                    layer.synchronized = True
             self.warm_started: list[Transfer] = []
             if fresh and scenario.warmstart.model:
                 self.warm_started = warm_start(self.model, scenario.warmstart)
@@ -77,6 +81,8 @@ class Assembly:
                 metrics=list(objective.metrics),
                 jit_compile=scenario.device.jit_compile,
             )
+            # The metrics' variables, which Keras makes when it sees a batch; under a strategy they cannot be made inside a graph.
+            self.model._symbolic_build(data_batch=self.stream.from_step(0).element_spec)
             self.average = self._make_average()
             self.loop = scenario.loop.build(self.model, self._strategy, self.average.update if self.average else lambda: None)
             self.loop.prepare(self.batches(0))
@@ -99,7 +105,7 @@ class Assembly:
         if not self.weights.recalibrates:
             return ()
         count = self._settings.recalibrate_batches
-        return self.stream.from_step(max(0, step - count)).take(count)
+        return self.stream.from_step(max(0, step - -(-count // self.stream.batches_per_step))).take(count)
 
     def _open_source(self) -> Source:
         source = prepare_source(self.scenario, Split.TRAIN)
@@ -107,14 +113,17 @@ class Assembly:
         return source if count is None else spread(source, count * self.scenario.data.batch_size)
 
     def _make_stream(self) -> Stream:
-        data = self.scenario.data
-        if data.batch_size > len(self.source):
+        data, accumulated = self.scenario.data, self.scenario.optimizer.accumulate_steps
+        if data.batch_size * accumulated > len(self.source):
+            several = accumulated > 1
             raise ConfigError(
                 Problem(
                     "data.batch_size",
-                    "is larger than the training data",
+                    f"{accumulated} batches of a step are more than the training data"
+                    if several
+                    else "is larger than the training data",
                     given=data.batch_size,
-                    allowed=f"a whole number <= {len(self.source)}, the number of training samples",
+                    allowed=f"a whole number <= {len(self.source) // accumulated}, for the {len(self.source)} training samples",
                 )
             )
         return Stream(
@@ -123,25 +132,26 @@ class Assembly:
             seed=self._settings.seed,
             augment=self.scenario.augment if self.scenario.augments() else None,
             workers=data.workers,
+            batches_per_step=accumulated,
         )
 
     def _count_steps(self) -> int:
         if self._settings.steps_per_epoch is not None:
             return self._settings.steps_per_epoch
-        samples, batch_size = self._settings.samples_per_epoch or len(self.source), self.scenario.data.batch_size
-        if samples < batch_size:
+        samples, step_size = self._settings.samples_per_epoch or len(self.source), self.stream.step_size
+        if samples < step_size:
             raise ConfigError(
                 Problem(
-                    "trainer.samples_per_epoch", "is less than a batch", given=samples, allowed=f"a whole number >= {batch_size}"
+                    "trainer.samples_per_epoch", "is less than a step", given=samples, allowed=f"a whole number >= {step_size}"
                 )
             )
-        return samples // batch_size
+        return samples // step_size
 
     def _make_average(self) -> AveragedWeights | None:
-        rate, batch_size = self._settings.calc_ema, self.stream.batch_size
+        rate, step_size = self._settings.calc_ema, self.stream.step_size
         if rate is None:
             return None
-        return AveragedWeights(self.model, ema_rate(rate, batch_size, self.steps_per_epoch * batch_size))
+        return AveragedWeights(self.model, ema_rate(rate, step_size, self.steps_per_epoch * step_size))
 
     def _make_evaluator(self) -> Evaluator:
         overfits = self._settings.overfit_batches is not None

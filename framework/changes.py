@@ -18,7 +18,7 @@ _FIXED = (
         "trainer.samples_per_epoch",
         "trainer.steps_per_epoch",
     ),
-    *("data.name", "data.batch_size", "data.limit"),
+    *("data.name", "data.batch_size", "data.limit", "optimizer.accumulate_steps"),
 )
 
 

@@ -55,15 +55,15 @@ class Console:
         )
 
     @contextlib.contextmanager
-    def progress(self, description: str, *, done: int, total: int, batch_size: int) -> Iterator[EpochProgress]:
+    def progress(self, description: str, *, done: int, total: int, step_size: int) -> Iterator[EpochProgress]:
         """A bar for the steps of an epoch; nothing where the output is no terminal."""
         if not self._rich.is_terminal:
-            yield EpochProgress(None, batch_size)
+            yield EpochProgress(None, step_size)
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[words]}"))
         with Progress(*columns, console=self._rich, transient=True) as bar:
             bar.add_task(description, completed=done, total=total, words="")
-            yield EpochProgress(bar, batch_size)
+            yield EpochProgress(bar, step_size)
 
     def _note(self, text: str) -> None:
         log.info("%s", text, extra={"file_only": True})
@@ -74,12 +74,12 @@ class EpochProgress:
 
     Args:
         bar: the bar with one task; None shows nothing.
-        batch_size: samples of a step.
+        step_size: samples of a step.
     """
 
-    def __init__(self, bar: Progress | None, batch_size: int) -> None:
+    def __init__(self, bar: Progress | None, step_size: int) -> None:
         self._bar = bar
-        self._batch_size = batch_size
+        self._step_size = step_size
         self._start = time.perf_counter()
         self._advanced = 0
 
@@ -94,7 +94,7 @@ class EpochProgress:
             return
         self._advanced += steps
         rate = self._advanced / max(time.perf_counter() - self._start, 1e-9)
-        words = f"{rate * self._batch_size:,.0f} samples/s, {format_seconds(left_in_run / rate)} left"
+        words = f"{rate * self._step_size:,.0f} samples/s, {format_seconds(left_in_run / rate)} left"
         self._bar.update(self._bar.task_ids[0], advance=steps, words=words)
 
 

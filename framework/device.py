@@ -20,6 +20,8 @@ from framework.schema import setting
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from framework.config import RunConfig
+
 log = logging.getLogger(__name__)
 
 # What TensorFlow's C++ side writes to stderr while it is loaded, whatever its log level is.
@@ -49,6 +51,16 @@ class DeviceConfig:
                 "does not go together with deterministic=true",
                 given=True,
                 hint="set device.deterministic=false; the run is then not repeatable bit for bit",
+            )
+
+    def check_with(self, config: RunConfig) -> Iterator[Problem]:
+        count = len(self.gpus or ())
+        if count > 1 and config.data.batch_size % count:
+            yield Problem(
+                "data.batch_size",
+                f"cannot be divided among {count} GPUs",
+                given=config.data.batch_size,
+                allowed=f"a multiple of {count}, the number of device.gpus",
             )
 
     def resolve(self) -> DeviceConfig:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +33,8 @@ class Stepper:
         jit_compile: whether XLA compiles the step.
         max_steps_per_call: the most steps of one call.
         after_step: called in the graph after each step, outside of the strategy's replicas.
+        batches_per_step: calls of `step` that make one step.
+        before_last: entered while those before the last one are traced.
     """
 
     def __init__(
@@ -41,14 +45,24 @@ class Stepper:
         jit_compile: bool,
         max_steps_per_call: int,
         after_step: Callable[[], None] = lambda: None,
+        batches_per_step: int = 1,
+        before_last: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         import tensorflow as tf
 
-        one_step = tf.function(step, jit_compile=True, reduce_retracing=True) if jit_compile else step
+        def compiled() -> Callable[[Any], Any]:
+            return tf.function(step, jit_compile=True, reduce_retracing=True) if jit_compile else step
+
+        # Two functions, because XLA's is traced once.
+        gather, one_step = compiled(), compiled()
 
         @tf.function(reduce_retracing=True)
         def several(iterator: tf.data.Iterator, steps: tf.Tensor) -> None:
             for _ in tf.range(steps):
+                if batches_per_step > 1:
+                    for _ in tf.range(batches_per_step - 1):
+                        with before_last():
+                            strategy.run(gather, args=(next(iterator),))
                 strategy.run(one_step, args=(next(iterator),))
                 after_step()
 
@@ -94,14 +108,18 @@ class CustomLoop:
         """The loop of a compiled model.
 
         Args:
-            model: compiled.
+            model: compiled, its optimizer as `framework.optimizers` builds it.
             strategy: the strategy that it was made under.
             after_step: called in the graph after each step.
         """
+        from framework.gradients import batches_per_step, gathering  # imports Keras
+
         return Stepper(
             model.train_step,
             strategy,
             jit_compile=bool(model.jit_compile),
             max_steps_per_call=self.max_steps_per_call,
             after_step=after_step,
+            batches_per_step=batches_per_step(model.optimizer),
+            before_last=functools.partial(gathering, model.optimizer),
         )

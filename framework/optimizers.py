@@ -24,6 +24,8 @@ from framework.schema import regex_fault, setting
 if TYPE_CHECKING:
     import keras
 
+    from framework.config import RunConfig
+
 OPTIMIZERS = Registry("optimizer")
 
 # How the settings that all optimizers share are called in Keras.
@@ -39,8 +41,8 @@ _SHARED = {
 class Optimizer:
     """What every optimizer has. The fields that a derived config adds are arguments of the Keras class `keras_class`.
 
-    Gradients are clipped first; then the weights decay; then they move. Under a strategy with several replicas each replica
-    clips its own gradients, before they are summed.
+    A step goes over all samples of its `accumulate_steps` batches, on all replicas: their gradients are summed up first and clipped
+    then; the weights decay; then they move.
     """
 
     name: ClassVar[str]
@@ -54,6 +56,12 @@ class Optimizer:
     )
     weight_decay_exclude: tuple[str, ...] = setting(
         (), "Regular expressions: a variable whose path (`dense/bias`) has one of them in it does not decay."
+    )
+
+    accumulate_steps: int = setting(
+        1,
+        "Batches whose gradients make one step, for a batch larger than the memory holds. Everything else counts these steps.",
+        ge=1,
     )
 
     def check(self) -> Iterator[Problem]:
@@ -71,6 +79,16 @@ class Optimizer:
             if reason := regex_fault(pattern):
                 yield Problem(f"weight_decay_exclude[{index}]", f"is no regular expression: {reason}", given=pattern)
 
+    def check_with(self, config: RunConfig) -> Iterator[Problem]:
+        if self.accumulate_steps > 1 and config.device.precision == "mixed_float16":
+            # Its loss scaling leaves out batches whose gradients overflow, and a step would miss some of its batches.
+            yield Problem(
+                "optimizer.accumulate_steps",
+                "does not go together with device.precision=mixed_float16",
+                given=self.accumulate_steps,
+                hint="mixed_bfloat16 needs no loss scaling",
+            )
+
     def build(self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
         """The Keras optimizer, without its variables yet.
 
@@ -80,7 +98,12 @@ class Optimizer:
         Raises:
             ConfigError: where the settings do not suit the Keras class.
         """
-        return self._find_class()(learning_rate=_as_float(learning_rate), **self._own_arguments(), **self._shared_arguments())
+        from framework.gradients import with_whole_steps  # imports Keras
+
+        cls = with_whole_steps(self._find_class())
+        optimizer = cls(learning_rate=_as_float(learning_rate), **self._own_arguments(), **self._shared_arguments())
+        optimizer.accumulate_steps = self.accumulate_steps
+        return optimizer
 
     def exclude_from_weight_decay(self, optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> None:
         """Take the variables that `weight_decay_exclude` names out of the weight decay of a built optimizer.
@@ -248,6 +271,7 @@ class KerasOptimizer(Optimizer):
         yield from super().check()
         elsewhere = {theirs: f"optimizer.{ours}" for ours, theirs in _SHARED.items()}
         elsewhere |= {"learning_rate": "learning_rate.lr", "use_ema": "trainer.calc_ema"}
+        elsewhere |= {"gradient_accumulation_steps": "optimizer.accumulate_steps"}
         for name, given in self.arguments.items():
             if name in elsewhere:
                 yield Problem(f"arguments.{name}", "has a setting of its own", given=given, hint=f"set {elsewhere[name]}")

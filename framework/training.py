@@ -114,7 +114,7 @@ class Training:
         title = f"epoch {progress.epoch + 1}/{settings.epochs}"
         done = first - progress.epoch * self.parts.steps_per_epoch
         with self.console.progress(
-            title, done=done, total=self.parts.steps_per_epoch, batch_size=self.parts.stream.batch_size
+            title, done=done, total=self.parts.steps_per_epoch, step_size=self.parts.stream.step_size
         ) as bar:
             while progress.step < end:
                 self._check_interruption()
@@ -162,7 +162,7 @@ class Training:
         every = self._settings.checkpoint_every_n_epochs
         if (every and epoch % every == 0) or epoch == self._settings.epochs or progress.stopped:
             self._checkpoint()
-        rate = steps * self.parts.stream.batch_size / max(seconds, 1e-9)
+        rate = steps * self.parts.stream.step_size / max(seconds, 1e-9)
         self.console.epoch(epoch, self._settings.epochs, logs, best=improved, seconds=seconds, samples_per_second=rate)
 
     def _finish(self) -> None:
@@ -248,10 +248,14 @@ class Training:
         validation = f", {len(self.parts.evaluator)} validation samples" if self.parts.evaluator else ", no validation"
         console.print(
             f"{self.parts.scenario.name}: {len(self.parts.source):,} training samples{validation}, "
-            f"{plural(self.parts.steps_per_epoch, 'step')} of {self.parts.stream.batch_size} an epoch"
+            f"{plural(self.parts.steps_per_epoch, 'step')} of {self._describe_step()} an epoch"
         )
         console.print(f"run directory: {self.run.path}")
         if resumed:
             console.print(
                 f"continuing at epoch {progress.epoch + 1}, step {progress.step} ({format_seconds(progress.seconds)} so far)"
             )
+
+    def _describe_step(self) -> str:
+        stream = self.parts.stream
+        return f"{stream.batches_per_step} x {stream.batch_size}" if stream.batches_per_step > 1 else str(stream.batch_size)

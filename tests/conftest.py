@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,3 +44,11 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 TOY_WORDS = ("--config-dir", str(TOY / "conf"), "scenario=toy")
+
+
+@pytest.fixture(scope="module")
+def toy_on_the_path() -> Iterator[None]:
+    """Lets this process import the toy scenario, as it would a package of the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(TOY))
+        yield

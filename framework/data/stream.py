@@ -3,7 +3,7 @@
 Batch `k` holds the samples at the positions `k * batch_size ... (k + 1) * batch_size - 1` of an endless sequence, in which each
 pass over the data is a permutation of its own, computed from (seed, pass) by a block cipher (`RandomIndexShuffle`, after Black &
 Rogaway 2002, "Ciphers with arbitrary finite domains"). Nothing is buffered for shuffling, so a stream starts at any step at once,
-and gives the same bits as one that got there from step 0.
+and gives the same bits as one that got there from step 0. A step takes one batch, or several where gradients are accumulated.
 
 An epoch is a number of steps and no more than that: where the number of samples is no multiple of the batch size, a batch spans
 the border between two passes. So every sample is seen once a pass, none is ever dropped, and each batch has one static shape.
@@ -35,6 +35,7 @@ class Stream:
         augment: `(batch, seeds) -> batch`, traced into a graph; `seeds` is int64 [batch, 2], one for each sample and pass, made
             for the `tf.random.stateless_*` functions. It must depend on nothing else.
         workers: samples loaded at the same time; None tunes it.
+        batches_per_step: batches that make a step.
 
     >>> stream = Stream(ArraySource((images, labels)), batch_size=32, seed=0)
     >>> images, labels = next(iter(stream.from_step(1000)))
@@ -48,9 +49,13 @@ class Stream:
         seed: int,
         augment: Callable[[Any, tf.Tensor], Any] | None = None,
         workers: int | None = None,
+        batches_per_step: int = 1,
     ) -> None:
         self.source = source
         self.batch_size = batch_size
+        self.step_size = batch_size * batches_per_step
+        """Samples of a step."""
+        self.batches_per_step = batches_per_step
         self.seed = seed
         self._augment = augment
         self._workers = workers
@@ -59,13 +64,13 @@ class Stream:
         """The endless batches from global step `step` on."""
         import tensorflow as tf
 
-        def positions_of(step: tf.Tensor) -> tf.Tensor:
-            return step * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
+        def positions_of(batch: tf.Tensor) -> tf.Tensor:
+            return batch * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
 
         def finish(positions: tf.Tensor, samples: Any) -> Any:
             return samples if self._augment is None else self._augment(samples, self._sample_seeds(positions))
 
-        positions = tf.data.Dataset.range(step, _LAST_STEP).map(positions_of)
+        positions = tf.data.Dataset.range(step * self.batches_per_step, _LAST_STEP).map(positions_of)
         return _tuned(
             _load(
                 self.source, positions, self._indices, finish, self.batch_size, self._workers, parallel=self._augment is not None
@@ -73,10 +78,10 @@ class Stream:
         )
 
     def indices(self, step: int) -> np.ndarray:
-        """The indices of the samples of batch `step`, int64 [batch_size]."""
+        """The indices of the samples of step `step`, int64 [step_size]."""
         import tensorflow as tf
 
-        return self._indices(tf.range(step * self.batch_size, (step + 1) * self.batch_size, dtype=tf.int64)).numpy()
+        return self._indices(tf.range(step * self.step_size, (step + 1) * self.step_size, dtype=tf.int64)).numpy()
 
     def _indices(self, positions: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf

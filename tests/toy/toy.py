@@ -19,6 +19,7 @@ class Settings:
     samples: int = setting(101, "Training samples.", ge=1)
     noise: float = setting(0.1, "Standard deviation of the augmentation.", ge=0)
     batch_norm: bool = setting(True, "Whether the network has BatchNorm.")
+    dropout: float = setting(0.2, "Part of the hidden units that is dropped in training.", ge=0, lt=1)
     poison: int | None = setting(None, "Index of a training sample whose label is NaN.", ge=0)
 
 
@@ -34,7 +35,7 @@ class Toy(Scenario):
         layers: list[Any] = [keras.Input((8,)), keras.layers.Dense(16, activation="relu", name="hidden")]
         if self.settings.batch_norm:
             layers.append(keras.layers.BatchNormalization(name="norm"))
-        layers += [keras.layers.Dropout(0.2), keras.layers.Dense(1, activation="sigmoid", name="output")]
+        layers += [keras.layers.Dropout(self.settings.dropout), keras.layers.Dense(1, activation="sigmoid", name="output")]
         return keras.Sequential(layers)
 
     def source(self, split: Split) -> Source:

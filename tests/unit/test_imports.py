@@ -17,7 +17,7 @@ FLOORS = [
     ["schema", "config", "composition"],
     [
         *["data.source", "data.stream", "data.cache", "data.image_files", "data.images", "data.augment"],
-        *["learning_rates", "schedule", "adabelief", "optimizers"],
+        *["learning_rates", "schedule", "adabelief", "gradients", "optimizers"],
         *["early_stopping", "evaluation_weights", "freezing", "weight_sources", "warmstart", "device"],
     ],
     ["scenario", "run_directory", "checkpoint", "loops", "recorder", "logs", "console", "interruption", "state"],
@@ -29,7 +29,7 @@ FLOORS = [
 FAMILIES = [
     {"schedule", "learning_rates"},
     {"weight_sources", "warmstart"},
-    {"adabelief", "optimizers"},
+    {"adabelief", "gradients", "optimizers"},
     {m for m in FLOORS[2] if m.startswith("data.")},
 ]
 # A function that brings in, when it is called, what stands above it: a schedule is built by the config that it holds, and a sweep

@@ -5,52 +5,26 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console as RichConsole
 
-from framework.checkpoint import CheckpointStore, Snapshot
-from framework.console import Console
+from framework.checkpoint import CheckpointStore
 from framework.errors import ConfigError, Interrupted, RunDirectoryError
 from framework.evaluation import load_and_validate
 from framework.interruption import Interruption
 from framework.run_directory import RunDirectory
-from framework.scenario import compose
-from framework.trainer import Result, Trainer
-from tests.conftest import TOY
+from framework.trainer import Trainer
+from tests.runs import comparable, final_state, quiet, records, resume, train, trainer
 
-
-@pytest.fixture(autouse=True, scope="module")
-def toy_on_the_path() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(TOY))
-        yield
-
+pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
 # What makes an exact resume hard, all at once.
-WORDS = ("learning_rate=cosine_decay", "optimizer=adamw", "optimizer.weight_decay=0.01", "trainer.calc_ema=0.9")
-
-
-def quiet() -> Console:
-    return Console(RichConsole(quiet=True))
-
-
-def trainer(path: Path, *words: str) -> Trainer:
-    quick = ("trainer.tensorboard=false", "trainer.export_saved_model=false")
-    scenario = compose("scenario=toy", *quick, *words, config_dir=TOY / "conf")
-    return Trainer(scenario, RunDirectory.create(path), console=quiet())
-
-
-def train(path: Path, *words: str) -> Result:
-    return trainer(path, *words).train()
-
-
-def resume(path: Path, *words: str) -> Result:
-    return Trainer.resume(path, *words, console=quiet()).train()
+WORDS = (
+    *("learning_rate=cosine_decay", "optimizer=adamw", "optimizer.weight_decay=0.01", "trainer.calc_ema=0.9"),
+    *("batch_size=4", "optimizer.accumulate_steps=2"),
+)
 
 
 class InterruptedAfter(Interruption):
@@ -66,29 +40,8 @@ class InterruptedAfter(Interruption):
             raise Interrupted(15)
 
 
-def final_state(path: Path) -> Snapshot:
-    snapshot = CheckpointStore(path / "checkpoints", keep=1).load_newest()
-    assert snapshot is not None
-    return snapshot
-
-
-def comparable(path: Path) -> dict[str, Any]:
-    """All that must be equal between two runs: variables as bytes, and the state without its times."""
-    snapshot = final_state(path)
-    state = json.loads(json.dumps(snapshot.state))
-    for record in state["history"]:
-        del record["time"]
-    del state["progress"]["seconds"]
-    variables = {group: [member.array.tobytes() for member in members] for group, members in snapshot.variables.items()}
-    return {"step": snapshot.step, "state": state, "variables": variables}
-
-
-def records(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-
-
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(toy_on_the_path: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("undisturbed") / "run"
     train(path, *WORDS)
     return path
@@ -178,7 +131,11 @@ def test_another_optimizer_starts_its_state_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["seed=3", "batch_size=4", "samples_per_epoch=50", "device.precision=mixed_bfloat16", "scenario.name=other"]
+    "word",
+    [
+        *("seed=3", "batch_size=16", "optimizer.accumulate_steps=3", "samples_per_epoch=50"),
+        *("device.precision=mixed_bfloat16", "scenario.name=other"),
+    ],
 )
 def test_changes_that_would_break_a_run_are_refused(undisturbed: Path, word: str) -> None:
     with pytest.raises(ConfigError):

@@ -1,0 +1,114 @@
+"""How the gradients of several batches and replicas become one step of an optimizer. It imports Keras, so it is imported only
+when an optimizer is built."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class WholeSteps:
+    """Mixed into a Keras optimizer: a step sees the gradient of all its samples at once, whatever they were divided into.
+
+    Keras sums the gradients of the replicas after it has clipped those of each, and counts, schedules and averages by the batch
+    where several make a step. Here a gradient is first summed over the batches of the step, then over the replicas; what comes
+    after that (clipping, weight decay, the step itself, the count of steps that a schedule goes by) happens once a step.
+
+    The sum over batches is zero between two steps, so it is no part of the state of a run.
+
+    `accumulate_steps` (batches of a step, >= 1) is set before `build`.
+    """
+
+    accumulate_steps = 1
+    _sums: _GradientSums | None = None
+    _gathers = False
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        super().build(variables)  # type: ignore[misc]
+        if self.accumulate_steps > 1:
+            self._sums = _GradientSums(variables)
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable] | None = None) -> None:
+        """Take in the gradients of a batch, in the graph of a replica; the last batch of a step makes the step."""
+        variables = self._trainable_variables if trainable_variables is None else trainable_variables  # type: ignore[attr-defined]
+        if self._sums is not None:
+            if self._gathers:
+                self._sums.add(grads, variables)
+                return
+            grads = self._sums.take_mean(grads, variables, self.accumulate_steps)
+        super().apply(_sum_over_replicas(grads), variables)  # type: ignore[misc]
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        """Keras sums over the replicas here, which is too late for clipping; `apply` has done it."""
+        return grads_and_vars
+
+
+def with_whole_steps(cls: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
+    """An optimizer class whose steps are whole, under the same name."""
+    return type(cls.__name__, (WholeSteps, cls), {"__module__": cls.__module__})
+
+
+def batches_per_step(optimizer: keras.optimizers.Optimizer) -> int:
+    """The number of batches that make a step of an optimizer of a `with_whole_steps` class."""
+    return _innermost(optimizer).accumulate_steps
+
+
+@contextlib.contextmanager
+def gathering(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """What is traced within the context only gathers gradients of an optimizer of a `with_whole_steps` class."""
+    inner = _innermost(optimizer)
+    inner._gathers = True
+    try:
+        yield
+    finally:
+        inner._gathers = False
+
+
+def _innermost(optimizer: keras.optimizers.Optimizer) -> Any:
+    # Under mixed_float16 Keras puts one around it that scales the loss.
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _sum_over_replicas(gradients: Sequence[Any]) -> list[Any]:
+    """Sums, the same on each replica. None, where a variable has no part in the loss, stays None."""
+    replica = tf.distribute.get_replica_context()
+    if replica is None:
+        return list(gradients)
+    sums = iter(replica.all_reduce(tf.distribute.ReduceOp.SUM, [gradient for gradient in gradients if gradient is not None]))
+    return [None if gradient is None else next(sums) for gradient in gradients]
+
+
+class _GradientSums:
+    """The sums of gradients over the batches of a step; each replica has its own."""
+
+    def __init__(self, variables: Sequence[keras.Variable]) -> None:
+        self._of = {
+            id(variable): tf.Variable(
+                tf.zeros(variable.shape, variable.dtype),
+                trainable=False,
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.SUM,
+            )
+            for variable in variables
+        }
+
+    def add(self, gradients: Sequence[Any], variables: Sequence[keras.Variable]) -> None:
+        for gradient, variable in zip(gradients, variables, strict=True):
+            if gradient is not None:
+                self._of[id(variable)].assign_add(tf.convert_to_tensor(gradient))
+
+    def take_mean(self, gradients: Sequence[Any], variables: Sequence[keras.Variable], count: int) -> list[Any]:
+        """The mean of `count` gradients, the last of which are given; the sums are zero then."""
+        return [
+            None if gradient is None else self._take(self._of[id(variable)], gradient) / count
+            for gradient, variable in zip(gradients, variables, strict=True)
+        ]
+
+    def _take(self, total: tf.Variable, gradient: Any) -> tf.Tensor:
+        value = total.read_value() + tf.convert_to_tensor(gradient)
+        total.assign(tf.zeros_like(value))
+        return value

@@ -1,0 +1,58 @@
+"""Runs of the toy scenario in this process, and what is to be compared of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console as RichConsole
+
+from framework.checkpoint import CheckpointStore, Snapshot
+from framework.console import Console
+from framework.run_directory import RunDirectory
+from framework.scenario import Scenario, compose
+from framework.trainer import Result, Trainer
+from tests.conftest import TOY
+
+
+def quiet() -> Console:
+    return Console(RichConsole(quiet=True))
+
+
+def compose_toy(*words: str) -> Scenario:
+    quick = ("trainer.tensorboard=false", "trainer.export_saved_model=false")
+    return compose("scenario=toy", *quick, *words, config_dir=TOY / "conf")
+
+
+def trainer(path: Path, *words: str) -> Trainer:
+    return Trainer(compose_toy(*words), RunDirectory.create(path), console=quiet())
+
+
+def train(path: Path, *words: str) -> Result:
+    return trainer(path, *words).train()
+
+
+def resume(path: Path, *words: str) -> Result:
+    return Trainer.resume(path, *words, console=quiet()).train()
+
+
+def final_state(path: Path) -> Snapshot:
+    snapshot = CheckpointStore(path / "checkpoints", keep=1).load_newest()
+    assert snapshot is not None
+    return snapshot
+
+
+def comparable(path: Path) -> dict[str, Any]:
+    """All that must be equal between two runs: variables as bytes, and the state without its times."""
+    snapshot = final_state(path)
+    state = json.loads(json.dumps(snapshot.state))
+    for record in state["history"]:
+        del record["time"]
+    del state["progress"]["seconds"]
+    variables = {group: [member.array.tobytes() for member in members] for group, members in snapshot.variables.items()}
+    return {"step": snapshot.step, "state": state, "variables": variables}
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
