@@ -12,6 +12,7 @@ from framework.config import SCENARIOS, RunConfig, locate
 from framework.data.source import DataConfig, Source, Split
 from framework.early_stopping import Mode
 from framework.errors import ConfigError, Problem
+from framework.evaluators import Evaluator
 from framework.registry import Registry
 
 if TYPE_CHECKING:
@@ -98,6 +99,10 @@ class Scenario:
     def augments(self) -> bool:
         """Whether training batches go through `augment`: by default, where a scenario defines it."""
         return type(self).augment is not Scenario.augment
+
+    def evaluators(self) -> Sequence[Evaluator]:
+        """Measures in plain Python over the samples of a LAV, made anew for each."""
+        return ()
 
     def prediction_source(self, arguments: Sequence[str | Path]) -> Source:
         """Samples to predict, without targets, from what was typed behind `predict-scenario RUN`."""

@@ -12,6 +12,7 @@ from framework.data.augment import AffineAugmentation
 from framework.data.images import ImageFiles, ImageFolder, find_images
 from framework.data.source import Source
 from framework.errors import Problem
+from framework.evaluators import BinaryReport, ClassReport, Evaluator
 from framework.registry import Registry
 from framework.scenario import Objective, Scenario, register_scenario
 from framework.schema import setting
@@ -52,6 +53,11 @@ class MesoNet(Scenario):
     def objective(self) -> Objective:
         loss = "binary_crossentropy" if len(self.data.classes) == 2 else "sparse_categorical_crossentropy"
         return Objective(loss=loss, metrics=["accuracy"], monitor="val_accuracy", mode="max")
+
+    def evaluators(self) -> Sequence[Evaluator]:
+        """A report on each class, since accuracy does not say whether it is the forged or the real ones that are missed."""
+        classes = self.data.classes
+        return [BinaryReport(classes, self.data.positive_class) if len(classes) == 2 else ClassReport(classes)]
 
     def augments(self) -> bool:
         return bool(self.settings.augment)

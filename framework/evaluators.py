@@ -1,0 +1,300 @@
+"""Evaluators: figures in plain Python and NumPy, over all samples of an evaluation with what the model gives for them.
+
+A Keras metric adds up batch by batch in a graph. An evaluator has no such limits, and can say what needs every sample at once, such
+as the area under a ROC curve:
+
+    class WorstError(Evaluator):
+        names = ("worst_error",)
+        worst = math.nan
+
+        def update(self, sample): self.worst = max(abs(float(sample.output - sample.target)), self.worst)
+        def result(self): return {"worst_error": self.worst}
+
+What is recorded beside the metrics of Keras must not bear their names, `loss` and `accuracy` above all.
+
+A plain name is a headline value. A name with a slash belongs to a table: up to the LAST slash it is the row, behind it the column.
+So `fake/precision` is in row `fake`, and the name of a class may hold spaces, and slashes too, as long as the column has none.
+"""
+
+from __future__ import annotations
+
+import abc
+import inspect
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_COLUMNS = ("precision", "recall", "f1", "samples")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One evaluated sample, NumPy without the batch dimension.
+
+    Args:
+        inputs: what the model got; a structure (dict, tuple) where it has several inputs.
+        target: what it should give.
+        output: what it gives; a structure where it has several outputs.
+        weight: how much the sample counts, >= 0; 1.0 where the data say nothing.
+    """
+
+    inputs: Any
+    target: Any
+    output: Any
+    weight: float = 1.0
+
+
+class Evaluator(abc.ABC):
+    """Sees every sample of an evaluation once, then says what it found. One instance serves one evaluation."""
+
+    names: Sequence[str]
+    """The names of the values that `result` gives, known before the first sample, so that a monitor is checked before training."""
+
+    @abc.abstractmethod
+    def update(self, sample: Sample) -> None:
+        """Take in a sample."""
+
+    @abc.abstractmethod
+    def result(self) -> Mapping[str, float]:
+        """What was found, by the names of `names`, no more and no fewer; nan where the data do not define a value."""
+
+
+class _Report(Evaluator):
+    """Headline values, and a row for each class.
+
+    Args:
+        headlines: the names of the headline values.
+        classes: the names of the classes.
+    """
+
+    def __init__(self, headlines: Sequence[str], classes: Sequence[str]) -> None:
+        self.names = (*headlines, *(f"{name}/{column}" for name in classes for column in _COLUMNS))
+        self._indices = range(len(classes))
+        self._targets: list[int] = []
+        self._predicted: list[int] = []
+        self._weights: list[float] = []
+
+    def _add(self, target: int, predicted: int, weight: float) -> None:
+        """A sample, by the indices of its class and of the predicted one."""
+        self._targets.append(target)
+        self._predicted.append(predicted)
+        self._weights.append(weight)
+
+    def _table(self) -> np.ndarray:
+        """The figures of the classes, float [classes, columns]."""
+        import numpy as np
+        from sklearn.metrics import precision_recall_fscore_support
+
+        if not self._targets:  # which the function refuses
+            return np.array([[math.nan, math.nan, math.nan, 0.0]] * len(self._indices))
+        columns = precision_recall_fscore_support(
+            self._targets, self._predicted, labels=self._indices, sample_weight=self._weights, zero_division=0
+        )
+        table = np.stack(columns, axis=1).astype(float)
+        table[table[:, 3] == 0, :3] = math.nan
+        return table
+
+    def _values(self, headlines: Sequence[float], table: np.ndarray, *, sound: bool) -> dict[str, float]:
+        """All values by name; where the outputs were not sound, only the samples are left."""
+        values = dict(zip(self.names, map(float, (*headlines, *table.flat)), strict=True))
+        return {name: value if sound or name.endswith("/samples") else math.nan for name, value in values.items()}
+
+
+class BinaryReport(_Report):
+    """How well two classes are told apart by the probability of one of them.
+
+    Headline values, all in [0, 1]:
+        auc: area under the ROC curve.
+        eer: equal error rate, see `equal_error_rate`.
+        average_precision: the mean of the precisions at all thresholds, weighted by how much recall each adds, not interpolated.
+        f1: of the positive class.
+    For each class, with its name before the slash: `precision`, `recall`, `f1`, and `samples`, how many the data have of it.
+
+    A sample is predicted positive where its probability is above 0.5, as in Keras' accuracy. Each sample counts by its weight, in
+    `samples` too: a weight of 2 is the sample twice, a weight of 0 leaves it out.
+
+    What the data do not define is nan: `precision`, `recall` and `f1` of a class that has no samples, and `auc`, `eer` and
+    `average_precision` where either class has none. A class that has samples, but is never predicted, has a precision of 0. An
+    output that is not finite makes everything nan but `samples`.
+
+    Args:
+        classes: the names of both, in any order.
+        positive: the one whose target is 1, and whose probability the model gives.
+
+    Raises:
+        ValueError: where there are not two classes, or `positive` is neither of them.
+    """
+
+    def __init__(self, classes: Sequence[str], positive: str) -> None:
+        if len(classes) != 2 or positive not in classes:
+            raise ValueError(f"needs two classes, one of them positive, not {list(classes)} and {positive!r}")
+        super().__init__(("auc", "eer", "average_precision", "f1"), classes)
+        self._positive = list(classes).index(positive)
+        self._scores: list[float] = []
+
+    def update(self, sample: Sample) -> None:
+        """Take in a sample: target 1 or 0, output the probability of the positive class, each a scalar or of shape [1].
+
+        Raises:
+            ValueError: where target or output are something else.
+        """
+        import numpy as np
+
+        if sample.weight == 0:
+            return
+        target, score = np.asarray(sample.target).item(), float(np.asarray(sample.output).item())
+        if target not in (0, 1):
+            raise ValueError(f"a target is 1 for the positive class and 0 for the other, not {target}")
+        other = 1 - self._positive
+        self._add(self._positive if target else other, self._positive if score > 0.5 else other, sample.weight)
+        self._scores.append(score)
+
+    def result(self) -> dict[str, float]:
+        import numpy as np
+
+        table = self._table()
+        sound = bool(np.isfinite(self._scores).all())
+        curve = self._curve() if sound and len(set(self._targets)) == 2 else (math.nan,) * 3
+        return self._values((*curve, table[self._positive, 2]), table, sound=sound)
+
+    def _curve(self) -> tuple[float, float, float]:
+        """What needs all thresholds: `auc`, `eer`, `average_precision`."""
+        from sklearn.metrics import auc, average_precision_score, roc_curve
+
+        positive = [target == self._positive for target in self._targets]
+        fpr, tpr, _ = roc_curve(positive, self._scores, sample_weight=self._weights)
+        precision = average_precision_score(positive, self._scores, sample_weight=self._weights)
+        return auc(fpr, tpr), equal_error_rate(fpr, tpr), precision
+
+
+class ClassReport(_Report):
+    """How well several classes are told apart.
+
+    Headline values, all in [0, 1]:
+        balanced_accuracy: the mean of the recalls of the classes.
+        f1: the mean of their F1 scores (macro F1).
+    The table, weights, and what is nan are those of `BinaryReport`. The means leave out a class that has no samples.
+
+    Predicted is the class with the highest output, of several the first. An output of infinity is a logit as others are.
+
+    Args:
+        classes: their names, in the order of the model's outputs.
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        super().__init__(("balanced_accuracy", "f1"), classes)
+        self._sound = True
+
+    def update(self, sample: Sample) -> None:
+        """Take in a sample: target the index of its class, a scalar or of shape [1], output probabilities or logits [classes].
+
+        Raises:
+            ValueError: where target or output are something else.
+        """
+        import numpy as np
+
+        if sample.weight == 0:
+            return
+        target, output, count = np.asarray(sample.target).item(), np.asarray(sample.output), len(self._indices)
+        if target not in self._indices or output.shape != (count,):
+            raise ValueError(f"target {target} and output of shape {list(output.shape)} do not fit {count} classes")
+        self._sound &= not np.isnan(output).any()
+        self._add(int(target), int(output.argmax()), sample.weight)
+
+    def result(self) -> dict[str, float]:
+        table = self._table()
+        present = table[table[:, 3] > 0]
+        means = [present[:, column].mean() if len(present) else math.nan for column in (1, 2)]
+        return self._values(means, table, sound=self._sound)
+
+
+def identity(output: Any) -> Any:
+    """The output of a model as it is."""
+    return output
+
+
+class ScikitLearnMetric(Evaluator):
+    """One value, by a function of `sklearn.metrics`, or one of your own.
+
+        ScikitLearnMetric("kappa", cohen_kappa_score, output=np.argmax)
+        ScikitLearnMetric("weighted_f1", functools.partial(f1_score, average="weighted", zero_division=0), output=np.argmax)
+
+    nan is what the function calls ill-defined by an `UndefinedMetricWarning`, and the value where there are no samples or an output
+    is nan. Other warnings of the function are silenced, since they would be repeated with each evaluation; what it raises is raised.
+
+    Weights go to a function that has an argument `sample_weight`, unless all are 1. Another sees all samples alike, but those of
+    weight 0, which are left out.
+
+    Args:
+        name: of the value.
+        function: gets targets and outputs, [samples, ...]; where they have shape [1] in a sample, [samples].
+        output: turns the model's output for one sample into what the function wants.
+    """
+
+    def __init__(self, name: str, function: Callable[..., float], output: Callable[[np.ndarray], Any] = identity) -> None:
+        self.names = (name,)
+        self._function = function
+        self._output = output
+        self._targets: list[Any] = []
+        self._outputs: list[Any] = []
+        self._weights: list[float] = []
+
+    def update(self, sample: Sample) -> None:
+        if sample.weight == 0:
+            return
+        self._targets.append(sample.target)
+        self._outputs.append(self._output(sample.output))
+        self._weights.append(sample.weight)
+
+    def result(self) -> dict[str, float]:
+        return {self.names[0]: self._value()}
+
+    def _value(self) -> float:
+        from sklearn.exceptions import UndefinedMetricWarning
+
+        if not self._targets:
+            return math.nan
+        targets, outputs = _stacked(self._targets), _stacked(self._outputs)
+        if (outputs != outputs).any():  # nan alone is not equal to itself
+            return math.nan
+        weighted = set(self._weights) != {1} and "sample_weight" in inspect.signature(self._function).parameters
+        weights = {"sample_weight": self._weights} if weighted else {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", UndefinedMetricWarning)
+            try:
+                return float(self._function(targets, outputs, **weights))
+            except UndefinedMetricWarning:
+                return math.nan
+
+
+def equal_error_rate(fpr: np.ndarray, tpr: np.ndarray) -> float:
+    """The rate at which as many negative samples are taken for positive as positive ones for negative.
+
+    It is where the ROC curve, linear between its points, meets the line from (0, 1) to (1, 0). There is one such point, since the
+    difference of the two error rates rises all along the curve, from -1 to 1.
+
+    Args:
+        fpr: false positive rates, float [points], rising from 0 to 1.
+        tpr: true positive rates, likewise.
+    """
+    import numpy as np
+
+    difference = fpr - (1 - tpr)
+    after = int(np.argmax(difference >= 0))
+    before = after - 1
+    part = -difference[before] / (difference[after] - difference[before])
+    return float(fpr[before] + part * (fpr[after] - fpr[before]))
+
+
+def _stacked(values: Sequence[Any]) -> np.ndarray:
+    """The values of all samples as one array; a last axis beside them that holds one value only is dropped."""
+    import numpy as np
+
+    stacked = np.stack([np.asarray(value) for value in values])
+    return stacked[:, 0] if stacked.shape[1:] == (1,) else stacked
