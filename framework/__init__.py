@@ -16,19 +16,24 @@ if TYPE_CHECKING:
     from framework.benchmark import benchmark_input_pipeline
     from framework.data.source import ArraySource, DataConfig, Source, Split
     from framework.errors import ScenarioError
-    from framework.evaluation import load_and_validate
+    from framework.evaluators import Evaluator, Sample
+    from framework.lav_report import load_and_validate
     from framework.prediction import predict
     from framework.run_directory import RunDirectory
     from framework.scenario import Objective, Scenario, compose, register_scenario
     from framework.schema import setting
     from framework.trainer import Trainer
+    from framework.weight_comparison import RunWeights
 
 # A name is imported when it is asked for, so that a config error does not wait for what it does not need.
 _HOMES = {
     "ArraySource": "data.source",
     "DataConfig": "data.source",
+    "Evaluator": "evaluators",
     "Objective": "scenario",
     "RunDirectory": "run_directory",
+    "RunWeights": "weight_comparison",
+    "Sample": "evaluators",
     "Scenario": "scenario",
     "ScenarioError": "errors",
     "Source": "data.source",
@@ -36,7 +41,7 @@ _HOMES = {
     "Trainer": "trainer",
     "benchmark_input_pipeline": "benchmark",
     "compose": "scenario",
-    "load_and_validate": "evaluation",
+    "load_and_validate": "lav_report",
     "predict": "prediction",
     "register_scenario": "scenario",
     "setting": "schema",
@@ -45,8 +50,11 @@ _HOMES = {
 __all__ = [
     "ArraySource",
     "DataConfig",
+    "Evaluator",
     "Objective",
     "RunDirectory",
+    "RunWeights",
+    "Sample",
     "Scenario",
     "ScenarioError",
     "Source",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from framework.data.source import Source, Split, spread
@@ -12,9 +14,18 @@ from framework.data.stream import Stream
 from framework.device import import_tensorflow
 from framework.early_stopping import Mode
 from framework.errors import ConfigError, Problem, nearest
-from framework.evaluation import Evaluator, metric_values, prepare_source
-from framework.evaluation_weights import AveragedWeights, EvaluationWeights, batch_norm_layers, ema_rate
+from framework.evaluation import Validator, metric_values, prepare_source, value_names
+from framework.evaluation_weights import (
+    AveragedWeights,
+    EvaluationWeights,
+    GivenWeights,
+    batch_norm_layers,
+    ema_rate,
+    exponential,
+)
 from framework.freezing import freeze
+from framework.lav import LavInTraining, lav_lists
+from framework.power_averages import move, power_average
 from framework.scenario import Scenario
 from framework.warmstart import Transfer, warm_start
 
@@ -27,6 +38,7 @@ class Assembly:
     Args:
         scenario: what to build.
         fresh: whether the run starts here; only then a warm start gives the first weights.
+        lav_folder: where LAV exports the model to, for as long as it takes.
 
     Attributes:
         source: the training samples.
@@ -34,9 +46,10 @@ class Assembly:
         steps_per_epoch: steps that make an epoch.
         model: compiled, all its variables made.
         loop: does training steps.
-        evaluator: runs the model over the validation samples; None without validation.
+        validator: runs the model over the validation samples; None without validation.
+        lav: validates the exported model; None without LAV.
         weights: makes the evaluation weights.
-        average: the averaged weights, where there are some.
+        averages: the averaged weights, by name: `average` (EMA), and one for each length of `trainer.post_hoc_ema`.
         monitor, mode: the value that decides what is best, and whether the lowest or the highest of it is.
         warm_started, frozen: what the warm start did to each variable; the layers that do not learn.
         summary: the layers, as Keras prints them.
@@ -45,8 +58,9 @@ class Assembly:
         ScenarioError: where data, model and settings do not go together.
     """
 
-    def __init__(self, scenario: Scenario, *, fresh: bool) -> None:
+    def __init__(self, scenario: Scenario, *, fresh: bool, lav_folder: Path) -> None:
         self.scenario = scenario
+        self._validation: Source | None = None
         self._settings = scenario.config.trainer
         import_tensorflow()
         import keras
@@ -80,14 +94,17 @@ class Assembly:
                 loss=objective.loss,
                 metrics=list(objective.metrics),
                 jit_compile=scenario.device.jit_compile,
+                run_eagerly=self._settings.run_eagerly,
             )
             # The metrics' variables, which Keras makes when it sees a batch; under a strategy they cannot be made inside a graph.
             self.model._symbolic_build(data_batch=self.stream.from_step(0).element_spec)
-            self.average = self._make_average()
-            self.loop = scenario.loop.build(self.model, self._strategy, self.average.update if self.average else lambda: None)
-            self.loop.prepare(self.batches(0))
-        self.evaluator = self._make_evaluator() if self._settings.val_every_n else None
-        self.weights = EvaluationWeights(self.model, recalibrate=self._settings.recalibrate_batch_norm, average=self.average)
+            self.averages = self._make_averages()
+            self.loop = scenario.loop.build(self.model, self._strategy, self._update_averages)
+        self.validator = self.make_validator() if self._settings.val_every_n else None
+        self.lav = self._make_lav(lav_folder) if self._settings.lav_every_n else None
+        self.weights = EvaluationWeights(
+            self.model, recalibrate=self._settings.recalibrate_batch_norm, average=self.averages.get("average")
+        )
         self.monitor = self._find_monitor(scenario.early_stopping.monitor or objective.monitor)
         self.mode: Mode = scenario.early_stopping.mode or objective.mode
 
@@ -96,9 +113,18 @@ class Assembly:
         batches: Iterator[Any] = iter(self._strategy.experimental_distribute_dataset(self.stream.from_step(step)))
         return batches
 
-    def evaluation_weights(self, step: int) -> contextlib.AbstractContextManager[None]:
-        """Within the context, the model holds the weights that it is judged by after `step` steps."""
-        return self.weights(self._recalibration_batches(step))
+    def evaluation_weights(self, step: int, given: GivenWeights | None = None) -> contextlib.AbstractContextManager[None]:
+        """Within the context, the model holds the weights that it is judged by after `step` steps, or those that are given."""
+        return self.weights(self._recalibration_batches(step), given)
+
+    def facts(self, record: Mapping[str, Any], **weights: str) -> dict[str, Any]:
+        """What `model.json` says of an exported model.
+
+        Args:
+            record: of which epoch it is, and how good.
+            weights: which weights it has, where they are not those that it is judged by in training.
+        """
+        return {"scenario": self.scenario.name, **record, **self.weights.describe(), **weights, **self.scenario.describe_model()}
 
     def _recalibration_batches(self, step: int) -> Iterable[Any]:
         """The training batches seen last, so that what is measured depends on the step alone."""
@@ -147,38 +173,57 @@ class Assembly:
             )
         return samples // step_size
 
-    def _make_average(self) -> AveragedWeights | None:
-        rate, step_size = self._settings.calc_ema, self.stream.step_size
-        if rate is None:
-            return None
-        return AveragedWeights(self.model, ema_rate(rate, step_size, self.steps_per_epoch * step_size))
+    def _make_averages(self) -> dict[str, AveragedWeights]:
+        averages = {}
+        if (rate := self._settings.calc_ema) is not None:
+            rate = ema_rate(rate, self.stream.step_size, self.steps_per_epoch * self.stream.step_size)
+            averages["average"] = AveragedWeights(self.model, exponential(rate))
+        for length in self._settings.post_hoc_ema:
+            averages[power_average(length)] = AveragedWeights(self.model, functools.partial(move, length=length))
+        return averages
 
-    def _make_evaluator(self) -> Evaluator:
-        overfits = self._settings.overfit_batches is not None
-        return Evaluator(
-            self.model,
-            self.source if overfits else prepare_source(self.scenario, Split.VALIDATION),
-            batch_size=self.scenario.data.batch_size,
-            strategy=self._strategy,
-            workers=self.scenario.data.workers,
-        )
+    def _update_averages(self) -> None:
+        for average in self.averages.values():
+            average.update()
+
+    def make_validator(self) -> Validator:
+        """What runs the model over the validation samples."""
+        data = self.scenario.data
+        source = self._validation_source()
+        return Validator(self.model, source, batch_size=data.batch_size, strategy=self._strategy, workers=data.workers)
+
+    def _make_lav(self, folder: Path) -> LavInTraining:
+        lists = lav_lists(self.scenario)
+        sources = [prepare_source(of.scenario, of.split) if of.name else self._validation_source() for of in lists]
+        return LavInTraining(lists, sources, strategy=self._strategy, folder=folder)
+
+    def _validation_source(self) -> Source:
+        if self._validation is None:
+            overfits = self._settings.overfit_batches is not None
+            self._validation = self.source if overfits else prepare_source(self.scenario, Split.VALIDATION)
+        return self._validation
 
     def _find_monitor(self, monitor: str) -> str:
         """The name of the monitored value, known to be there before the first step is done."""
         trained = list(metric_values(self.model))
-        if self.evaluator is None and monitor.startswith("val_"):
+        if self.validator is None and monitor.startswith("val_"):
             monitor = monitor.removeprefix("val_")
             log.info("without validation (trainer.val_every_n=0), the best epoch is the one with the best training %s", monitor)
-        known = trained + ([f"val_{name}" for name in trained] if self.evaluator else [])
+        known = [*trained, *(f"val_{name}" for name in trained if self.validator)]
+        for of in lav_lists(self.scenario) if self.lav else ():
+            known += [of.prefix + name for name in value_names(trained, of.scenario.evaluators())]
         if monitor not in known:
             near = nearest(monitor, known)
+            hint = f"did you mean {near!r}?" if near else None
+            if monitor.startswith("lav_") and not self.lav:
+                hint = "set trainer.lav_every_n, to 1 say"
             raise ConfigError(
                 Problem(
                     "early_stopping.monitor",
                     "there is no such value",
                     given=monitor,
                     allowed=", ".join(known),
-                    hint=f"did you mean {near!r}?" if near else None,
+                    hint=hint,
                 )
             )
         return monitor

@@ -17,6 +17,7 @@ _FIXED = (
         "trainer.overfit_batches",
         "trainer.samples_per_epoch",
         "trainer.steps_per_epoch",
+        "trainer.post_hoc_ema",
     ),
     *("data.name", "data.batch_size", "data.limit", "optimizer.accumulate_steps"),
 )

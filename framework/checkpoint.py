@@ -96,10 +96,10 @@ class CheckpointStore:
 
     Args:
         folder: where they are.
-        keep: how many to keep.
+        keep: how many to keep; None keeps all.
     """
 
-    def __init__(self, folder: Path, *, keep: int) -> None:
+    def __init__(self, folder: Path, *, keep: int | None = None) -> None:
         self.folder = folder
         self._keep = keep
 
@@ -207,11 +207,17 @@ class CheckpointStore:
             # The checksums are right, so somebody wrote it like that.
             raise CheckpointError(f"{folder / 'variables.npz'} does not hold what state.json describes: {error}") from error
 
+    def drop_after(self, step: int) -> None:
+        """Delete those of later steps, which a run that goes back to `step` does anew."""
+        for later in self.steps():
+            if later > step:
+                shutil.rmtree(self._path(later), ignore_errors=True)
+
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"
 
     def _retain(self) -> None:
-        for step in self.steps()[: -self._keep]:
+        for step in self.steps()[: -self._keep] if self._keep else ():
             shutil.rmtree(self._path(step), ignore_errors=True)
         for draft in self.folder.glob(".draft-*"):
             shutil.rmtree(draft, ignore_errors=True)
@@ -221,14 +227,10 @@ class CheckpointWriter:
     """Writes checkpoints beside the training, in a thread of its own. A context manager: what was submitted is on disk when it ends.
 
     One checkpoint is written at a time; where the disk is slower than the training, `submit` waits.
-
-    Args:
-        store: where to.
     """
 
-    def __init__(self, store: CheckpointStore) -> None:
-        self._store = store
-        self._queue: queue.Queue[Snapshot | None] = queue.Queue(maxsize=1)
+    def __init__(self) -> None:
+        self._queue: queue.Queue[tuple[CheckpointStore, Snapshot] | None] = queue.Queue(maxsize=1)
         self._thread = threading.Thread(target=self._work, name="checkpoint-writer", daemon=True)
 
     def __enter__(self) -> CheckpointWriter:
@@ -239,19 +241,20 @@ class CheckpointWriter:
         self._queue.put(None)
         self._thread.join()
 
-    def submit(self, snapshot: Snapshot) -> None:
-        """Have a snapshot written. A failure is a warning, since the checkpoints before it stay."""
-        self._queue.put(snapshot)
+    def submit(self, store: CheckpointStore, snapshot: Snapshot) -> None:
+        """Have a snapshot written to a store. A failure is a warning, since the checkpoints before it stay."""
+        self._queue.put((store, snapshot))
 
     def _work(self) -> None:
-        while (snapshot := self._queue.get()) is not None:
+        while (job := self._queue.get()) is not None:
+            store, snapshot = job
             try:
-                self._store.save(snapshot)
+                store.save(snapshot)
             except Exception as error:
                 log.warning(
                     "the checkpoint of step %d could not be written to %s: %s; training goes on, and the checkpoints before it stay",
                     snapshot.step,
-                    self._store.folder,
+                    store.folder,
                     error,
                 )
 

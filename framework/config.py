@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from framework.errors import ConfigError, Problem, nearest
+from framework.errors import ConfigError, Problem, nearest, unknown_name
 from framework.registry import Registry
-from framework.schema import read, regex_fault, setting, to_plain
+from framework.schema import read, read_value, regex_fault, setting, to_plain
 
 # What is typed daily, and the long form that each stands for. conf/config.yaml ties them by interpolation.
 SHORT_FORMS = {
@@ -30,6 +31,8 @@ SHORT_FORMS = {
 }
 
 SCENARIOS = Registry("scenario")
+
+_LAV_SPLIT = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,20 @@ class TrainerConfig:
     val_every_n: int = setting(
         1, "Validate after each n-th epoch, and after the last. 0: never; best then follows the training metric.", ge=0
     )
+    lav_every_n: int = setting(
+        0,
+        "LAV after each n-th epoch, the first and the last: export the model, load what was exported, and validate that, with the "
+        "scenario's evaluators. 0: never.",
+        ge=0,
+    )
+    lav_lists: dict[str, dict[str, Any]] = dataclasses.field(
+        default_factory=dict,
+        metadata={
+            "help": "What LAV validates on: a name for each list, and the settings of `data` that are other there, "
+            "`{other: {val_dir: DIR}}`; `split: test` takes another split than the validation data. "
+            "Empty: the validation data of the run."
+        },
+    )
     recalibrate_batch_norm: bool = setting(
         True,
         "Validate, keep as best, and export with fresh BatchNorm statistics, taken over some training batches with the "
@@ -64,6 +81,16 @@ class TrainerConfig:
         "Validate, keep as best, and export with an exponential moving average of the weights, of this rate in [0, 1). -1: a rate "
         "from the length of an epoch. null: with the weights themselves. The training itself is not touched.",
     )
+    post_hoc_ema: tuple[float, ...] = setting(
+        (),
+        "Keep power-function averages of the weights of these lengths (parts of the training, in (0, 0.28]; Karras et al. 2024 keep "
+        "0.05 and 0.1). `ema-weights RUN` then makes an average of any length. [] keeps none.",
+        gt=0,
+        le=0.28,
+    )
+    post_hoc_every_n_epochs: int = setting(
+        1, "Save these averages after each n-th epoch, and after the last: the oftener, the nearer is what is made of them.", ge=1
+    )
     checkpoint_every_n_epochs: int = setting(
         1, "Save a checkpoint after each n-th epoch, and after the last. 0: only then.", ge=0
     )
@@ -76,12 +103,26 @@ class TrainerConfig:
         True, "Export a SavedModel beside `model.keras`, at the end of the run. It takes a second or two."
     )
     tensorboard: bool = setting(True, "Write TensorBoard scalars.")
+    profile: bool = setting(False, "Write a TensorBoard profile of some steps, early in the session.")
+    run_eagerly: bool = setting(
+        False, "Run each training step as plain Python, so that a debugger stops in it and a print prints. Slow."
+    )
+    trace_nan: bool = setting(
+        False,
+        "Check all that a step computes, and stop at the first NaN or infinity with the layer, the step and the samples that made it. "
+        "Slow.",
+    )
 
     def check(self) -> Iterator[Problem]:
+        for name in self.lav_lists:
+            if not re.fullmatch(r"\w[\w-]*", name):
+                yield Problem(f"lav_lists.{name}", "is no name for a list", allowed="letters, digits, - and _")
         if self.no_train_scope is not None and (reason := regex_fault(self.no_train_scope)):
             yield Problem("no_train_scope", f"is no regular expression: {reason}", given=self.no_train_scope)
         if self.calc_ema is not None and self.calc_ema != -1 and not 0 <= self.calc_ema < 1:
             yield Problem("calc_ema", "is no rate", given=self.calc_ema, allowed="a number >= 0 and < 1, or -1, or null")
+        if len(set(self.post_hoc_ema)) < len(self.post_hoc_ema):
+            yield Problem("post_hoc_ema", "names a length twice", given=list(self.post_hoc_ema))
         if self.samples_per_epoch is not None and self.steps_per_epoch is not None:
             yield Problem(
                 "steps_per_epoch",
@@ -89,6 +130,21 @@ class TrainerConfig:
                 given=self.steps_per_epoch,
                 allowed="one of the two",
             )
+
+    def check_with(self, config: RunConfig) -> Iterator[Problem]:
+        for name in self.lav_lists:
+            try:
+                lav_config(config, name)
+            except ConfigError as error:
+                yield from error.problems
+        if self.lav_lists and not self.lav_every_n:
+            yield Problem(
+                "trainer.lav_lists", "are not validated on", given=list(self.lav_lists), hint="set trainer.lav_every_n, to 1 say"
+            )
+        if config.device.jit_compile:
+            for name in ("run_eagerly", "trace_nan"):
+                if getattr(self, name):
+                    yield Problem(f"trainer.{name}", "does not go together with device.jit_compile=true", given=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +270,35 @@ def parse(plain: Mapping[str, Any]) -> RunConfig:
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def lav_config(config: RunConfig, name: str) -> tuple[RunConfig, str]:
+    """The config of a run with the data of one of its LAV lists, and the split of these data that the list is.
+
+    Args:
+        config: the config of the run.
+        name: a name in `trainer.lav_lists`.
+
+    Raises:
+        ConfigError: where there is no such list, or its settings are wrong; the paths begin with `trainer.lav_lists.NAME`.
+    """
+    lists = config.trainer.lav_lists
+    if name not in lists:
+        raise ConfigError(unknown_name("trainer.lav_lists", "list", name, list(lists)))
+    path, scenario_class = f"trainer.lav_lists.{name}", locate(config.scenario.target, "scenario.target")
+    changes = dict(lists[name])
+    problems: list[Problem] = []
+    split = read_value(_LAV_SPLIT, changes.pop("split", "validation"), f"{path}.split", problems, {})
+    plain = to_plain(config.data)
+    if changes.get("name", plain.get("name")) != plain.get("name"):
+        problems.append(Problem(f"{path}.name", "is another kind of data", given=changes["name"], allowed=f"{plain['name']}"))
+    data = read_variant(scenario_class.datas, plain | changes, path, problems) if not problems else None
+    if problems:
+        raise ConfigError(problems)
+    changed = dataclasses.replace(config, data=data)
+    if found := list(scenario_class.check_config(changed)):
+        raise ConfigError([dataclasses.replace(problem, path=f"{path} ({problem.path})") for problem in found])
+    return changed, split
 
 
 def check_with_run(section: Any, config: RunConfig) -> list[Problem]:

@@ -34,7 +34,7 @@ class Console:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """A table."""
-        table = Table(title=title, title_justify="left")
+        table = Table(title=title or None, title_justify="left")
         for column in columns:
             table.add_column(column)
         for row in rows:
@@ -47,12 +47,31 @@ class Console:
         self, epoch: int, epochs: int, metrics: Mapping[str, float], *, best: bool, seconds: float, samples_per_second: float
     ) -> None:
         """The one line of an epoch."""
-        values = "  ".join(f"{name} {format_value(value)}" for name, value in metrics.items())
+        values = _join(metrics)
         mark = "  (best)" if best else ""
         self.print(
             f"epoch {epoch:{len(str(epochs))}}/{epochs}  {values}{mark}  {seconds:.1f} s  {samples_per_second:,.0f} samples/s",
             style="bold" if best else None,
         )
+
+    def values(self, title: str, values: Mapping[str, float]) -> None:
+        """A line of values; those with a slash in their names are details, and not in it."""
+        self.print(f"{title}  {_join(without_details(values))}")
+
+    def details(self, values: Mapping[str, float]) -> None:
+        """A table of the values with a slash in their names: `fake/recall` is in the row `fake` and the column `recall`. Nothing
+        where there is none."""
+        cells = {tuple(name.rsplit("/", 1)): value for name, value in values.items() if "/" in name}
+        rows, columns = dict.fromkeys(row for row, _ in cells), dict.fromkeys(column for _, column in cells)
+        if cells:
+            self.table(
+                "",
+                ("", *columns),
+                [
+                    (row, *(format_value(cells[row, column]) if (row, column) in cells else "" for column in columns))
+                    for row in rows
+                ],
+            )
 
     @contextlib.contextmanager
     def progress(self, description: str, *, done: int, total: int, step_size: int) -> Iterator[EpochProgress]:
@@ -96,6 +115,15 @@ class EpochProgress:
         rate = self._advanced / max(time.perf_counter() - self._start, 1e-9)
         words = f"{rate * self._step_size:,.0f} samples/s, {format_seconds(left_in_run / rate)} left"
         self._bar.update(self._bar.task_ids[0], advance=steps, words=words)
+
+
+def without_details(values: Mapping[str, float]) -> dict[str, float]:
+    """The values but for those of a detailed report, whose names have a slash in them."""
+    return {name: value for name, value in values.items() if "/" not in name}
+
+
+def _join(values: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {format_value(value)}" for name, value in values.items())
 
 
 def format_value(value: float) -> str:

@@ -91,6 +91,10 @@ class DataError(ScenarioError):
     """Data that cannot be used as it is; the message names the files."""
 
 
+class NumericsError(ScenarioError):
+    """A number that is not finite; the message says where it was made."""
+
+
 class RunDirectoryError(ScenarioError):
     """A run directory that cannot be created, opened or continued."""
 

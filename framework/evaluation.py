@@ -1,27 +1,25 @@
-"""Evaluation: of the model in training, and LAV - load the exported model in a fresh process and validate it."""
+"""Evaluation: a model run over all samples of a split."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from framework.data.cache import cached
 from framework.data.source import Source, Split, raise_unreadable, spread
 from framework.data.stream import in_order
-from framework.errors import DataError
-from framework.export import load_facts, load_model
+from framework.errors import DataError, ScenarioError
+from framework.evaluators import Evaluator, Sample
 from framework.loops import Stepper
-from framework.run_directory import RunDirectory, now, strict_json, write_atomically
-from framework.scenario import Scenario, scenario_of
+from framework.override import overriding
+from framework.scenario import Scenario
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
 
-class Evaluator:
+class Validator:
     """Runs a compiled model over all samples of a source.
 
     Args:
@@ -29,41 +27,126 @@ class Evaluator:
         source: the samples.
         batch_size: samples in a batch; the last may hold fewer.
         strategy: the strategy that the model was made under.
+        workers: samples loaded at the same time; None tunes it.
     """
 
     def __init__(
         self, model: keras.Model, source: Source, *, batch_size: int, strategy: tf.distribute.Strategy, workers: int | None = None
     ) -> None:
+        self.source = source
         self._model = model
-        self._source = source
         self._batch_size = batch_size
         self._strategy = strategy
         self._batches = in_order(source, batch_size=batch_size, workers=workers)
-        self._stepper = Stepper(model.test_step, strategy, jit_compile=bool(model.jit_compile), max_steps_per_call=64)
+        self._stepper = Stepper(
+            model.test_step,
+            strategy,
+            jit_compile=bool(model.jit_compile),
+            run_eagerly=bool(model.run_eagerly),
+            max_steps_per_call=64,
+        )
+        self._outputs_of: Any = None
 
-    def __call__(self, between: Callable[[], None] = lambda: None) -> dict[str, float]:
-        """Loss and metrics over all samples.
+    def __call__(self, evaluators: Sequence[Evaluator] = (), between: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """Loss and metrics over all samples, and what the evaluators found.
 
         Args:
+            evaluators: fresh ones; each is shown all samples.
             between: called between batches; what it raises ends the evaluation.
         """
         import tensorflow as tf
 
         self._model.reset_metrics()
-        left = -(-len(self._source) // self._batch_size)
+        left = -(-len(self.source) // self._batch_size)
         iterator = iter(self._strategy.experimental_distribute_dataset(self._batches))
         try:
             while left:
-                left -= self._stepper.run(iterator, left)
+                if evaluators:
+                    self._show_batch(next(iterator), evaluators)
+                    left -= 1
+                else:
+                    left -= self._stepper.run(iterator, left)
                 between()
         except tf.errors.OpError as error:
-            raise_unreadable(self._source, range(len(self._source)), error)
+            raise_unreadable(self.source, range(len(self.source)), error)
             raise
-        return metric_values(self._model)
+        values = metric_values(self._model)
+        value_names(values, evaluators)
+        for evaluator in evaluators:
+            values |= {name: float(value) for name, value in evaluator.result().items()}
+        return values
 
-    def __len__(self) -> int:
-        """The number of samples."""
-        return len(self._source)
+    def _show_batch(self, batch: Any, evaluators: Sequence[Evaluator]) -> None:
+        """Evaluate a batch, and show the evaluators its samples."""
+        import keras
+
+        if self._outputs_of is None:
+            self._outputs_of = self._trace_outputs()
+        outputs = self._outputs_of(batch)
+        local = self._strategy.experimental_local_results
+        for part, given in zip(local(batch), local(outputs), strict=True):
+            inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(part)
+            for sample in _samples(inputs, targets, given, weights):
+                for evaluator in evaluators:
+                    evaluator.update(sample)
+
+    def _trace_outputs(self) -> Any:
+        import tensorflow as tf
+
+        def outputs_of(batch: Any) -> Any:
+            return self._strategy.run(_test_step_with_outputs(self._model), args=(batch,))
+
+        return outputs_of if self._model.run_eagerly else tf.function(outputs_of, reduce_retracing=True)
+
+
+def _test_step_with_outputs(model: keras.Model) -> Callable[[Any], Any]:
+    """The model's `test_step`, with the model's outputs in place of its logs."""
+
+    def step(batch: Any) -> Any:
+        import keras
+
+        seen = []
+
+        def compute_metrics(x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+            seen.append(y_pred)
+            return type(model).compute_metrics(model, x, y, y_pred, sample_weight)
+
+        # `test_step` hands them over there, so they are not computed twice.
+        with overriding(model, compute_metrics=compute_metrics):
+            model.test_step(batch)
+        # A model's own test_step may compute its metrics otherwise.
+        return seen[0] if seen else model(keras.utils.unpack_x_y_sample_weight(batch)[0], training=False)
+
+    return step
+
+
+def _samples(inputs: Any, targets: Any, outputs: Any, weights: Any) -> Iterator[Sample]:
+    """The samples of a batch, NumPy, without the batch dimension."""
+    import tensorflow as tf
+
+    batch = tf.nest.map_structure(lambda tensor: None if tensor is None else tensor.numpy(), (inputs, targets, outputs, weights))
+    for i in range(len(tf.nest.flatten(batch[0])[0])):
+        x, y, output, weight = tf.nest.map_structure(lambda array, i=i: None if array is None else array[i], batch)
+        yield Sample(inputs=x, target=y, output=output, weight=1.0 if weight is None else float(weight))
+
+
+def value_names(metrics: Iterable[str], evaluators: Sequence[Evaluator]) -> list[str]:
+    """The names of all values that an evaluation gives.
+
+    Args:
+        metrics: the names of loss and metrics.
+
+    Raises:
+        ScenarioError: where two values have one name.
+    """
+    names = [*metrics, *(name for evaluator in evaluators for name in evaluator.names)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ScenarioError(
+            f"two values of the scenario are called {', '.join(twice)}",
+            hint="give the metrics in objective() and the evaluators names of their own",
+        )
+    return names
 
 
 def metric_values(model: keras.Model) -> dict[str, float]:
@@ -93,68 +176,3 @@ def prepare_source(scenario: Scenario, split: Split) -> Source:
         return source
     limit = int(data.cache_limit * 1e9) if data.cache == "auto" else None
     return cached(source, limit_bytes=limit, workers=data.workers)
-
-
-@dataclass(frozen=True)
-class Report:
-    """What LAV found.
-
-    Args:
-        metrics: loss and metrics by name.
-        facts: what the model was exported with: epoch, metrics of its validation, classes.
-        samples: how many samples it was evaluated on.
-        data: the section `data` that they came from.
-    """
-
-    metrics: Mapping[str, float]
-    facts: Mapping[str, Any]
-    samples: int
-    data: Mapping[str, Any]
-
-
-def load_and_validate(
-    run: str | Path, *overrides: str, model: str = "best", split: str = "validation", output: str | Path | None = None
-) -> Report:
-    """Load the exported model of a run and evaluate it (LAV).
-
-    Args:
-        run: the run directory.
-        overrides: words applied to the config of the run, such as `data.val_dir=OTHER` or `batch_size=5`.
-        model: `best` or `export` (the final state).
-        split: `train`, `validation` or `test`.
-        output: where to write the report as JSON; None: `lav.json` in the run directory.
-
-    Raises:
-        ScenarioError: where run, model or data cannot be used.
-    """
-    directory = RunDirectory.open(run)
-    scenario = scenario_of(directory.load_config(overrides))
-    folder = directory.path / model
-    facts = load_facts(folder)
-    strategy = scenario.device.apply()
-    source = prepare_source(scenario, Split(split))
-    with strategy.scope():
-        loaded = load_model(folder)
-        objective = scenario.objective()
-        loaded.compile(loss=objective.loss, metrics=list(objective.metrics))
-    metrics = Evaluator(loaded, source, batch_size=scenario.data.batch_size, strategy=strategy, workers=scenario.data.workers)()
-    data = scenario.config.to_plain()["data"]
-    report = Report(metrics=metrics, facts=facts, samples=len(source), data=data)
-    write_report(report, directory, Path(output) if output else directory.path / "lav.json", model, split, overrides)
-    return report
-
-
-def write_report(report: Report, run: RunDirectory, path: Path, model: str, split: str, overrides: Sequence[str]) -> None:
-    """Write a LAV report as JSON."""
-    content = {
-        "time": now(),
-        "run": str(run.path),
-        "model": model,
-        "epoch": report.facts.get("epoch"),
-        "split": split,
-        "overrides": list(overrides),
-        "samples": report.samples,
-        "metrics": dict(report.metrics),
-        "data": dict(report.data),
-    }
-    write_atomically(path, strict_json(content, indent=2))

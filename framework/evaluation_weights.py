@@ -11,8 +11,10 @@ statistics over some training batches, computed with the weights at hand.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+from framework.override import overriding
 
 if TYPE_CHECKING:
     import keras
@@ -36,25 +38,29 @@ def ema_rate(rate: float, batch_size: int, samples_per_epoch: int) -> float:
     return float(min(max(0.75 ** (batch_size / samples_per_epoch), 0.99), 0.99975))
 
 
-class AveragedWeights:
-    """An exponential moving average (EMA) of the weights of a model in training.
+def float_weights(model: keras.Model) -> list[keras.Variable]:
+    """The weights of a model that an average can be taken of, BatchNorm's moving statistics among them."""
+    import keras
 
-    After applied step n the average moves by `(1 - r) * (weight - average)` with `r = min(rate, (1 + n) / (10 + n))`: the second term
-    lets the first steps count for less than the rate alone would, since they start from weights that nothing has been learned in
-    (as `tf.train.ExponentialMovingAverage` has it). BatchNorm's moving statistics are averaged along; recalibration, where it is on,
-    replaces them. The training itself is not touched.
+    return [weight for weight in model.weights if keras.backend.is_float_dtype(weight.dtype)]
+
+
+class AveragedWeights:
+    """A moving average of the weights of a model in training, BatchNorm's moving statistics among them. The training is not touched.
+
+    After each applied step the average moves by `move(step) * (weight - average)`.
 
     Args:
         model: built, its optimizer too.
-        rate: the part of the average that stays, in [0, 1).
+        move: from the number of steps done, a float64 scalar tensor, >= 1, to the part of the way that the average goes, in (0, 1].
     """
 
-    def __init__(self, model: keras.Model, rate: float) -> None:
+    def __init__(self, model: keras.Model, move: Callable[[Any], Any]) -> None:
         import keras
 
-        self._rate = rate
+        self._move = move
         self._optimizer = model.optimizer
-        self._weights = [weight for weight in model.weights if keras.backend.is_float_dtype(weight.dtype)]
+        self._weights = float_weights(model)
         self.variables = [
             keras.Variable(_copy(weight), dtype=weight.dtype, trainable=False, name=f"average_{i}")
             for i, weight in enumerate(self._weights)
@@ -64,10 +70,9 @@ class AveragedWeights:
         """Take in the weights after a step; called in the graph of the step."""
         import keras
 
-        step = keras.ops.cast(self._optimizer.iterations, "float32")
-        rate = keras.ops.minimum(self._rate, (1 + step) / (10 + step))
+        move = self._move(keras.ops.cast(self._optimizer.iterations, "float64"))
         for weight, average in zip(self._weights, self.variables, strict=True):
-            average.assign_add(keras.ops.cast(1 - rate, average.dtype) * (weight - average))
+            average.assign_add(keras.ops.cast(move, average.dtype) * (weight - average))
 
     def reset(self) -> None:
         """Start from the weights as they are."""
@@ -78,6 +83,40 @@ class AveragedWeights:
         """Put the average into the model."""
         for weight, average in zip(self._weights, self.variables, strict=True):
             weight.assign(average)
+
+
+def exponential(rate: float) -> Callable[[Any], Any]:
+    """The move of an exponential moving average (EMA): after step n, 1 - min(rate, (1 + n) / (10 + n)). The second term lets the
+    first steps count for less than the rate alone would, since they start from weights that nothing has been learned in (as
+    `tf.train.ExponentialMovingAverage` has it).
+
+    Args:
+        rate: the part of the average that stays, in [0, 1).
+    """
+
+    def move(step: Any) -> Any:
+        import keras
+
+        return 1 - keras.ops.minimum(rate, (1 + step) / (10 + step))
+
+    return move
+
+
+class GivenWeights:
+    """Weights to judge a model by that come from elsewhere.
+
+    Args:
+        model: whose they are.
+        arrays: one for each of `float_weights(model)`.
+    """
+
+    def __init__(self, model: keras.Model, arrays: Sequence[np.ndarray]) -> None:
+        self._weights, self._arrays = float_weights(model), arrays
+
+    def put(self) -> None:
+        """Put them into the model."""
+        for weight, array in zip(self._weights, self._arrays, strict=True):
+            weight.assign(array)
 
 
 class EvaluationWeights:
@@ -108,17 +147,19 @@ class EvaluationWeights:
         }
 
     @contextlib.contextmanager
-    def __call__(self, batches: Iterable[Any] = ()) -> Iterator[None]:
+    def __call__(self, batches: Iterable[Any] = (), given: GivenWeights | None = None) -> Iterator[None]:
         """Within the context, the model holds its evaluation weights.
 
         Args:
             batches: training batches to take BatchNorm statistics over, as Keras trains on them; not read unless `recalibrates`.
+            given: weights to judge it by in place of its own.
         """
         variables = [*self._model.variables, *self._model.metrics_variables]
         before = [_copy(variable) for variable in variables]
         try:
-            if self._average is not None:
-                self._average.put()
+            weights = given or self._average
+            if weights is not None:
+                weights.put()
             if self._layers:
                 self._recalibrate(batches)
             yield
@@ -175,16 +216,15 @@ def _normalising_by_batch(layers: list[keras.layers.BatchNormalization]) -> Iter
     def in_training(call: Any) -> Any:
         return lambda inputs, training=None, mask=None: call(inputs, training=True, mask=mask)
 
-    for layer in layers:
-        layer.momentum = 0.0
-        # Into the instance's own dict, around Keras' attribute tracking; deleting it brings the class's method back.
-        vars(layer)["call"] = in_training(layer.call)
-    try:
-        yield
-    finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
-            del vars(layer)["call"]
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            layer.momentum = 0.0
+            stack.enter_context(overriding(layer, call=in_training(layer.call)))
+        try:
+            yield
+        finally:
+            for layer, momentum in zip(layers, momenta, strict=True):
+                layer.momentum = momentum
 
 
 def _copy(variable: Any) -> np.ndarray:

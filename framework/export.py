@@ -64,7 +64,7 @@ def load_model(folder: Path) -> keras.Model:
 
     path = folder / MODEL_FILE
     if not path.is_file():
-        raise RunDirectoryError(f"there is no model at {path}", hint="a run writes it after its first validated epoch")
+        raise _no_model(path)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever the damaged part makes it raise
@@ -80,10 +80,18 @@ def load_facts(folder: Path) -> dict[str, Any]:
     """
     try:
         facts = json.loads((folder / FACTS_FILE).read_text())
+    except FileNotFoundError:
+        raise _no_model(folder / FACTS_FILE) from None
     except (OSError, ValueError) as error:
         raise RunDirectoryError(f"{folder / FACTS_FILE} cannot be read: {error}") from error
     assert isinstance(facts, dict)
     return facts
+
+
+def _no_model(path: Path) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"there is no model: {path} is missing", hint="a run writes its best model after its first good epoch"
+    )
 
 
 @contextlib.contextmanager

@@ -11,22 +11,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from framework.errors import ConfigError, Problem, listing, nearest
+from framework.schema import regex_fault
 
 if TYPE_CHECKING:
     import keras
 
 SETTING = "trainer.no_train_scope"
-
-
-def check_pattern(pattern: str | None) -> Problem | None:
-    """The problem of a pattern that is no regular expression; None where it is one, or nothing is to be frozen."""
-    try:
-        re.compile(pattern or "")
-    except re.error as error:
-        return Problem(
-            SETTING, f"is no regular expression: {error}", given=pattern, hint="write `\\.` for a dot, `.*` for anything"
-        )
-    return None
 
 
 def freeze(model: keras.Model, pattern: str) -> list[str]:
@@ -49,8 +39,8 @@ def freeze(model: keras.Model, pattern: str) -> list[str]:
             or leaves nothing to train.
         ValueError: where the model is not built.
     """
-    if problem := check_pattern(pattern):
-        raise ConfigError(problem)
+    if reason := regex_fault(pattern):
+        raise ConfigError(Problem(SETTING, f"is no regular expression: {reason}", given=pattern))
     if not model.weights:
         raise ValueError(f"the model {model.name!r} has no weights yet: build it, then freeze its layers")
     expression = re.compile(pattern)
@@ -68,18 +58,18 @@ def freeze(model: keras.Model, pattern: str) -> list[str]:
     return [path for path, _ in frozen]
 
 
-def _layers(layer: keras.Layer, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
-    """Each layer inside a layer, and its path; a layer before what is inside it."""
+def layers_of(layer: keras.Layer, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
+    """Each layer inside a model or a layer, and its path; a layer before what is inside it."""
     for child in layer._flatten_layers(include_self=False, recursive=False):
         path = prefix + child.name
         yield path, child
-        yield from _layers(child, f"{path}/")
+        yield from layers_of(child, f"{path}/")
 
 
 def _outermost(model: keras.Model, expression: re.Pattern[str]) -> Iterator[tuple[str, keras.Layer]]:
     """The layers whose paths match, but for those inside one of them."""
     inside = None
-    for path, layer in _layers(model):
+    for path, layer in layers_of(model):
         if inside is not None and path.startswith(inside):
             continue
         inside = None
@@ -89,7 +79,7 @@ def _outermost(model: keras.Model, expression: re.Pattern[str]) -> Iterator[tupl
 
 
 def _matches_nothing(model: keras.Model, pattern: str) -> Problem:
-    paths = [path for path, layer in _layers(model) if layer.weights]
+    paths = [path for path, layer in layers_of(model) if layer.weights]
     near = nearest(pattern, paths)
     return Problem(
         SETTING,

@@ -31,6 +31,7 @@ class Stepper:
         step: `(batch) -> logs`, a model's `train_step` or `test_step`.
         strategy: the strategy that each step runs under.
         jit_compile: whether XLA compiles the step.
+        run_eagerly: whether each step is plain Python, one a call.
         max_steps_per_call: the most steps of one call.
         after_step: called in the graph after each step, outside of the strategy's replicas.
         batches_per_step: calls of `step` that make one step.
@@ -43,6 +44,7 @@ class Stepper:
         strategy: tf.distribute.Strategy,
         *,
         jit_compile: bool,
+        run_eagerly: bool,
         max_steps_per_call: int,
         after_step: Callable[[], None] = lambda: None,
         batches_per_step: int = 1,
@@ -56,7 +58,6 @@ class Stepper:
         # Two functions, because XLA's is traced once.
         gather, one_step = compiled(), compiled()
 
-        @tf.function(reduce_retracing=True)
         def several(iterator: tf.data.Iterator, steps: tf.Tensor) -> None:
             for _ in tf.range(steps):
                 if batches_per_step > 1:
@@ -66,15 +67,17 @@ class Stepper:
                 strategy.run(one_step, args=(next(iterator),))
                 after_step()
 
-        self._several = several
-        self._most = max_steps_per_call
+        self._run_eagerly = run_eagerly
+        self._several: Any = several if run_eagerly else tf.function(several, reduce_retracing=True)
+        self._most = 1 if run_eagerly else max_steps_per_call
         self._steps = 1
 
     def prepare(self, iterator: tf.data.Iterator) -> None:
         """Trace the function, which makes all variables that are made when first used. No step is done, no batch taken."""
         import tensorflow as tf
 
-        self._several.get_concrete_function(iterator, tf.constant(1))
+        if not self._run_eagerly:
+            self._several.get_concrete_function(iterator, tf.constant(1))
 
     def run(self, iterator: tf.data.Iterator, at_most: int) -> int:
         """Do steps on the next batches of `iterator`.
@@ -115,9 +118,10 @@ class CustomLoop:
         from framework.gradients import batches_per_step, gathering  # imports Keras
 
         return Stepper(
-            model.train_step,
+            lambda batch: model.train_step(batch),  # looked up when it is called: it may be watched then
             strategy,
             jit_compile=bool(model.jit_compile),
+            run_eagerly=bool(model.run_eagerly),
             max_steps_per_call=self.max_steps_per_call,
             after_step=after_step,
             batches_per_step=batches_per_step(model.optimizer),

@@ -37,7 +37,7 @@ def predict(run: str | Path, arguments: Sequence[str | Path], *overrides: str, m
         run: the run directory.
         arguments: what to predict, as the scenario reads it: image files and folders, say.
         overrides: words applied to the config of the run, such as `batch_size=1`.
-        model: `best` or `export` (the final state).
+        model: `best`, `export` (the final state), or the path of another exported folder.
 
     Raises:
         ScenarioError: where run or model cannot be used, or there is nothing to predict.
@@ -53,7 +53,7 @@ def predict(run: str | Path, arguments: Sequence[str | Path], *overrides: str, m
     good = [i for i in range(len(source)) if source.sample_name(i) not in names]
     rows = []
     if good:
-        loaded = load_model(directory.path / model)
+        loaded = load_model(directory.exported(model))
         outputs = _outputs(loaded, Subset(source, good), scenario.data.batch_size)
         rows = [
             {"file": source.sample_name(i), **scenario.describe_prediction(output)}

@@ -32,7 +32,8 @@ class RunDirectory:
         config.yaml       resolved; what every later command reads       provenance.json   versions, hardware, and a line a session
         train.log         everything that was logged                     metrics.jsonl     one line a phase and epoch
         result.json       how it ended                                   checkpoints/      the last n states
-        best/  export/    the best and the final model                   tensorboard/
+        best/  export/    the best and the final model                   averages/         for averages made afterwards
+        tensorboard/      scalars, and profiles
 
     Args:
         path: an existing run directory; `create` and `open` check that it is one.
@@ -48,9 +49,11 @@ class RunDirectory:
     metrics_file = property(lambda self: self.path / "metrics.jsonl")
     result_file = property(lambda self: self.path / "result.json")
     checkpoints = property(lambda self: self.path / "checkpoints")
+    averages = property(lambda self: self.path / "averages")
     best = property(lambda self: self.path / "best")
     export = property(lambda self: self.path / "export")
     tensorboard = property(lambda self: self.path / "tensorboard")
+    lav = property(lambda self: self.path / ".lav")
     lock_file = property(lambda self: self.path / ".lock")
 
     @classmethod
@@ -139,6 +142,11 @@ class RunDirectory:
             recover_directory(run.path / name)
         run.claimed = True
         return run
+
+    def exported(self, model: str) -> Path:
+        """The folder of an exported model: `best`, `export`, another folder in the run directory, or one elsewhere."""
+        inside = self.path / model
+        return inside if inside.is_dir() or model in ("best", "export") else Path(model)
 
     def load_config(self, overrides: Sequence[str] = ()) -> RunConfig:
         """The config of the run, with `key=value` words applied to it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ class TrainingState:
         model: compiled, its optimizer built, its metrics made: every variable must exist already.
         early_stopping: its state goes along.
         recorder: its history goes along.
-        average: the averaged weights, where there are some.
+        averages: the averaged weights, by the names that checkpoints have for them.
         steps_per_epoch: goes along, since an epoch of another length would make another run of it.
     """
 
@@ -52,25 +53,24 @@ class TrainingState:
         model: keras.Model,
         early_stopping: EarlyStopping,
         recorder: Recorder,
-        average: AveragedWeights | None,
+        averages: Mapping[str, AveragedWeights],
         *,
         steps_per_epoch: int,
     ) -> None:
         self.progress = Progress()
         self._steps_per_epoch = steps_per_epoch
         self._model = model
-        self._average = average
+        self._averages = averages
         self._early_stopping = early_stopping
         self._recorder = recorder
 
     def _variables(self) -> dict[str, list[Any]]:
         # The raw lists, seed generators of dropout included, which no built-in store of Keras keeps all of.
-        average = {"average": self._average.variables} if self._average else {}
         return {
             "model": self._model.variables,
             "optimizer": self._model.optimizer.variables,
             "metrics": self._model.metrics_variables,
-            **average,
+            **{name: average.variables for name, average in self._averages.items()},
         }
 
     def snapshot(self) -> Snapshot:
@@ -96,12 +96,13 @@ class TrainingState:
             CheckpointError: where it does not fit the model.
         """
         for group, variables in self._variables().items():
-            if group == "average" and group not in snapshot.variables:
+            if group in self._averages and group not in snapshot.variables:
                 continue
             if not (new_optimizer and group == "optimizer"):
                 restore_variables(variables, snapshot.variables[group], what=group)
-        if self._average is not None and "average" not in snapshot.variables:
-            self._average.reset()  # averaging begins with this session
+        for name, average in self._averages.items():
+            if name not in snapshot.variables:
+                average.reset()  # averaging begins with this session
         self.progress = Progress(**snapshot.state["progress"])
         self._early_stopping.restore(snapshot.state["early_stopping"])
         self._recorder.restore(snapshot.state["history"])

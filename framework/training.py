@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import logging
 import time
@@ -10,14 +11,18 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from framework.assembly import Assembly
-from framework.checkpoint import CheckpointStore, CheckpointWriter
-from framework.console import Console, format_seconds, plural
+from framework.checkpoint import CheckpointStore, CheckpointWriter, Snapshot, copy_variables
+from framework.console import Console, format_seconds, plural, without_details
 from framework.data.source import raise_unreadable
 from framework.device import describe_hardware
 from framework.early_stopping import EarlyStopping, is_better
-from framework.errors import Interrupted, RunDirectoryError
+from framework.errors import Interrupted, NumericsError, RunDirectoryError, listing
 from framework.evaluation import metric_values
 from framework.export import add_saved_model, export_model
+from framework.lav import LavInTraining, LavList
+from framework.numerics import watching, what_was_bad
+from framework.power_averages import power_average
+from framework.profiling import Profiling
 from framework.recorder import Recorder
 from framework.run_directory import RunDirectory
 from framework.scenario import Scenario
@@ -45,11 +50,15 @@ class Training:
         self._check_interruption = check_interruption
         self._settings = scenario.config.trainer
         self._store = CheckpointStore(run.checkpoints, keep=self._settings.keep_checkpoints)
-        self.parts = parts = Assembly(scenario, fresh=not self._store.steps())
+        self._averages_store = CheckpointStore(run.averages)
+        self.parts = parts = Assembly(scenario, fresh=not self._store.steps(), lav_folder=run.lav)
+        with self._watching():
+            parts.loop.prepare(parts.batches(0))
         self._early_stopping = EarlyStopping(scenario.early_stopping, parts.mode)
         self._recorder = Recorder(run.metrics_file, run.tensorboard if self._settings.tensorboard else None)
+        self._profiling = Profiling(run.tensorboard if self._settings.profile else None)
         self.state = TrainingState(
-            parts.model, self._early_stopping, self._recorder, parts.average, steps_per_epoch=parts.steps_per_epoch
+            parts.model, self._early_stopping, self._recorder, parts.averages, steps_per_epoch=parts.steps_per_epoch
         )
         self._clock = self._saved_at = self._session_started = time.perf_counter()
         self._recalibration_seconds = 0.0
@@ -77,6 +86,7 @@ class Training:
                 hint=f"bring them back, or start a new run with warmstart.model={self.run.path}",
             )
         self.state.restore(snapshot, new_optimizer="optimizer.name" in changes)
+        self._averages_store.drop_after(snapshot.step)
         if changes:
             self.state.progress.stopped = None
         return True
@@ -89,7 +99,7 @@ class Training:
             resumed: what `restore` gave.
         """
         self._clock = self._saved_at = self._session_started = time.perf_counter()
-        with CheckpointWriter(self._store) as self._writer, contextlib.closing(self._recorder):
+        with CheckpointWriter() as self._writer, contextlib.closing(self._recorder), contextlib.closing(self._profiling):
             self._announce(resumed, changes)
             progress = self.state.progress
             batches = self.parts.batches(progress.step)
@@ -118,8 +128,13 @@ class Training:
         ) as bar:
             while progress.step < end:
                 self._check_interruption()
+                self._profiling.before_call(progress.step)
                 steps = self._do_steps(batches, at_most=min(end, self._next_checkpoint()) - progress.step)
                 progress.step += steps
+                if profiled := self._profiling.after_call(progress.step, epoch_ends=progress.step == end):
+                    self.console.print(
+                        f"profile of steps {profiled[0]} to {profiled[1]}: tensorboard --logdir {self.run.tensorboard}"
+                    )
                 bar.advance(steps, left_in_run=settings.epochs * self.parts.steps_per_epoch - progress.step)
                 if progress.step < end and self._checkpoint_is_due():
                     self._checkpoint()
@@ -129,27 +144,45 @@ class Training:
         import tensorflow as tf
 
         try:
-            return self.parts.loop.run(batches, at_most)
+            with self._watching():
+                return self.parts.loop.run(batches, 1 if self._settings.trace_nan else at_most)
         except tf.errors.OpError as error:
+            if (bad := what_was_bad(error)) is not None:
+                raise self._numerics_error(bad) from error
             # The batch that failed is known by its step, so a sample that cannot be loaded can be named.
             step = self.state.progress.step
             batch_indices = (self.parts.stream.indices(k) for k in range(step, step + at_most + 2))
             raise_unreadable(self.parts.source, itertools.chain.from_iterable(batch_indices), error)
             raise
 
+    def _watching(self) -> contextlib.AbstractContextManager[None]:
+        return watching(self.parts.model) if self._settings.trace_nan else contextlib.nullcontext()
+
+    def _numerics_error(self, bad: str) -> NumericsError:
+        progress, source = self.state.progress, self.parts.source
+        names = [source.sample_name(i) for i in self.parts.stream.indices(progress.step)]
+        return NumericsError(
+            f"{bad}: step {progress.step + 1:,}, in epoch {progress.epoch + 1}. Its samples:{listing(names)}",
+            hint="a smaller lr, optimizer.clip_global_norm=1, or an epsilon under a root or a division are what helps most often",
+        )
+
     def _end_epoch(self, seconds: float, steps: int) -> None:
         """What happens at an epoch's end, in its order."""
         progress, epoch = self.state.progress, self.state.progress.epoch + 1
         logs = metric_values(self.parts.model)
         phases = {"train": dict(logs)}
-        best = progress.best
+        best, monitor = progress.best, self.parts.monitor
         with self._evaluation_weights():
             # The weights that are validated are the ones that are kept as best. Inside, no training state changes.
-            if self.parts.evaluator is not None and self._validates(epoch):
-                phases["validation"] = self.parts.evaluator(self._check_interruption)
+            if self.parts.validator is not None and self._validates(epoch):
+                phases["validation"] = self.parts.validator(between=self._check_interruption)
                 logs |= {f"val_{name}": value for name, value in phases["validation"].items()}
-            value = logs.get(self.parts.monitor)
-            if value is not None and is_better(value, best["metrics"][self.parts.monitor] if best else None, self.parts.mode):
+            if self.parts.lav is not None and self._loads_and_validates(epoch, logs.get(monitor)):
+                for of, values in self._load_and_validate(self.parts.lav).items():
+                    phases[of.phase] = values
+                    logs |= {of.prefix + name: value for name, value in without_details(values).items()}
+            value = logs.get(monitor)
+            if value is not None and is_better(value, best["metrics"][monitor] if best else None, self.parts.mode):
                 best = self._keep_as_best({"epoch": epoch, "step": progress.step, "metrics": dict(logs)}) or best
         improved = best is not progress.best
         # The epoch is done; from here to its checkpoint its state changes as one.
@@ -159,11 +192,16 @@ class Training:
         if value is not None:
             progress.stopped = self._early_stopping.update(value)
         self.parts.model.reset_metrics()
-        every = self._settings.checkpoint_every_n_epochs
-        if (every and epoch % every == 0) or epoch == self._settings.epochs or progress.stopped:
+        if self._settings.post_hoc_ema and self._is_due(self._settings.post_hoc_every_n_epochs):
+            self._save_averages()
+        if self._is_due(self._settings.checkpoint_every_n_epochs):
             self._checkpoint()
         rate = steps * self.parts.stream.step_size / max(seconds, 1e-9)
-        self.console.epoch(epoch, self._settings.epochs, logs, best=improved, seconds=seconds, samples_per_second=rate)
+        shown = {name: value for name, value in logs.items() if not name.startswith("lav_")}
+        self.console.epoch(epoch, self._settings.epochs, shown, best=improved, seconds=seconds, samples_per_second=rate)
+        for phase, metrics in phases.items():
+            if phase.startswith("lav"):
+                self.console.values(f"  {phase}", metrics)
 
     def _finish(self) -> None:
         """Export the final state and complete the best model."""
@@ -171,7 +209,7 @@ class Training:
         if progress.stopped:
             self.console.print(f"stopped early: {progress.stopped}")
         with self._evaluation_weights():
-            facts = self._facts({"epoch": progress.epoch, "step": progress.step, "metrics": progress.final})
+            facts = self.parts.facts({"epoch": progress.epoch, "step": progress.step, "metrics": progress.final})
             export_model(self.parts.model, self.run.export, facts, saved_model=self._settings.export_saved_model)
         if self._settings.export_saved_model:
             add_saved_model(self.run.best)
@@ -182,7 +220,7 @@ class Training:
     def _keep_as_best(self, record: dict[str, Any]) -> dict[str, Any] | None:
         """Export the model as the best one so far. None where it cannot be written: then the one before stays the best."""
         try:
-            export_model(self.parts.model, self.run.best, self._facts(record), saved_model=False)
+            export_model(self.parts.model, self.run.best, self.parts.facts(record), saved_model=False)
         except OSError as error:
             log.warning(
                 "the model of epoch %d is the best, but cannot be written to %s: %s", record["epoch"], self.run.best, error
@@ -192,8 +230,27 @@ class Training:
 
     # Pieces ------------------------------------------------------------------------------------------------------------------
 
+    def _is_due(self, every: int) -> bool:
+        """What is done after each n-th epoch and the last; 0: only then."""
+        progress = self.state.progress
+        last = progress.epoch == self._settings.epochs or progress.stopped is not None
+        return last or (every > 0 and progress.epoch % every == 0)
+
     def _validates(self, epoch: int) -> bool:
         return epoch % self._settings.val_every_n == 0 or epoch == self._settings.epochs
+
+    def _loads_and_validates(self, epoch: int, value: float | None) -> bool:
+        if epoch % self._settings.lav_every_n == 0 or epoch in (1, self._settings.epochs):
+            return True
+        # Whether this is the last epoch, asked of a copy: nothing is recorded yet.
+        return value is not None and copy.copy(self._early_stopping).update(value) is not None
+
+    def _load_and_validate(self, lav: LavInTraining) -> dict[LavList, dict[str, float]]:
+        try:
+            return lav(self.parts.model, self._check_interruption)
+        except OSError as error:
+            log.warning("no LAV: the model cannot be written to %s: %s", self.run.lav, error)
+            return {}
 
     @contextlib.contextmanager
     def _evaluation_weights(self) -> Iterator[None]:
@@ -215,16 +272,14 @@ class Training:
     def _checkpoint(self) -> None:
         self.state.progress.seconds = self.seconds()
         self._clock = self._saved_at = time.perf_counter()
-        self._writer.submit(self.state.snapshot())
+        self._writer.submit(self._store, self.state.snapshot())
 
-    def _facts(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """What `model.json` says of an exported model."""
-        return {
-            "scenario": self.parts.scenario.name,
-            **record,
-            **self.parts.weights.describe(),
-            **self.parts.scenario.describe_model(),
-        }
+    def _save_averages(self) -> None:
+        """Put by what averages of other lengths are made of after the training."""
+        lengths = {power_average(length): length for length in self._settings.post_hoc_ema}
+        variables = {name: copy_variables(self.parts.averages[name].variables) for name in lengths}
+        snapshot = Snapshot(step=self.state.progress.step, state={"lengths": lengths}, variables=variables)
+        self._writer.submit(self._averages_store, snapshot)
 
     def _announce(self, resumed: bool, changes: Mapping[str, tuple[Any, Any]]) -> None:
         progress, console = self.state.progress, self.console
@@ -245,7 +300,7 @@ class Training:
             console.table(f"warm start from {self.parts.scenario.warmstart.model}", columns, describe(self.parts.warm_started))
         if self.parts.frozen:
             console.print(f"frozen by trainer.no_train_scope: {', '.join(self.parts.frozen)}")
-        validation = f", {len(self.parts.evaluator)} validation samples" if self.parts.evaluator else ", no validation"
+        validation = f", {len(self.parts.validator.source):,} validation samples" if self.parts.validator else ", no validation"
         console.print(
             f"{self.parts.scenario.name}: {len(self.parts.source):,} training samples{validation}, "
             f"{plural(self.parts.steps_per_epoch, 'step')} of {self._describe_step()} an epoch"

@@ -74,9 +74,12 @@ class RunArgumentParser(argparse.ArgumentParser):
         self.add_argument("run", metavar="RUN", help="the run directory, such as outputs/run1")
 
     def add_model_option(self) -> None:
-        """`--model best|export`."""
+        """`--model best|export|DIR`."""
         self.add_argument(
-            "--model", choices=("best", "export"), default="best", help="the best model, or the final state (export)"
+            "--model",
+            metavar="best|export|DIR",
+            default="best",
+            help="the best model, the final state (export), or another folder",
         )
 
 

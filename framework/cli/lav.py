@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from framework.cli.command import OK, RunArgumentParser, check_ownership, command, split_overrides
-from framework.console import Console, format_value
+from framework.console import Console, format_value, without_details
 
 
 @command
@@ -16,7 +16,9 @@ def main(words: list[str]) -> int:
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings to change")
     parser.add_model_option()
-    parser.add_argument("--split", choices=("train", "validation", "test"), default="validation", help="which data")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--split", choices=("train", "validation", "test"), default="validation", help="which data")
+    which.add_argument("--list", dest="name", metavar="NAME", help="the data of this list of trainer.lav_lists")
     parser.add_argument("--output", metavar="FILE", help="where to write the report as JSON (default: RUN/lav.json)")
     arguments = parser.parse_args(words)
     overrides, others = split_overrides(arguments.overrides)
@@ -30,20 +32,26 @@ def main(words: list[str]) -> int:
     # What is wrong with the words or the folder is said before TensorFlow is waited for.
     RunDirectory.open(arguments.run).load_config(overrides)
     import_tensorflow()
-    from framework.evaluation import load_and_validate
+    from framework.lav_report import load_and_validate
 
-    report = load_and_validate(arguments.run, *overrides, model=arguments.model, split=arguments.split, output=arguments.output)
+    report = load_and_validate(
+        arguments.run, *overrides, model=arguments.model, split=arguments.split, name=arguments.name, output=arguments.output
+    )
     recorded = report.facts.get("metrics", {})
-    prefix = "val_" if arguments.split == "validation" else ""
+    prefixes = (
+        (f"lav_{arguments.name}_",) if arguments.name else {"validation": ("val_", "lav_"), "train": ("",)}.get(report.split, ())
+    )
     rows = [
-        (name, format_value(value), format_value(recorded[prefix + name]) if prefix + name in recorded else "-")
-        for name, value in report.metrics.items()
+        (name, format_value(value), next((format_value(recorded[p + name]) for p in prefixes if p + name in recorded), "-"))
+        for name, value in without_details(report.metrics).items()
     ]
     console = Console()
+    data = f"samples of {arguments.name}" if arguments.name else f"{report.split} samples"
     console.table(
-        f"{arguments.model} of {arguments.run} (epoch {report.facts.get('epoch')}) on {report.samples:,} {arguments.split} samples",
+        f"{arguments.model} of {arguments.run} (epoch {report.facts.get('epoch')}) on {report.samples:,} {data}",
         ("metric", "now", "recorded in training"),
         rows,
     )
+    console.details(report.metrics)
     console.print(f"written to {arguments.output or f'{arguments.run}/lav.json'}")
     return OK

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from framework.console import Console, format_seconds, format_value, plural
+from framework.console import Console, format_seconds, plural
 from framework.run_directory import RunDirectory
 from framework.scenario import Scenario
 from framework.trainer import Result
@@ -18,8 +18,9 @@ def print_result(result: Result, run: RunDirectory, scenario: Scenario) -> None:
         style="bold",
     )
     if result.best:
-        values = "  ".join(f"{name} {format_value(value)}" for name, value in result.best["metrics"].items())
-        console.print(f"best epoch {result.best['epoch']}: {values}")
+        monitor = scenario.early_stopping.monitor
+        shown = {name: v for name, v in result.best["metrics"].items() if name == monitor or not name.startswith("lav_")}
+        console.values(f"best epoch {result.best['epoch']}:", shown)
     console.print(f"everything is in {run.path}: best/ and export/ hold the models, metrics.jsonl the metrics, train.log the log")
     console.print("next:")
     console.print(f"  load-and-validate {run.path}")

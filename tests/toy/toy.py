@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from framework.data.source import ArraySource, Source, Split
+from framework.data.source import ArraySource, DataConfig, Source, Split
+from framework.evaluators import Evaluator, Sample
 from framework.scenario import Objective, Scenario, register_scenario
 from framework.schema import setting
 
@@ -23,11 +26,36 @@ class Settings:
     poison: int | None = setting(None, "Index of a training sample whose label is NaN.", ge=0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Data(DataConfig):
+    shift: float = setting(0.0, "Added to the validation points.")
+
+
+class MeanOutput(Evaluator):
+    """What the network answers on the average."""
+
+    names = ("mean_output", "positive/mean_output")
+
+    def __init__(self) -> None:
+        self.outputs: list[float] = []
+        self.positive: list[float] = []
+
+    def update(self, sample: Sample) -> None:
+        assert sample.inputs.shape == (8,)
+        self.outputs.append(float(sample.output[0]))
+        if sample.target[0] == 1:
+            self.positive.append(float(sample.output[0]))
+
+    def result(self) -> Mapping[str, float]:
+        return {"mean_output": statistics.fmean(self.outputs), "positive/mean_output": statistics.fmean(self.positive)}
+
+
 @register_scenario("toy")
 class Toy(Scenario):
     """Which side of a plane is a point on?"""
 
     Config = Settings
+    datas = Data
 
     def build_model(self) -> keras.Model:
         import keras
@@ -45,12 +73,17 @@ class Toy(Scenario):
         count = self.settings.samples if split is Split.TRAIN else 37
         points = rng.normal(size=(count, 8)).astype("float32")
         labels = (points.sum(axis=1, keepdims=True) > 0).astype("float32")
+        if split is not Split.TRAIN:
+            points += self.data.shift
         if split is Split.TRAIN and self.settings.poison is not None:
             labels[self.settings.poison] = np.nan
         return ArraySource((points, labels))
 
     def objective(self) -> Objective:
         return Objective(loss="binary_crossentropy", metrics=["accuracy"], monitor="val_accuracy", mode="max")
+
+    def evaluators(self) -> Sequence[Evaluator]:
+        return [MeanOutput()]
 
     def augments(self) -> bool:
         return self.settings.noise > 0

@@ -127,13 +127,13 @@ def test_a_write_that_fails_is_a_warning_and_the_others_stay(
     store: CheckpointStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("framework"), "propagate", True)
-    with CheckpointWriter(store) as writer:
-        writer.submit(snapshot(5))
+    with CheckpointWriter() as writer:
+        writer.submit(store, snapshot(5))
     # A file in the place of the draft folder makes the next one fail, as root too.
     (store.folder / ".draft-step-00000006").write_text("")
-    with CheckpointWriter(store) as writer:
-        writer.submit(snapshot(6))
-        writer.submit(snapshot(7))
+    with CheckpointWriter() as writer:
+        writer.submit(store, snapshot(6))
+        writer.submit(store, snapshot(7))
     assert "step 6 could not be written" in caplog.text
     assert store.steps() == [5, 7]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from framework.evaluation_weights import AveragedWeights, EvaluationWeights, batch_norm_layers, ema_rate
+from framework.evaluation_weights import AveragedWeights, EvaluationWeights, batch_norm_layers, ema_rate, exponential
 
 
 def nested_model() -> keras.Model:
@@ -127,7 +127,7 @@ def test_the_average_moves_as_its_formula_says_and_the_training_does_not() -> No
     def train(rate: float | None) -> tuple[list[bytes], list[np.ndarray], list[np.ndarray]]:
         model = nested_model()
         model.optimizer.build(model.trainable_variables)
-        average = AveragedWeights(model, rate) if rate is not None else None
+        average = AveragedWeights(model, exponential(rate)) if rate is not None else None
 
         @tf.function
         def step(batch: Any) -> None:
@@ -157,7 +157,7 @@ def test_the_average_moves_as_its_formula_says_and_the_training_does_not() -> No
 def test_the_average_is_what_is_evaluated() -> None:
     model = nested_model()
     model.optimizer.build(model.trainable_variables)
-    average = AveragedWeights(model, 0.9)
+    average = AveragedWeights(model, exponential(0.9))
     model.train_on_batch(*batches(1)[0])
     trained = values(model)
     with EvaluationWeights(model, recalibrate=False, average=average)():

@@ -13,17 +13,39 @@ from tests.conftest import REPOSITORY, environment
 
 # From the ground up. A module imports from floors below it, and from what stands before it on its own line.
 FLOORS = [
-    ["errors", "registry"],
+    ["errors", "registry", "override"],
     ["schema", "config", "composition"],
     [
-        *["data.source", "data.stream", "data.cache", "data.image_files", "data.images", "data.augment"],
+        *["data.source", "data.stream", "data.cache", "data.image_files", "data.images", "data.augment", "evaluators"],
         *["learning_rates", "schedule", "adabelief", "gradients", "optimizers"],
-        *["early_stopping", "evaluation_weights", "freezing", "weight_sources", "warmstart", "device"],
+        *["early_stopping", "evaluation_weights", "power_averages", "freezing", "weight_sources", "warmstart", "device"],
     ],
-    ["scenario", "run_directory", "checkpoint", "loops", "recorder", "logs", "console", "interruption", "state"],
-    ["export", "evaluation", "prediction", "changes", "reference"],
-    ["assembly", "training", "trainer", "benchmark"],
-    ["cli.command", "cli.summary", "cli.sweep", "cli.train", "cli.resume", "cli.lav", "cli.predict", "cli.benchmark"],
+    [
+        "scenario",
+        "run_directory",
+        "checkpoint",
+        "loops",
+        "recorder",
+        "logs",
+        "console",
+        "interruption",
+        "state",
+        "numerics",
+        "profiling",
+    ],
+    ["export", "evaluation", "lav", "prediction", "changes", "reference"],
+    ["assembly", "weight_comparison", "lav_report", "training", "trainer", "benchmark"],
+    [
+        "cli.command",
+        "cli.summary",
+        "cli.sweep",
+        "cli.train",
+        "cli.resume",
+        "cli.lav",
+        "cli.predict",
+        "cli.benchmark",
+        "cli.weights",
+    ],
 ]
 # Parts do not import each other; these are parts in several files.
 FAMILIES = [

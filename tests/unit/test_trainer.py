@@ -12,8 +12,8 @@ import pytest
 
 from framework.checkpoint import CheckpointStore
 from framework.errors import ConfigError, Interrupted, RunDirectoryError
-from framework.evaluation import load_and_validate
 from framework.interruption import Interruption
+from framework.lav_report import load_and_validate
 from framework.run_directory import RunDirectory
 from framework.trainer import Trainer
 from tests.runs import comparable, final_state, quiet, records, resume, train, trainer
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 # What makes an exact resume hard, all at once.
 WORDS = (
     *("learning_rate=cosine_decay", "optimizer=adamw", "optimizer.weight_decay=0.01", "trainer.calc_ema=0.9"),
-    *("batch_size=4", "optimizer.accumulate_steps=2"),
+    *("batch_size=4", "optimizer.accumulate_steps=2", "trainer.post_hoc_ema=[0.1]", "trainer.lav_every_n=2"),
 )
 
 
@@ -50,10 +50,14 @@ def undisturbed(toy_on_the_path: None, tmp_path_factory: pytest.TempPathFactory)
 def test_a_run_leaves_behind_what_it_says(undisturbed: Path) -> None:
     result = json.loads((undisturbed / "result.json").read_text())
     assert (result["status"], result["epochs"], result["steps"]) == ("finished", 4, 48)
-    assert set(result["final"]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    lav = {"lav_loss", "lav_accuracy", "lav_mean_output"}
+    assert set(result["final"]) == {"loss", "accuracy", "val_loss", "val_accuracy"} | lav
     lines = records(undisturbed)
     assert [(line["phase"], line["epoch"], line["step"]) for line in lines] == [
-        (phase, epoch, 12 * epoch) for epoch in (1, 2, 3, 4) for phase in ("train", "validation")
+        (phase, epoch, 12 * epoch)
+        for epoch in (1, 2, 3, 4)
+        for phase in ("train", "validation", "lav")
+        if phase != "lav" or epoch in (1, 2, 4)
     ]
     best = max((line for line in lines if line["phase"] == "validation"), key=lambda line: line["metrics"]["accuracy"])
     assert result["best"]["epoch"] == best["epoch"]
@@ -309,7 +313,7 @@ def test_limit_takes_that_many_samples_of_each_split(tmp_path: Path) -> None:
 
 
 def test_some_batches_are_learned_by_heart(tmp_path: Path) -> None:
-    words = ["overfit_batches=1", "epochs=150", "lr=0.05", "trainer.val_every_n=50", "scenario.noise=0"]
+    words = ["overfit_batches=1", "epochs=3", "trainer.steps_per_epoch=50", "lr=0.05", "scenario.noise=0"]
     result = train(tmp_path / "run", *words)
     assert result.steps == 150
     assert result.final["val_accuracy"] == 1.0

@@ -1,0 +1,93 @@
+"""ema-weights: the weights of a run side by side, and the export of the ones that are wanted."""
+
+from __future__ import annotations
+
+import argparse
+
+from framework.cli.command import OK, RunArgumentParser, check_ownership, command, split_overrides
+from framework.console import Console, format_value
+from framework.errors import ScenarioError
+
+
+@command
+def main(words: list[str]) -> int:
+    """Compare the weights that a run holds, and export some of them."""
+    parser = RunArgumentParser(
+        "ema-weights",
+        "Compare the weights that a run holds at its newest checkpoint, on its validation data: raw; ema, where it was trained with\n"
+        "trainer.calc_ema; the average of its checkpoints; and averages of any length, where it was trained with\n"
+        "trainer.post_hoc_ema. The run may be finished or in training; nothing of it is changed.",
+        epilog="key=value words change settings: ema-weights outputs/run1 data.val_dir=OTHER",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings to change")
+    parser.add_argument("--last", type=_count, metavar="N", help="average that many checkpoints (default: all that are kept)")
+    parser.add_argument(
+        "--lengths",
+        type=_numbers,
+        metavar="L,L,...",
+        help="lengths to average over, parts of the training in (0, 0.28] (default: 0.05,0.1,0.15,0.2)",
+    )
+    parser.add_argument(
+        "--export", metavar="NAME", help="export the weights of that name: raw, ema, average, power-LENGTH, or `best`"
+    )
+    parser.add_argument("--output", metavar="DIR", help="where to export to (default: RUN/ema-weights/NAME)")
+    arguments = parser.parse_args(words)
+    overrides, others = split_overrides(arguments.overrides)
+    if others:
+        parser.error(f"{others[0]!r} is no key=value word")
+    if arguments.output and not arguments.export:
+        parser.error("--output says where to export to; --export NAME says what")
+
+    check_ownership()
+    from framework.device import import_tensorflow
+    from framework.run_directory import RunDirectory
+
+    directory = RunDirectory.open(arguments.run)
+    directory.load_config(overrides)
+    import_tensorflow()
+    from framework.weight_comparison import RunWeights
+
+    weights = RunWeights(arguments.run, *overrides)
+    candidates = weights.candidates(last=arguments.last, lengths=arguments.lengths)
+    if arguments.export and arguments.export not in ("best", *(candidate.name for candidate in candidates)):
+        candidates.append(weights.candidate(arguments.export))
+    judged = [(candidate, weights.judge(candidate)) for candidate in candidates]
+    best = weights.best_of([metrics for _, metrics in judged])
+    console = Console()
+    console.table(
+        f"weights of {arguments.run} after step {weights.step:,}, on its validation data",
+        ("weights", *(judged[0][1]), "", "what they are"),
+        [
+            (candidate.name, *map(format_value, metrics.values()), "best" if i == best else "", candidate.about)
+            for i, (candidate, metrics) in enumerate(judged)
+        ],
+    )
+    if arguments.export:
+        names = [candidate.name for candidate in candidates]
+        chosen = best if arguments.export == "best" else names.index(arguments.export)
+        if chosen is None:
+            raise ScenarioError("none of the weights is best: no value is a number")
+        folder = arguments.output or directory.path / "ema-weights" / names[chosen]
+        weights.export(candidates[chosen], folder, judged[chosen][1])
+        console.print(f"{names[chosen]} exported to {folder}")
+        console.print("next:")
+        console.print(f"  load-and-validate {arguments.run} --model {folder}")
+    return OK
+
+
+def _count(word: str) -> int:
+    value = int(word)
+    if value < 1:
+        raise argparse.ArgumentTypeError("a number >= 1 is wanted")
+    return value
+
+
+def _numbers(word: str) -> list[float]:
+    try:
+        return [float(part) for part in word.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError("numbers with commas between them are wanted: 0.05,0.1") from None
+
+
+if __name__ == "__main__":
+    main()
