@@ -51,3 +51,7 @@ def _positive(word: str) -> float:
     if not value > 0:
         raise argparse.ArgumentTypeError("a number > 0 is wanted")
     return value
+
+
+if __name__ == "__main__":
+    main()

@@ -55,3 +55,7 @@ def main(words: list[str]) -> int:
     console.details(report.metrics)
     console.print(f"written to {arguments.output or f'{arguments.run}/lav.json'}")
     return OK
+
+
+if __name__ == "__main__":
+    main()

@@ -45,3 +45,7 @@ def main(words: list[str]) -> int:
     for name, reason in predictions.unreadable:
         print(f"not predicted: {name}: {reason}", file=sys.stderr)
     return FAILED if predictions.unreadable else OK
+
+
+if __name__ == "__main__":
+    main()

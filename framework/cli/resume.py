@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from framework.cli.command import OK, RunArgumentParser, check_ownership, command, split_overrides
 from framework.console import Console, plural
 
@@ -40,4 +38,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

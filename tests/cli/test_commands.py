@@ -38,13 +38,22 @@ def assert_clean(result: subprocess.CompletedProcess[str], code: int) -> None:
     assert "Traceback" not in result.stdout + result.stderr
 
 
-@pytest.mark.parametrize(
-    "name", ["train-scenario", "resume-training", "load-and-validate", "predict-scenario", "benchmark-input-pipeline"]
-)
+NAMES = ["train-scenario", "resume-training", "load-and-validate", "predict-scenario", "benchmark-input-pipeline", "ema-weights"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_each_command_has_help(command: Command, name: str) -> None:
     result = command(name, "--help")
     assert_clean(result, 0)
     assert "RUN" in result.stdout or "optimizer" in result.stdout or "key=value" in result.stdout
+
+
+@pytest.mark.parametrize("module", ["train", "resume", "lav", "predict", "benchmark", "weights"])
+def test_each_command_is_a_module_that_a_debugger_can_start(module: str) -> None:
+    words = [sys.executable, "-m", f"framework.cli.{module}", "--help"]
+    result = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert_clean(result, 0)
+    assert "--help" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -190,10 +199,10 @@ def test_twice_in_the_same_second_makes_two_runs(tmp_path: Path) -> None:
 LONG = ("samples_per_epoch=24000", "epochs=2", "trainer.export_saved_model=false")
 
 
-def start_long_run(tmp_path: Path) -> subprocess.Popen[str]:
+def start_long_run(tmp_path: Path, *more: str) -> subprocess.Popen[str]:
     """A run that is in the middle of its first epoch, and has checkpoints."""
     script = Path(sys.executable).parent / "train-scenario"
-    words = [*TOY_WORDS, *LONG, "trainer.checkpoint_every_n_steps=100", "output_dir=run"]
+    words = [*TOY_WORDS, *LONG, "trainer.checkpoint_every_n_steps=100", "output_dir=run", *more]
     process = subprocess.Popen(
         [str(script), *words], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -213,6 +222,37 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = [*TOY_WORDS, *LONG, "output_dir=run"]
     subprocess.run([str(script), *words], cwd=folder, env=environment(), check=True, capture_output=True)
     return folder / "run"
+
+
+def test_weights_of_a_run_in_training_and_of_a_finished_one(command: Command, tmp_path: Path) -> None:
+    words = ["trainer.calc_ema=0.99", "trainer.post_hoc_ema=[0.05,0.1]", "epochs=100000", "samples_per_epoch=400"]
+    process = start_long_run(tmp_path, *words)
+    try:
+        running = command("ema-weights", "run")
+        assert process.poll() is None, "it was still in training"
+    finally:
+        process.terminate()
+        assert process.wait(timeout=60) == 143
+    assert_clean(running, 0)
+    for name in ("raw", "ema", "average", "power-0.05", "power-0.2"):
+        assert name in running.stdout
+    exported = command("ema-weights", "run", "--last", "2", "--export", "power-0.07")
+    assert_clean(exported, 0)
+    assert "mean of 2 checkpoints" in " ".join(exported.stdout.split())
+    validated = command("load-and-validate", "run", "--model", "ema-weights/power-0.07")
+    assert_clean(validated, 0)
+    report = json.loads((tmp_path / "run" / "lav.json").read_text())
+    facts = json.loads((tmp_path / "run" / "ema-weights" / "power-0.07" / "model.json").read_text())
+    assert report["metrics"]["loss"] == pytest.approx(facts["metrics"]["val_loss"], abs=1e-5)
+    for words, text in (
+        (["--export", "rw"], "did you mean 'raw'"),
+        (["--lengths", "0.5"], "<= 0.28"),
+        (["--export", "raw", "--output", "run/config.yaml/model"], "cannot be written"),
+    ):
+        refused = command("ema-weights", "run", *words)
+        assert refused.returncode in (1, 2)
+        assert "Traceback" not in refused.stderr
+        assert text in refused.stderr
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
@@ -246,7 +286,7 @@ def test_a_read_only_parent_is_answered(command: Command, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("words", [["nowhere"], ["."], ["nowhere", "rubbish"], ["nowhere", "epochs=0"]])
-@pytest.mark.parametrize("name", ["resume-training", "load-and-validate"])
+@pytest.mark.parametrize("name", ["resume-training", "load-and-validate", "ema-weights"])
 def test_a_folder_that_is_no_run_is_answered(command: Command, name: str, words: list[str]) -> None:
     result = command(name, *words)
     assert_clean(result, 2 if "rubbish" in words else 1)
