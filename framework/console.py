@@ -131,6 +131,12 @@ def format_value(value: float) -> str:
     return f"{value:.4g}" if abs(value) < 0.001 or abs(value) >= 10_000 else f"{value:.4f}"
 
 
+def _format_detail(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value > 1 and value.is_integer() else format_value(value)
+
+
 def format_seconds(seconds: float) -> str:
     """A duration as one reads it: `42 s`, `3:07`, `1:02:05`."""
     whole = round(seconds)

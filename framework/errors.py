@@ -61,7 +61,7 @@ def unknown_name(path: str, kind: str, given: str, known: Sequence[str]) -> Prob
         path,
         f"unknown {kind}",
         given=given,
-        allowed=", ".join(known) if known else "none is registered",
+        allowed=", ".join(known) if known else "nothing: there is none",
         hint=f"did you mean {near!r}?" if near else None,
     )
 

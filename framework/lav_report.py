@@ -13,7 +13,7 @@ from framework.data.source import Split
 from framework.evaluation import prepare_source
 from framework.export import load_facts
 from framework.lav import LavList, lav_list, load_compiled, validator_of
-from framework.run_directory import RunDirectory, now, strict_json, write_atomically
+from framework.run_directory import RunDirectory, now, strict_json, write_report
 from framework.scenario import scenario_of
 from framework.weight_comparison import RunWeights
 
@@ -85,7 +85,7 @@ def load_and_validate(
         "metrics": dict(metrics),
         "data": data,
     }
-    write_atomically(Path(output) if output else directory.path / "lav.json", strict_json(content, indent=2))
+    write_report(Path(output) if output else directory.path / "lav.json", strict_json(content, indent=2))
     return report
 
 

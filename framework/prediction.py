@@ -13,7 +13,7 @@ from framework.data.source import Source, Subset
 from framework.data.stream import in_order
 from framework.errors import DataError
 from framework.export import load_model
-from framework.run_directory import RunDirectory, write_atomically
+from framework.run_directory import RunDirectory, write_report
 from framework.scenario import scenario_of
 
 
@@ -69,8 +69,7 @@ def write_csv(predictions: Predictions, path: Path) -> None:
         writer = csv.DictWriter(text, fieldnames=list(predictions.rows[0]))
         writer.writeheader()
         writer.writerows(predictions.rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text.getvalue())
+    write_report(path, text.getvalue())
 
 
 def _outputs(model: Any, source: Source, batch_size: int) -> Iterator[Any]:

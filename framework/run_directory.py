@@ -268,6 +268,21 @@ def strict_json(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
+def write_report(path: Path, content: str) -> None:
+    """Write a file where the user wants it.
+
+    Raises:
+        RunDirectoryError: where that is not possible.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"cannot write {path}: {error.strerror or error}", hint="name another file with --output"
+        ) from error
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace a file in one step: a reader, or a start after a crash, sees the old content or the new, whole."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")

@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from framework.errors import Interrupted, ScenarioError
 
@@ -72,6 +73,10 @@ class RunArgumentParser(argparse.ArgumentParser):
     def __init__(self, prog: str, description: str, *, epilog: str | None = None) -> None:
         super().__init__(prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
         self.add_argument("run", metavar="RUN", help="the run directory, such as outputs/run1")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """The words in any order: options may stand between those that are none."""
+        return self.parse_intermixed_args(args, namespace)
 
     def add_model_option(self) -> None:
         """`--model best|export|DIR`."""

@@ -61,9 +61,9 @@ def train(config: RunConfig) -> None:
 
 
 def for_trial(config: RunConfig) -> RunConfig:
-    """The same run with one batch of everything."""
+    """The same run with one step, and one step's samples of each split."""
     trainer = dataclasses.replace(config.trainer, epochs=1, steps_per_epoch=1, samples_per_epoch=None)
-    data = dataclasses.replace(config.data, limit=config.data.batch_size)
+    data = dataclasses.replace(config.data, limit=config.data.batch_size * config.optimizer.accumulate_steps)
     return dataclasses.replace(config, trainer=trainer, data=data)
 
 

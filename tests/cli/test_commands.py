@@ -244,6 +244,9 @@ def test_weights_of_a_run_in_training_and_of_a_finished_one(command: Command, tm
     report = json.loads((tmp_path / "run" / "lav.json").read_text())
     facts = json.loads((tmp_path / "run" / "ema-weights" / "power-0.07" / "model.json").read_text())
     assert report["metrics"]["loss"] == pytest.approx(facts["metrics"]["val_loss"], abs=1e-5)
+    unwritable = command("load-and-validate", "run", "--output", "run/config.yaml/lav.json", "batch_size=5")
+    assert_clean(unwritable, 1)
+    assert "cannot write run/config.yaml/lav.json" in unwritable.stderr
     for words, text in (
         (["--export", "rw"], "did you mean 'raw'"),
         (["--lengths", "0.5"], "<= 0.28"),
@@ -294,8 +297,13 @@ def test_a_folder_that_is_no_run_is_answered(command: Command, name: str, words:
 
 
 def test_a_trial_run_goes_through_everything_and_leaves_nothing(command: Command, tmp_path: Path) -> None:
-    result = command("train-scenario", *TOY_WORDS, "trial_run=true", "epochs=50", "output_dir=run")
+    everything = (
+        *("optimizer.accumulate_steps=2", "trainer.calc_ema=-1", "trainer.post_hoc_ema=[0.1]"),
+        *("trainer.lav_every_n=1", "trainer.lav_lists={a: {}, b: {shift: 1}}"),
+    )
+    result = command("train-scenario", *TOY_WORDS, "trial_run=true", "epochs=50", "output_dir=run", *everything)
     assert_clean(result, 0)
-    assert "8 training samples, 8 validation samples, 1 step of 8" in result.stdout
+    assert "16 training samples, 16 validation samples, 1 step of 2 x 8" in result.stdout
+    assert "lav/b  loss" in result.stdout
     assert "nothing was kept" in result.stdout
     assert list(tmp_path.iterdir()) == []

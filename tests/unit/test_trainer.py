@@ -219,6 +219,15 @@ def test_early_stopping_ends_a_run(tmp_path: Path) -> None:
     assert resume(tmp_path / "run", "early_stopping.n_to_go=6").epochs == 7
 
 
+def test_the_thresholds_of_early_stopping(tmp_path: Path) -> None:
+    """An upper one that is reached ends the run in that epoch; a lower one that never is lets it run to its end."""
+    reached = train(tmp_path / "reached", "epochs=3", "early_stopping.upper_threshold=0.01")
+    assert (reached.status, reached.epochs) == ("stopped_early", 1)
+    still = ("lr=0", "scenario.noise=0", "scenario.batch_norm=false")
+    unreachable = train(tmp_path / "never", "epochs=3", *still, "early_stopping.n_to_go=1", "early_stopping.lower_threshold=2")
+    assert (unreachable.status, unreachable.epochs) == ("finished", 3)
+
+
 @pytest.mark.parametrize(
     ("words", "path"),
     [
