@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.errors import CheckpointError
-from framework.run_directory import sync_directory, sync_tree
+from framework.files import sync_directory, sync_tree
 
 if TYPE_CHECKING:
     import numpy as np

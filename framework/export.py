@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.errors import RunDirectoryError
-from framework.run_directory import replacing_directory, strict_json
+from framework.files import replacing_directory, strict_json
 
 if TYPE_CHECKING:
     import keras

@@ -12,8 +12,9 @@ from typing import Any
 from framework.data.source import Split
 from framework.evaluation import prepare_source
 from framework.export import load_facts
+from framework.files import now, strict_json, write_report
 from framework.lav import LavList, lav_list, load_compiled, validator_of
-from framework.run_directory import RunDirectory, now, strict_json, write_report
+from framework.run_directory import RunDirectory
 from framework.scenario import scenario_of
 from framework.weight_comparison import RunWeights
 

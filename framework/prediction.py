@@ -13,7 +13,8 @@ from framework.data.source import Source, Subset
 from framework.data.stream import in_order
 from framework.errors import DataError
 from framework.export import load_model
-from framework.run_directory import RunDirectory, write_report
+from framework.files import write_report
+from framework.run_directory import RunDirectory
 from framework.scenario import scenario_of
 
 

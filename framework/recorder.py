@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from framework.run_directory import now, strict_json, write_atomically
+from framework.files import now, strict_json, write_atomically
 
 
 class Recorder:

@@ -7,9 +7,7 @@ import datetime
 import fcntl
 import itertools
 import json
-import math
 import os
-import shutil
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +19,7 @@ import yaml
 from framework.composition import apply_overrides
 from framework.config import RunConfig, parse
 from framework.errors import ConfigError, RunDirectoryError
+from framework.files import now, recover_directory, strict_json, write_atomically, write_durably
 
 FORMAT = 1
 """The version of the layout below; a folder of a later one is refused."""
@@ -106,7 +105,7 @@ class RunDirectory:
             self.check_free()
             self.path.mkdir(parents=True, exist_ok=True)
             draft = self.path / f".config.{os.getpid()}.yaml"
-            _write(draft, _config_text(config))
+            write_durably(draft, _config_text(config))
             try:
                 # A hard link appears whole or not at all, and never in place of another.
                 os.link(draft, self.config_file)
@@ -248,113 +247,6 @@ class RunDirectory:
         except (OSError, ValueError):
             return {"format": FORMAT}
         return provenance if isinstance(provenance, dict) else {"format": FORMAT}
-
-
-def now() -> str:
-    """The time, ISO 8601 with its offset."""
-    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def strict_json(value: Any, *, indent: int | None = None) -> str:
-    """JSON as every program reads it: a number that is not finite, which JSON does not have, is null."""
-
-    def finite(node: Any) -> Any:
-        if isinstance(node, Mapping):
-            return {key: finite(inner) for key, inner in node.items()}
-        if isinstance(node, list | tuple):
-            return [finite(inner) for inner in node]
-        return None if isinstance(node, float) and not math.isfinite(node) else node
-
-    return json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
-
-
-def write_report(path: Path, content: str) -> None:
-    """Write a file where the user wants it.
-
-    Raises:
-        RunDirectoryError: where that is not possible.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-    except OSError as error:
-        raise RunDirectoryError(
-            f"cannot write {path}: {error.strerror or error}", hint="name another file with --output"
-        ) from error
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file in one step: a reader, or a start after a crash, sees the old content or the new, whole."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    _write(draft, content)
-    os.replace(draft, path)
-    sync_directory(path.parent)
-
-
-def _write(path: Path, content: str | bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def sync_tree(path: Path) -> None:
-    """Make every file below a folder durable, and the names in it."""
-    for folder, _, files in os.walk(path):
-        for name in files:
-            handle = os.open(os.path.join(folder, name), os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-        sync_directory(Path(folder))
-
-
-@contextlib.contextmanager
-def replacing_directory(path: Path) -> Iterator[Path]:
-    """Fill a new folder that takes the place of `path` when the block ends without an error.
-
-    A folder cannot be swapped in one step, so the old one waits under another name; `recover_directory` brings it back where a
-    crash came between.
-    """
-    draft, old = _beside(path, "draft"), _beside(path, "old")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    try:
-        yield draft
-        sync_tree(draft)
-        recover_directory(path)
-        if path.exists():
-            os.rename(path, old)
-        os.rename(draft, path)
-        sync_directory(path.parent)
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-
-
-def recover_directory(path: Path) -> None:
-    """Bring a folder back whose replacement was cut short."""
-    old = _beside(path, "old")
-    if old.exists():
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.rename(old, path)
-
-
-def _beside(path: Path, role: str) -> Path:
-    return path.with_name(f".{path.name}.{role}")
 
 
 def _config_text(config: RunConfig) -> str:

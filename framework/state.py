@@ -86,11 +86,12 @@ class TrainingState:
             variables={group: copy_variables(variables) for group, variables in self._variables().items()},
         )
 
-    def restore(self, snapshot: Snapshot, *, new_optimizer: bool = False) -> None:
+    def restore(self, snapshot: Snapshot, *, new_optimizer: bool = False, new_monitor: bool = False) -> None:
         """Take up the state of a snapshot, bit for bit.
 
         Args:
             new_optimizer: leave the optimizer's state as it is, since the run goes on with another one.
+            new_monitor: leave early stopping's as it is, since it watches another value now.
 
         Raises:
             CheckpointError: where it does not fit the model.
@@ -104,5 +105,6 @@ class TrainingState:
             if name not in snapshot.variables:
                 average.reset()  # averaging begins with this session
         self.progress = Progress(**snapshot.state["progress"])
-        self._early_stopping.restore(snapshot.state["early_stopping"])
+        if not new_monitor:
+            self._early_stopping.restore(snapshot.state["early_stopping"])
         self._recorder.restore(snapshot.state["history"])

@@ -14,9 +14,10 @@ from framework.changes import check_changes, describe_changes
 from framework.config import RunConfig
 from framework.console import Console
 from framework.errors import Interrupted, RunDirectoryError
+from framework.files import strict_json, write_atomically
 from framework.interruption import Interruption
 from framework.logs import run_log
-from framework.run_directory import RunDirectory, strict_json, write_atomically
+from framework.run_directory import RunDirectory
 from framework.scenario import Scenario, scenario_of
 from framework.training import Training
 

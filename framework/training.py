@@ -31,6 +31,8 @@ from framework.warmstart import describe
 
 log = logging.getLogger(__name__)
 
+_MONITOR = {"early_stopping.monitor", "early_stopping.mode"}
+
 
 class Training:
     """One start or resume of a run.
@@ -85,7 +87,8 @@ class Training:
                 f"the training data are not what they were",
                 hint=f"bring them back, or start a new run with warmstart.model={self.run.path}",
             )
-        self.state.restore(snapshot, new_optimizer="optimizer.name" in changes)
+        new_monitor = bool(_MONITOR & set(changes))
+        self.state.restore(snapshot, new_optimizer="optimizer.name" in changes, new_monitor=new_monitor)
         self._averages_store.drop_after(snapshot.step)
         if changes:
             self.state.progress.stopped = None
@@ -182,7 +185,7 @@ class Training:
                     phases[of.phase] = values
                     logs |= {of.prefix + name: value for name, value in without_details(values).items()}
             value = logs.get(monitor)
-            if value is not None and is_better(value, best["metrics"][monitor] if best else None, self.parts.mode):
+            if value is not None and is_better(value, best["metrics"].get(monitor) if best else None, self.parts.mode):
                 best = self._keep_as_best({"epoch": epoch, "step": progress.step, "metrics": dict(logs)}) or best
         improved = best is not progress.best
         # The epoch is done; from here to its checkpoint its state changes as one.
@@ -289,6 +292,8 @@ class Training:
             )
         if "optimizer.name" in changes and resumed:
             console.print("another optimizer: its state starts anew")
+        if resumed and _MONITOR & set(changes):
+            console.print("another monitor: early stopping starts anew")
         self.run.record_session(
             started_at_step=progress.step,
             changes={path: list(values) for path, values in changes.items()},

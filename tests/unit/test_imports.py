@@ -13,8 +13,8 @@ from tests.conftest import REPOSITORY, environment
 
 # From the ground up. A module imports from floors below it, and from what stands before it on its own line.
 FLOORS = [
-    ["errors", "registry", "override"],
-    ["schema", "config", "composition"],
+    ["errors", "registry", "override", "files"],
+    ["schema", "trainer_config", "config", "composition"],
     [
         *["data.source", "data.stream", "data.cache", "data.image_files", "data.images", "data.augment", "evaluators"],
         *["learning_rates", "schedule", "adabelief", "gradients", "optimizers"],
@@ -55,8 +55,8 @@ FAMILIES = [
     {m for m in FLOORS[2] if m.startswith("data.")},
 ]
 # A function that brings in, when it is called, what stands above it: a schedule is built by the config that it holds, and a sweep
-# starts the Hydra command line that called it.
-RETURNS = {("learning_rates", "schedule"), ("cli.sweep", "cli.train")}
+# starts the Hydra command line that called it. And a type alone: the section of the trainer is checked beside the others.
+RETURNS = {("learning_rates", "schedule"), ("cli.sweep", "cli.train"), ("trainer_config", "config")}
 ORDER = [module for floor in FLOORS for module in floor]
 
 

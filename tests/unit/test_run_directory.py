@@ -14,8 +14,9 @@ import pytest
 from framework.composition import compose_config
 from framework.config import RunConfig
 from framework.errors import ConfigError, RunDirectoryError
+from framework.files import recover_directory, replacing_directory, write_atomically
 from framework.recorder import Recorder
-from framework.run_directory import RunDirectory, recover_directory, replacing_directory, write_atomically
+from framework.run_directory import RunDirectory
 
 
 @pytest.fixture(scope="module")

@@ -126,6 +126,22 @@ def test_resume_with_lr_0_changes_no_validation_metric(tmp_path: Path) -> None:
     assert second.final["val_loss"] == first.final["val_loss"]
 
 
+def test_another_monitor_starts_early_stopping_anew(tmp_path: Path) -> None:
+    """What counts as best is compared by the new value, where the best so far has one."""
+    path = tmp_path / "run"
+    train(path, "epochs=3", "early_stopping.n_to_go=3", "lr=0.05")
+    result = resume(path, "epochs=5", "early_stopping.monitor=val_loss", "early_stopping.mode=min", "early_stopping.n_to_go=2")
+    assert "another monitor: early stopping starts anew" in (path / "train.log").read_text()
+    assert (result.status, result.epochs) == ("finished", 5), "the epochs without a better accuracy do not count"
+    assert result.best is not None
+    losses = {r["epoch"]: r["metrics"]["loss"] for r in records(path) if r["phase"] == "validation"}
+    later = {epoch: loss for epoch, loss in losses.items() if epoch > 3}
+    assert result.best["metrics"]["val_loss"] <= min(later.values())
+    other = resume(path, "epochs=6", "trainer.lav_every_n=1", "early_stopping.monitor=lav_mean_output")
+    assert other.best is not None
+    assert other.best["epoch"] == 6, "the best so far had no such value"
+
+
 def test_another_optimizer_starts_its_state_anew(tmp_path: Path) -> None:
     train(tmp_path / "run", "epochs=1")
     assert resume(tmp_path / "run", "epochs=2", "optimizer=sgd").epochs == 2

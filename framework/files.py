@@ -1,0 +1,123 @@
+"""Files that are whole or not there: after a crash, a kill, or a full disk."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from framework.errors import RunDirectoryError
+
+
+def now() -> str:
+    """The time, ISO 8601 with its offset."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def strict_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON as every program reads it: a number that is not finite, which JSON does not have, is null."""
+
+    def finite(node: Any) -> Any:
+        if isinstance(node, Mapping):
+            return {key: finite(inner) for key, inner in node.items()}
+        if isinstance(node, list | tuple):
+            return [finite(inner) for inner in node]
+        return None if isinstance(node, float) and not math.isfinite(node) else node
+
+    return json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def write_report(path: Path, content: str) -> None:
+    """Write a file where the user wants it.
+
+    Raises:
+        RunDirectoryError: where that is not possible.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"cannot write {path}: {error.strerror or error}", hint="name another file with --output"
+        ) from error
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file in one step: a reader, or a start after a crash, sees the old content or the new, whole."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    write_durably(draft, content)
+    os.replace(draft, path)
+    sync_directory(path.parent)
+
+
+def write_durably(path: Path, content: str | bytes) -> None:
+    """Write a file, and have the disk hold it before this returns."""
+    with open(path, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_tree(path: Path) -> None:
+    """Make every file below a folder durable, and the names in it."""
+    for folder, _, files in os.walk(path):
+        for name in files:
+            handle = os.open(os.path.join(folder, name), os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        sync_directory(Path(folder))
+
+
+@contextlib.contextmanager
+def replacing_directory(path: Path) -> Iterator[Path]:
+    """Fill a new folder that takes the place of `path` when the block ends without an error.
+
+    A folder cannot be swapped in one step, so the old one waits under another name; `recover_directory` brings it back where a
+    crash came between.
+    """
+    draft, old = _beside(path, "draft"), _beside(path, "old")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        sync_tree(draft)
+        recover_directory(path)
+        if path.exists():
+            os.rename(path, old)
+        os.rename(draft, path)
+        sync_directory(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def recover_directory(path: Path) -> None:
+    """Bring a folder back whose replacement was cut short."""
+    old = _beside(path, "old")
+    if old.exists():
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.rename(old, path)
+
+
+def _beside(path: Path, role: str) -> Path:
+    return path.with_name(f".{path.name}.{role}")
