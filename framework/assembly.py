@@ -25,6 +25,7 @@ from framework.evaluation_weights import (
 )
 from framework.freezing import freeze
 from framework.lav import LavInTraining, lav_lists
+from framework.loops import Stepper
 from framework.power_averages import move, power_average
 from framework.scenario import Scenario
 from framework.warmstart import Transfer, warm_start
@@ -99,7 +100,7 @@ class Assembly:
             # The metrics' variables, which Keras makes when it sees a batch; under a strategy they cannot be made inside a graph.
             self.model._symbolic_build(data_batch=self.stream.from_step(0).element_spec)
             self.averages = self._make_averages()
-            self.loop = scenario.loop.build(self.model, self._strategy, self._update_averages)
+            self.loop = self.make_loop()
         self.validator = self.make_validator() if self._settings.val_every_n else None
         self.lav = self._make_lav(lav_folder) if self._settings.lav_every_n else None
         self.weights = EvaluationWeights(
@@ -107,6 +108,12 @@ class Assembly:
         )
         self.monitor = self._find_monitor(scenario.early_stopping.monitor or objective.monitor)
         self.mode: Mode = scenario.early_stopping.mode or objective.mode
+
+    def make_loop(self) -> Stepper:
+        """What does training steps; traced when it is first used."""
+        with self._strategy.scope():
+            loop: Stepper = self.scenario.loop.build(self.model, self._strategy, self._update_averages)
+        return loop
 
     def batches(self, step: int) -> Iterator[Any]:
         """The training batches from a step on, each divided among the devices."""

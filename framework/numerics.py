@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Around what a check is about, so that it is found in the message of TensorFlow's error.
 _MARKED = re.compile(r"<checked>(.*?)</checked>")
+_HAD = re.compile(r"Tensor had (.*)")
 _GRADIENT = "detected in gradient"
 
 
@@ -62,11 +63,8 @@ def what_was_bad(error: tf.errors.OpError) -> str | None:
     found = _MARKED.search(text)
     if found is None:
         return None
-    kind = (
-        "infinity"
-        if "Inf" in text.split("Tensor had", 1)[-1].split("\n", 1)[0] and "NaN" not in text.split("Tensor had", 1)[-1]
-        else "NaN"
-    )
+    had = _HAD.search(text)
+    kind = "NaN or infinity" if had is None else "NaN" if "NaN" in had[1] else "infinity"
     if _GRADIENT in text:
         return f"{kind} in the gradient that comes back to {found[1]}, which itself is finite"
     return f"{kind} in {found[1]}, and in nothing that it is computed from"

@@ -27,6 +27,7 @@ class Progress:
         final: the metrics of the last epoch done.
         seconds: time spent, all sessions together.
         stopped: why early stopping ended the run.
+        left_out: the steps, counted from 0, that changed nothing, because their numbers were not finite.
     """
 
     epoch: int = 0
@@ -35,6 +36,7 @@ class Progress:
     final: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     stopped: str | None = None
+    left_out: list[int] = field(default_factory=list)
 
 
 class TrainingState:
@@ -104,7 +106,7 @@ class TrainingState:
         for name, average in self._averages.items():
             if name not in snapshot.variables:
                 average.reset()  # averaging begins with this session
-        self.progress = Progress(**snapshot.state["progress"])
+        vars(self.progress).update(vars(Progress(**copy.deepcopy(snapshot.state["progress"]))))
         if not new_monitor:
             self._early_stopping.restore(snapshot.state["early_stopping"])
         self._recorder.restore(snapshot.state["history"])

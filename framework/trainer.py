@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class Result:
         final: metrics of the last epoch.
         seconds: time spent, all sessions together.
         message: why it stopped early, was interrupted, or failed.
+        left_out: the steps, counted from 0, that changed nothing, because their numbers were not finite (`trainer.on_nan`).
     """
 
     status: str
@@ -45,6 +46,7 @@ class Result:
     final: Mapping[str, float]
     seconds: float
     message: str | None = None
+    left_out: Sequence[int] = ()
 
 
 class Trainer:
@@ -164,6 +166,7 @@ class Trainer:
             final=progress.final,
             seconds=round(training.seconds(), 3),
             message=message,
+            left_out=progress.left_out,
         )
         write_atomically(self.run.result_file, strict_json(dataclasses.asdict(result), indent=2))
         return result

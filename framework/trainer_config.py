@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from framework.errors import Problem
 from framework.schema import regex_fault, setting
@@ -86,6 +86,11 @@ class TrainerConfig:
     profile: bool = setting(False, "Write a TensorBoard profile of some steps, early in the session.")
     run_eagerly: bool = setting(
         False, "Run each training step as plain Python, so that a debugger stops in it and a print prints. Slow."
+    )
+    on_nan: Literal["stop", "skip", "rollback"] = setting(
+        "stop",
+        "What happens where loss or weights are not finite. The step is found, with its samples and the layer, and nothing of it is "
+        "kept. stop: the run ends. skip: the step is left out. rollback: so are those before it, back to the last checkpoint.",
     )
     trace_nan: bool = setting(
         False,

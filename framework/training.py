@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from framework.assembly import Assembly
+from framework.bad_numbers import BadNumbers, describe_bad_step
 from framework.checkpoint import CheckpointStore, CheckpointWriter, Snapshot, copy_variables
 from framework.console import Console, format_seconds, plural, without_details
 from framework.data.source import raise_unreadable
 from framework.device import describe_hardware
 from framework.early_stopping import EarlyStopping, is_better
-from framework.errors import Interrupted, NumericsError, RunDirectoryError, listing
+from framework.errors import Interrupted, NumericsError, RunDirectoryError
 from framework.evaluation import metric_values
 from framework.export import add_saved_model, export_model
 from framework.lav import LavInTraining, LavList
@@ -62,6 +63,7 @@ class Training:
         self.state = TrainingState(
             parts.model, self._early_stopping, self._recorder, parts.averages, steps_per_epoch=parts.steps_per_epoch
         )
+        self._bad_numbers = BadNumbers(parts, self.state, self._settings.on_nan, check_interruption)
         self._clock = self._saved_at = self._session_started = time.perf_counter()
         self._recalibration_seconds = 0.0
 
@@ -105,13 +107,17 @@ class Training:
         with CheckpointWriter() as self._writer, contextlib.closing(self._recorder), contextlib.closing(self._profiling):
             self._announce(resumed, changes)
             progress = self.state.progress
-            batches = self.parts.batches(progress.step)
+            self._bad_numbers.keep(self.state.snapshot())
+            self._batches = self.parts.batches(progress.step)
             try:
                 while progress.epoch < self._settings.epochs and not progress.stopped:
-                    seconds, steps = self._train_epoch(batches)
+                    seconds, steps = self._train_epoch()
                     self._end_epoch(seconds, steps)
                 self._finish()
-            except Interrupted:
+            except (Interrupted, NumericsError):
+                # The state is the one after the last whole step; what is saved must be sound, too.
+                if self._bad_numbers.found(thorough=True):
+                    self._bad_numbers.go_back()
                 self._checkpoint()
                 raise
 
@@ -119,7 +125,7 @@ class Training:
         """Time spent on the run, all sessions together."""
         return self.state.progress.seconds + time.perf_counter() - self._clock
 
-    def _train_epoch(self, batches: Iterator[Any]) -> tuple[float, int]:
+    def _train_epoch(self) -> tuple[float, int]:
         """The steps of the epoch that are still to do. Gives the seconds they took, and their number."""
         progress, settings = self.state.progress, self._settings
         first, end = progress.step, (progress.epoch + 1) * self.parts.steps_per_epoch
@@ -132,26 +138,32 @@ class Training:
             while progress.step < end:
                 self._check_interruption()
                 self._profiling.before_call(progress.step)
-                steps = self._do_steps(batches, at_most=min(end, self._next_checkpoint()) - progress.step)
-                progress.step += steps
+                before = progress.step
+                progress.step += self._do_steps(at_most=min(end, self._next_checkpoint()) - progress.step)
+                due = progress.step < end and self._checkpoint_is_due()
+                if self._bad_numbers.found(thorough=due or progress.step == end):
+                    self._bad_numbers.recover()
+                    self._batches, due = self.parts.batches(progress.step), progress.step < end
                 if profiled := self._profiling.after_call(progress.step, epoch_ends=progress.step == end):
                     self.console.print(
                         f"profile of steps {profiled[0]} to {profiled[1]}: tensorboard --logdir {self.run.tensorboard}"
                     )
-                bar.advance(steps, left_in_run=settings.epochs * self.parts.steps_per_epoch - progress.step)
-                if progress.step < end and self._checkpoint_is_due():
+                bar.advance(progress.step - before, left_in_run=settings.epochs * self.parts.steps_per_epoch - progress.step)
+                if due:
                     self._checkpoint()
         return time.perf_counter() - started, progress.step - first
 
-    def _do_steps(self, batches: Iterator[Any], at_most: int) -> int:
+    def _do_steps(self, at_most: int) -> int:
         import tensorflow as tf
 
         try:
             with self._watching():
-                return self.parts.loop.run(batches, 1 if self._settings.trace_nan else at_most)
+                return self.parts.loop.run(self._batches, 1 if self._settings.trace_nan else at_most)
         except tf.errors.OpError as error:
             if (bad := what_was_bad(error)) is not None:
-                raise self._numerics_error(bad) from error
+                what = describe_bad_step(self.parts, self.state.progress.step, bad)
+                self._bad_numbers.go_back()
+                raise NumericsError(what) from error
             # The batch that failed is known by its step, so a sample that cannot be loaded can be named.
             step = self.state.progress.step
             batch_indices = (self.parts.stream.indices(k) for k in range(step, step + at_most + 2))
@@ -160,14 +172,6 @@ class Training:
 
     def _watching(self) -> contextlib.AbstractContextManager[None]:
         return watching(self.parts.model) if self._settings.trace_nan else contextlib.nullcontext()
-
-    def _numerics_error(self, bad: str) -> NumericsError:
-        progress, source = self.state.progress, self.parts.source
-        names = [source.sample_name(i) for i in self.parts.stream.indices(progress.step)]
-        return NumericsError(
-            f"{bad}: step {progress.step + 1:,}, in epoch {progress.epoch + 1}. Its samples:{listing(names)}",
-            hint="a smaller lr, optimizer.clip_global_norm=1, or an epsilon under a root or a division are what helps most often",
-        )
 
     def _end_epoch(self, seconds: float, steps: int) -> None:
         """What happens at an epoch's end, in its order."""
@@ -199,6 +203,8 @@ class Training:
             self._save_averages()
         if self._is_due(self._settings.checkpoint_every_n_epochs):
             self._checkpoint()
+        else:
+            self._bad_numbers.keep(self.state.snapshot())
         rate = steps * self.parts.stream.step_size / max(seconds, 1e-9)
         shown = {name: value for name, value in logs.items() if not name.startswith("lav_")}
         self.console.epoch(epoch, self._settings.epochs, shown, best=improved, seconds=seconds, samples_per_second=rate)
@@ -275,7 +281,9 @@ class Training:
     def _checkpoint(self) -> None:
         self.state.progress.seconds = self.seconds()
         self._clock = self._saved_at = time.perf_counter()
-        self._writer.submit(self._store, self.state.snapshot())
+        snapshot = self.state.snapshot()
+        self._bad_numbers.keep(snapshot)
+        self._writer.submit(self._store, snapshot)
 
     def _save_averages(self) -> None:
         """Put by what averages of other lengths are made of after the training."""

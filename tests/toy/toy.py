@@ -23,7 +23,8 @@ class Settings:
     noise: float = setting(0.1, "Standard deviation of the augmentation.", ge=0)
     batch_norm: bool = setting(True, "Whether the network has BatchNorm.")
     dropout: float = setting(0.2, "Part of the hidden units that is dropped in training.", ge=0, lt=1)
-    poison: int | None = setting(None, "Index of a training sample whose label is NaN.", ge=0)
+    poison: tuple[int, ...] = setting((), "Indices of training samples whose labels are NaN.", ge=0)
+    blind: bool = setting(False, "Whether the labels of the validation samples are NaN.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +76,10 @@ class Toy(Scenario):
         labels = (points.sum(axis=1, keepdims=True) > 0).astype("float32")
         if split is not Split.TRAIN:
             points += self.data.shift
-        if split is Split.TRAIN and self.settings.poison is not None:
-            labels[self.settings.poison] = np.nan
+        if split is Split.TRAIN:
+            labels[list(self.settings.poison)] = np.nan
+        elif self.settings.blind:
+            labels[:] = np.nan
         return ArraySource((points, labels))
 
     def objective(self) -> Objective:

@@ -34,7 +34,7 @@ FLOORS = [
         "profiling",
     ],
     ["export", "evaluation", "lav", "prediction", "changes", "reference"],
-    ["assembly", "weight_comparison", "lav_report", "training", "trainer", "benchmark"],
+    ["assembly", "bad_numbers", "weight_comparison", "lav_report", "training", "trainer", "benchmark"],
     [
         "cli.command",
         "cli.summary",

@@ -91,13 +91,13 @@ def test_what_was_replaced_comes_back() -> None:
 
 
 def test_a_run_names_step_epoch_and_samples(tmp_path: Path) -> None:
-    scenario = compose_toy("scenario.poison=3")
+    scenario = compose_toy("scenario.poison=[3]")
     from framework.assembly import Assembly
 
     stream = Assembly(scenario, fresh=True, lav_folder=tmp_path).stream
     step = next(step for step in range(13) if 3 in stream.indices(step))
     with pytest.raises(NumericsError, match=rf"NaN in the batch itself.*: step {step + 1}, in epoch 1") as caught:
-        train(tmp_path / "run", "scenario.poison=3", "trainer.trace_nan=true")
+        train(tmp_path / "run", "scenario.poison=[3]", "trainer.trace_nan=true")
     assert "\n    sample 3\n" in str(caught.value)
     assert "NaN in the batch" in (tmp_path / "run" / "result.json").read_text()
 
@@ -131,7 +131,7 @@ def test_eager_steps_are_plain_python(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_eager_steps_may_be_traced_too(tmp_path: Path) -> None:
     with pytest.raises(NumericsError, match="NaN in the batch itself"):
-        train(tmp_path / "run", "scenario.poison=3", "trainer.trace_nan=true", "trainer.run_eagerly=true")
+        train(tmp_path / "run", "scenario.poison=[3]", "trainer.trace_nan=true", "trainer.run_eagerly=true")
 
 
 def test_a_profile_of_some_steps(tmp_path: Path) -> None:
@@ -145,6 +145,6 @@ def test_a_profile_of_some_steps(tmp_path: Path) -> None:
 
 def test_a_run_that_fails_while_it_is_profiled_lets_the_next_one_profile(tmp_path: Path) -> None:
     with pytest.raises(NumericsError):
-        train(tmp_path / "first", "scenario.poison=3", "trainer.trace_nan=true", "trainer.profile=true", "epochs=1")
+        train(tmp_path / "first", "scenario.poison=[3]", "trainer.trace_nan=true", "trainer.profile=true", "epochs=1")
     train(tmp_path / "second", "epochs=1", "trainer.profile=true")
     assert list((tmp_path / "second" / "tensorboard").rglob("*.xplane.pb"))

@@ -218,7 +218,7 @@ def test_without_validation_best_follows_the_training_metric(tmp_path: Path) -> 
 
 def test_nan_is_never_best(tmp_path: Path) -> None:
     result = train(
-        tmp_path / "run", "epochs=2", "early_stopping.monitor=val_loss", "early_stopping.mode=min", "scenario.poison=3"
+        tmp_path / "run", "epochs=2", "early_stopping.monitor=val_loss", "early_stopping.mode=min", "scenario.blind=true"
     )
     assert math.isnan(result.final["val_loss"])
     assert result.best is None
@@ -275,7 +275,7 @@ def test_lav_is_what_training_recorded_whatever_the_batch_size(undisturbed: Path
 
 
 def test_lav_without_a_model_is_answered(tmp_path: Path) -> None:
-    train(tmp_path / "run", "epochs=1", "early_stopping.monitor=val_loss", "early_stopping.mode=min", "scenario.poison=3")
+    train(tmp_path / "run", "epochs=1", "early_stopping.monitor=val_loss", "early_stopping.mode=min", "scenario.blind=true")
     with pytest.raises(RunDirectoryError, match="model"):
         load_and_validate(tmp_path / "run")
 
