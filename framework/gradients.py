@@ -12,65 +12,72 @@ import tensorflow as tf
 
 
 class WholeSteps:
-    """Mixed into a Keras optimizer: a step sees the gradient of all its samples at once, whatever they were divided into.
+    """Makes the steps of an optimizer whole: each sees the gradient of all its samples at once, whatever they were divided into.
 
     Keras sums the gradients of the replicas after it has clipped those of each, and counts, schedules and averages by the batch
     where several make a step. Here a gradient is first summed over the batches of the step, then over the replicas; what comes
     after that (clipping, weight decay, the step itself, the count of steps that a schedule goes by) happens once a step.
 
-    The sum over batches is zero between two steps, so it is no part of the state of a run.
+    The sum over batches is zero between two steps, so it is no part of the state of a run. The optimizer stays of its class, and is
+    saved and loaded as one.
 
-    `accumulate_steps` (batches of a step, >= 1) is set before `build`.
+    Args:
+        optimizer: not built yet. Its methods `build` and `apply` are replaced, for this object alone.
+        batches: batches that make a step, >= 1.
     """
 
-    accumulate_steps = 1
-    _sums: _GradientSums | None = None
-    _gathers = False
+    def __init__(self, optimizer: keras.optimizers.Optimizer, batches: int) -> None:
+        self.batches = batches
+        self.gathers = False
+        self._optimizer = optimizer
+        self._keras_build, self._keras_apply = optimizer.build, optimizer.apply
+        self._sums: _GradientSums | None = None
+        # Into its own dict, around Keras' attribute tracking. Keras sums over the replicas in the last of them, which is too late for
+        # clipping; `_apply` has done it by then.
+        vars(optimizer).update(
+            whole_steps=self,
+            build=self._build,
+            apply=self._apply,
+            _all_reduce_sum_gradients=lambda grads_and_vars: grads_and_vars,
+        )
 
-    def build(self, variables: Sequence[keras.Variable]) -> None:
-        super().build(variables)  # type: ignore[misc]
-        if self.accumulate_steps > 1:
+    def _build(self, variables: Sequence[keras.Variable]) -> None:
+        self._keras_build(variables)
+        if self.batches > 1:
             self._sums = _GradientSums(variables)
 
-    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable] | None = None) -> None:
+    def _apply(self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable] | None = None) -> None:
         """Take in the gradients of a batch, in the graph of a replica; the last batch of a step makes the step."""
-        variables = self._trainable_variables if trainable_variables is None else trainable_variables  # type: ignore[attr-defined]
+        variables = self._optimizer._trainable_variables if trainable_variables is None else trainable_variables
         if self._sums is not None:
-            if self._gathers:
+            if self.gathers:
                 self._sums.add(grads, variables)
                 return
-            grads = self._sums.take_mean(grads, variables, self.accumulate_steps)
-        super().apply(_sum_over_replicas(grads), variables)  # type: ignore[misc]
-
-    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
-        """Keras sums over the replicas here, which is too late for clipping; `apply` has done it."""
-        return grads_and_vars
-
-
-def with_whole_steps(cls: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
-    """An optimizer class whose steps are whole, under the same name."""
-    return type(cls.__name__, (WholeSteps, cls), {"__module__": cls.__module__})
+            grads = self._sums.take_mean(grads, variables, self.batches)
+        self._keras_apply(_sum_over_replicas(grads), variables)
 
 
 def batches_per_step(optimizer: keras.optimizers.Optimizer) -> int:
-    """The number of batches that make a step of an optimizer of a `with_whole_steps` class."""
-    return _innermost(optimizer).accumulate_steps
+    """The number of batches that make a step of an optimizer with whole steps."""
+    return _whole_steps(optimizer).batches
 
 
 @contextlib.contextmanager
 def gathering(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """What is traced within the context only gathers gradients of an optimizer of a `with_whole_steps` class."""
-    inner = _innermost(optimizer)
-    inner._gathers = True
+    """What is traced within the context only gathers gradients of an optimizer with whole steps."""
+    steps = _whole_steps(optimizer)
+    steps.gathers = True
     try:
         yield
     finally:
-        inner._gathers = False
+        steps.gathers = False
 
 
-def _innermost(optimizer: keras.optimizers.Optimizer) -> Any:
+def _whole_steps(optimizer: Any) -> WholeSteps:
     # Under mixed_float16 Keras puts one around it that scales the loss.
-    return getattr(optimizer, "inner_optimizer", optimizer)
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    steps: WholeSteps = inner.whole_steps
+    return steps
 
 
 def _sum_over_replicas(gradients: Sequence[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run in good order; a second one ends it at once."""
+"""Ctrl-C and SIGTERM end a run in good order; a second one ends it at once, and so does a run that hangs."""
 
 from __future__ import annotations
 
@@ -6,40 +6,99 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from framework.errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+# Seconds that a run may take to answer a signal, and how many times the longest that it has taken for anything so far.
+_PATIENCE, _TIMES = 20.0, 3.0
+
 
 class Interruption:
-    """Notes that a signal came; the run asks between its steps."""
+    """Notes that a signal came; the run asks between its steps.
+
+    A run that waits in native code, for data that do not come say, cannot ask. So the system's own handler wakes a thread, which ends
+    the process when the run has not answered in time.
+    """
 
     def __init__(self) -> None:
         self._signal: int | None = None
+        self._answered = False
+        self._last_asked: float | None = None
+        self._longest = 0.0
 
     def check(self) -> None:
         """Raise `Interrupted` where a signal came."""
+        now = time.monotonic()
+        if self._last_asked is not None:  # building, which comes before, takes longer than any step
+            self._longest = max(self._longest, now - self._last_asked)
+        self._last_asked = now
         if self._signal is not None:
+            self._answered = True
             raise Interrupted(self._signal)
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take the signals while the block runs. Only the main thread can; elsewhere they go where they went before."""
+    def listening(self, give_up: Callable[[int], None] = lambda number: None) -> Iterator[None]:
+        """Take the signals while the block runs. Only the main thread can; elsewhere they go where they went before.
+
+        Args:
+            give_up: called in another thread before a run that hangs is ended, with the signal's number.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        watch = threading.Thread(target=self._watch, args=(reader, give_up), name="signal-watch", daemon=True)
+        watch.start()
         try:
             yield
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+            signal.set_wakeup_fd(wakeup)
+            os.close(writer)  # which ends the thread
+            watch.join(timeout=1)
+            os.close(reader)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._signal is not None:
-            os._exit(128 + number)
-        self._signal = number
-        os.write(2, b"\ninterrupted: saving; once more ends at once\n")
+        # The watching thread, which is told first, has more to say about it.
+        self._signal = self._signal or number
+
+    def _watch(self, reader: int, give_up: Callable[[int], None]) -> None:
+        first: int | None = None
+        deadline = None
+        while True:
+            ready = _wait_for(reader, None if deadline is None else max(0.0, deadline - time.monotonic()))
+            if ready:
+                data = os.read(reader, 1)
+                if not data:
+                    return
+                number = data[0]
+                if number not in _SIGNALS:
+                    continue
+                if first is not None:
+                    os._exit(128 + number)
+                first = number
+                deadline = time.monotonic() + max(_PATIENCE, _TIMES * self._longest)
+                os.write(2, b"\ninterrupted: saving; once more ends at once\n")
+            elif first is not None and not self._answered:
+                os.write(2, b"the run hangs, in its input pipeline or in a step, and is ended; its checkpoints are whole\n")
+                with contextlib.suppress(Exception):
+                    give_up(first)
+                os._exit(128 + first)
+            else:
+                deadline = None
+
+
+def _wait_for(reader: int, seconds: float | None) -> bool:
+    """Whether there is something to read, waited for at most that long."""
+    import select
+
+    return bool(select.select([reader], [], [], seconds)[0])

@@ -98,11 +98,12 @@ class Optimizer:
         Raises:
             ConfigError: where the settings do not suit the Keras class.
         """
-        from framework.gradients import with_whole_steps  # imports Keras
+        from framework.gradients import WholeSteps  # imports Keras
 
-        cls = with_whole_steps(self._find_class())
-        optimizer = cls(learning_rate=_as_float(learning_rate), **self._own_arguments(), **self._shared_arguments())
-        optimizer.accumulate_steps = self.accumulate_steps
+        optimizer = self._find_class()(
+            learning_rate=_as_float(learning_rate), **self._own_arguments(), **self._shared_arguments()
+        )
+        WholeSteps(optimizer, self.accumulate_steps)
         return optimizer
 
     def exclude_from_weight_decay(self, optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> None:

@@ -70,6 +70,7 @@ class Trainer:
         self._console = console or Console()
         self._interruption = Interruption()
         self._changes: dict[str, tuple[Any, Any]] = {}
+        self._training: Training | None = None
 
     @classmethod
     def resume(cls, path: str | Path, *overrides: str, console: Console | None = None) -> Trainer:
@@ -114,13 +115,16 @@ class Trainer:
         if earlier is not None:
             return earlier
         with run_log() as log_to, contextlib.ExitStack() as held:
+            # From here on: what is built may wait for data that do not come, too.
+            held.enter_context(self._interruption.listening(self._give_up))
             if self.run.claimed:
                 held.enter_context(self.run.lock())
             training = self._prepare()
+            self._interruption.check()
             if not self.run.claimed:
                 self.run.claim(self.scenario.config)
                 held.enter_context(self.run.lock())
-            held.enter_context(self._interruption.listening())
+            self._training = training
             log_to(self.run.log_file)
             resumed = training.restore(self._changes)
             if self._changes:
@@ -155,6 +159,12 @@ class Trainer:
                     hint=f"mend that, then continue from the newest checkpoint: resume-training {self.run.path}",
                 ) from error
             raise
+
+    def _give_up(self, number: int) -> None:
+        """The run hangs, and is about to be ended. It goes on from its newest checkpoint."""
+        if self._training is not None:
+            log.error("ended by signal %d while it hung", number, extra={"file_only": True})
+            self._write_result(self._training, "interrupted", f"ended by signal {number} while it hung")
 
     def _write_result(self, training: Training, status: str, message: str | None) -> Result:
         progress = training.state.progress

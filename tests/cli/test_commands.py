@@ -281,6 +281,37 @@ def test_a_run_that_a_signal_ended_is_continued_with_the_same_bits(
             np.testing.assert_array_equal(a[name], b[name])
 
 
+IMPATIENT = """
+import framework.interruption
+framework.interruption._PATIENCE = 1.0
+from framework.cli.train import main
+main()
+"""
+
+
+def test_a_run_whose_data_do_not_come_is_ended_by_a_signal_and_continued(command: Command, tmp_path: Path) -> None:
+    words = [*TOY_WORDS, *LONG, "trainer.checkpoint_every_n_steps=1", "scenario.stall=7", "data.cache=off", "output_dir=run"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", IMPATIENT, *words], cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "run" / "provenance.json").exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(1)  # by now it waits for its data
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 143, errors
+    assert "the run hangs" in errors
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (result["status"], result["message"]) == ("interrupted", "ended by signal 15 while it hung")
+    assert_clean(command("resume-training", "run", "scenario.stall=null", "epochs=1", "trainer.checkpoint_every_n_steps=null"), 0)
+
+
 def test_a_read_only_parent_is_answered(command: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = command("train-scenario", *TOY_WORDS, "output_dir=file/run")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,12 +25,35 @@ class Settings:
     batch_norm: bool = setting(True, "Whether the network has BatchNorm.")
     dropout: float = setting(0.2, "Part of the hidden units that is dropped in training.", ge=0, lt=1)
     poison: tuple[int, ...] = setting((), "Indices of training samples whose labels are NaN.", ge=0)
+    stall: int | None = setting(None, "Loading that training sample does not end.", ge=0)
     blind: bool = setting(False, "Whether the labels of the validation samples are NaN.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data(DataConfig):
     shift: float = setting(0.0, "Added to the validation points.")
+
+
+class Stalling(Source):
+    """Waits for a sample that never comes, as of a network drive that is gone."""
+
+    def __init__(self, source: Source, index: int | None) -> None:
+        self._source, self._index = source, index
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def load(self, index: tf.Tensor) -> Any:
+        import numpy as np
+        import tensorflow as tf
+
+        def wait(index: Any) -> Any:
+            if index == self._index:
+                time.sleep(3600)
+            return np.float32(0)
+
+        points, labels = self._source.load(index)
+        return points + tf.ensure_shape(tf.numpy_function(wait, [index], tf.float32), []), labels
 
 
 class MeanOutput(Evaluator):
@@ -80,7 +104,9 @@ class Toy(Scenario):
             labels[list(self.settings.poison)] = np.nan
         elif self.settings.blind:
             labels[:] = np.nan
-        return ArraySource((points, labels))
+        source = ArraySource((points, labels))
+        stalls = self.settings.stall is not None and split is Split.TRAIN
+        return Stalling(source, self.settings.stall) if stalls else source
 
     def objective(self) -> Objective:
         return Objective(loss="binary_crossentropy", metrics=["accuracy"], monitor="val_accuracy", mode="max")

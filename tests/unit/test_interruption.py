@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from framework.interruption import Interruption
+
 CODE = """
 import sys, time
 from framework.errors import Interrupted
@@ -38,3 +40,55 @@ def test_one_signal_asks_and_a_second_one_ends(number: signal.Signals, code: int
         assert "saving" in process.stderr.readline(), "the first is noted"
         process.send_signal(number)
     assert process.wait(timeout=30) == code
+
+
+HANGS = """
+import ctypes, os, sys
+import framework.interruption
+from framework.interruption import Interruption
+framework.interruption._PATIENCE = float(sys.argv[1])
+mutex = ctypes.create_string_buffer(128)
+lock = ctypes.CDLL(None).pthread_mutex_lock
+with Interruption().listening(lambda number: print("given up on", number, flush=True)):
+    print("listening", flush=True)
+    lock(mutex)
+    lock(mutex)  # waits for itself, in native code, where no handler of Python's can run
+"""
+
+
+def hanging(patience: float) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", HANGS, str(patience)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "listening\n"
+    return process
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_hangs_in_native_code_is_ended(number: signal.Signals, code: int) -> None:
+    process = hanging(patience=0.2)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert output == f"given up on {int(number)}\n"
+    assert "hangs" in errors
+
+
+def test_a_second_signal_ends_a_run_that_hangs() -> None:
+    process = hanging(patience=1000)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    process.stderr.readline()
+    assert "saving" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+
+
+def test_listening_ends_without_a_trace() -> None:
+    import threading
+
+    before = signal.getsignal(signal.SIGTERM), threading.active_count()
+    for _ in range(3):
+        with Interruption().listening():
+            assert signal.getsignal(signal.SIGTERM) != before[0]
+    assert (signal.getsignal(signal.SIGTERM), threading.active_count()) == before

@@ -73,8 +73,8 @@ def test_a_run_leaves_behind_what_it_says(undisturbed: Path) -> None:
     assert "tensorflow" in session["versions"]
 
 
-# The trainer asks for a signal before each call of the loop, after each call of validation, and at an epoch's end.
-@pytest.mark.parametrize("count", [1, 3, 7, 8, 9, 14, 15])
+# The trainer asks for a signal when all is built, before each call of the loop, and after each call of validation and LAV.
+@pytest.mark.parametrize("count", [2, 4, 8, 9, 10, 15, 16])
 def test_an_interrupted_run_ends_with_the_same_bits(undisturbed: Path, tmp_path: Path, count: int) -> None:
     path = tmp_path / "run"
     first = trainer(path, *WORDS, "loop.max_steps_per_call=2")
