@@ -300,7 +300,9 @@ def test_a_run_whose_data_do_not_come_is_ended_by_a_signal_and_continued(command
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        time.sleep(1)  # by now it waits for its data
+        done = None
+        while done != (done := sorted((tmp_path / "run").glob("checkpoints/*"))):
+            time.sleep(2)  # until no step is done any more: it waits for its data
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=120)
     finally:
