@@ -1,0 +1,272 @@
+"""No setting is ignored: each has a test that fails when it is. The table names it, and the long test proves it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import importlib
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from framework.config import PARTS, SCENARIOS, locate
+from framework.registry import Registry
+from framework.schema import type_hints
+from framework.trainer_config import TrainerConfig
+from tests.conftest import REPOSITORY
+
+# The class that declares a setting, the setting, and the test that fails when it always has its default.
+TABLE: dict[str, dict[str, str]] = {
+    "framework.early_stopping:EarlyStoppingConfig": {
+        "n_to_go": "tests/unit/test_early_stopping.py::test_a_change_below_min_delta_is_no_improvement",
+        "frequency": "tests/unit/test_early_stopping.py::test_frequency_checks_each_nth_value",
+        "min_delta": "tests/unit/test_early_stopping.py::test_a_change_below_min_delta_is_no_improvement",
+        "lower_threshold": "tests/unit/test_early_stopping.py::test_thresholds_with_max",
+        "upper_threshold": "tests/unit/test_early_stopping.py::test_thresholds_with_max",
+        "monitor": "tests/unit/test_lav.py::test_a_lav_value_decides_what_is_best",
+        "mode": "tests/unit/test_lav.py::test_a_lav_value_decides_what_is_best",
+    },
+    "framework.learning_rates:LearningRate": {
+        "lr": "tests/unit/test_learning_rates.py::test_constant",
+        "offset_epochs": "tests/unit/test_learning_rates.py::test_an_offset_moves_the_beginning[cosine_decay-step]",
+        "per": "tests/unit/test_learning_rates.py::test_exponential_decay_per_step_is_smooth",
+    },
+    "framework.learning_rates:ExponentialDecay": {
+        "decay": "tests/unit/test_learning_rates.py::test_exponential_decay_per_step_is_smooth",
+        "decay_epochs": "tests/unit/test_learning_rates.py::test_exponential_decay_per_step_is_smooth",
+        "decay_min_fraction": "tests/unit/test_learning_rates.py::test_exponential_decay_stops_at_its_smallest_fraction",
+    },
+    "framework.learning_rates:CosineDecay": {
+        "final_epochs": "tests/unit/test_learning_rates.py::test_cosine_decay_by_epochs",
+        "alpha": "tests/unit/test_learning_rates.py::test_cosine_decay_takes_the_whole_run_by_default",
+    },
+    "framework.learning_rates:WarmupCosineDecay": {
+        "warmup_epochs": "tests/unit/test_learning_rates.py::test_warmup_cosine_decay",
+        "warmup_fraction": "tests/unit/test_learning_rates.py::test_warmup_cosine_decay",
+    },
+    "framework.learning_rates:WarmupConstantCosineDecay": {
+        "constant_epochs": "tests/unit/test_learning_rates.py::test_warmup_constant_cosine_decay",
+    },
+    "framework.learning_rates:Noam": {
+        "d_model": "tests/unit/test_learning_rates.py::test_noam",
+        "warmup_steps": "tests/unit/test_learning_rates.py::test_noam",
+    },
+    "framework.learning_rates:Piecewise": {
+        "boundaries": "tests/unit/test_learning_rates.py::test_piecewise",
+        "values": "tests/unit/test_learning_rates.py::test_piecewise",
+    },
+    "framework.learning_rates:DecayToLimit": {
+        "decay_rate": "tests/unit/test_learning_rates.py::test_decay_to_limit_counts_a_whole_power_as_whole",
+        "decay_limit": "tests/unit/test_learning_rates.py::test_decay_to_limit_counts_a_whole_power_as_whole",
+    },
+    "framework.data.augment:AffineAugmentation": {
+        "rotation": "tests/unit/data/test_augment.py::test_settings_at_zero_change_no_bit[uint8]",
+        "zoom": "tests/unit/data/test_augment.py::test_settings_at_zero_change_no_bit[uint8]",
+        "shift": "tests/unit/data/test_augment.py::test_shift_moves_along_both_axes_by_a_part_of_the_size",
+        "horizontal_flip": "tests/unit/data/test_augment.py::test_settings_at_zero_change_no_bit[uint8]",
+        "channel_shift": "tests/unit/data/test_augment.py::test_settings_at_zero_change_no_bit[uint8]",
+        "brightness": "tests/unit/data/test_augment.py::test_settings_at_zero_change_no_bit[uint8]",
+    },
+    "framework.optimizers:Optimizer": {
+        "clip_value": "tests/unit/test_optimizers.py::test_clipping[settings0-moves0]",
+        "clip_norm": "tests/unit/test_optimizers.py::test_clipping[settings1-moves1]",
+        "clip_global_norm": "tests/unit/test_optimizers.py::test_clipping[settings3-moves3]",
+        "weight_decay": "tests/unit/test_optimizers.py::test_each_optimizer_takes_the_shared_settings[weight_decay-adabelief]",
+        "weight_decay_exclude": "tests/unit/test_optimizers.py::test_weight_decay_is_decoupled_and_spares_what_is_excluded[adabelief]",
+        "accumulate_steps": "tests/unit/test_gradients.py::test_3_batches_of_1_make_the_step_of_1_batch_of_3[adamw]",
+    },
+    "framework.optimizers:SGD": {
+        "momentum": "tests/unit/test_optimizers.py::test_each_setting_acts[sgd-momentum]",
+        "nesterov": "tests/unit/test_optimizers.py::test_each_setting_acts[sgd-nesterov]",
+    },
+    "framework.optimizers:RMSprop": {
+        "rho": "tests/unit/test_optimizers.py::test_each_setting_acts[rmsprop-rho]",
+        "momentum": "tests/unit/test_optimizers.py::test_each_setting_acts[rmsprop-momentum]",
+        "epsilon": "tests/unit/test_optimizers.py::test_each_setting_acts[rmsprop-epsilon]",
+        "centered": "tests/unit/test_optimizers.py::test_each_setting_acts[rmsprop-centered]",
+    },
+    "framework.optimizers:_Moments": {
+        "beta_1": "tests/unit/test_optimizers.py::test_each_setting_acts[adabelief-beta_1]",
+        "beta_2": "tests/unit/test_optimizers.py::test_each_setting_acts[adabelief-beta_2]",
+        "epsilon": "tests/unit/test_optimizers.py::test_each_setting_acts[adabelief-epsilon]",
+    },
+    "framework.optimizers:Adam": {
+        "amsgrad": "tests/unit/test_optimizers.py::test_each_setting_acts[adam-amsgrad]",
+    },
+    "framework.optimizers:Lion": {
+        "beta_1": "tests/unit/test_optimizers.py::test_each_setting_acts[lion-beta_1]",
+        "beta_2": "tests/unit/test_optimizers.py::test_each_setting_acts[lion-beta_2]",
+    },
+    "framework.optimizers:KerasOptimizer": {
+        "class_name": "tests/unit/test_optimizers.py::test_settings_that_make_no_sense_are_problems[settings11-paths11]",
+        "arguments": "tests/unit/test_optimizers.py::test_settings_that_make_no_sense_are_problems[settings9-paths9]",
+    },
+    "framework.data.images:ImageFolder": {
+        "train_dir": "tests/unit/data/test_images.py::test_resolve_records_what_later_commands_need",
+        "val_dir": "tests/unit/data/test_images.py::test_the_content_tells_the_format_and_not_the_suffix",
+        "test_dir": "tests/unit/data/test_images.py::test_resolve_records_what_later_commands_need",
+        "validation_split": "tests/unit/data/test_images.py::test_without_val_dir_a_part_of_each_class_is_held_out",
+        "image_size": "tests/unit/data/test_images.py::test_the_content_tells_the_format_and_not_the_suffix",
+        "on_error": "tests/unit/data/test_image_errors.py::test_skip_leaves_out_whatever_cannot_be_decoded",
+        "classes": "tests/unit/data/test_images.py::test_the_content_tells_the_format_and_not_the_suffix",
+        "positive_class": "tests/unit/data/test_images.py::test_two_classes_have_one_float_as_target[cat-expected2]",
+    },
+    "scenarios.mesonet.data:ForgedPatches": {
+        "image_size": "tests/scenarios/test_forged_patches.py::test_image_size[32]",
+        "train_samples": "tests/unit/test_option_effects.py::test_the_number_of_forged_patches",
+        "noise": "tests/scenarios/test_forged_patches.py::test_no_pixel_is_in_both_splits",
+        "positive_class": "tests/scenarios/test_forged_patches.py::test_positive_class_turns_the_labels_round",
+        "validation_samples": "tests/unit/test_option_effects.py::test_the_number_of_forged_patches",
+    },
+    "scenarios.mesonet.model:MesoModel": {
+        "image_size": "tests/scenarios/test_mesonet_models.py::test_computes_what_the_architecture_says[Meso1]",
+        "activation": "tests/scenarios/test_mesonet_models.py::test_activation[activation-conv4_activation-elu-expected1]",
+        "dropout": "tests/scenarios/test_mesonet_models.py::test_dropout_reaches_every_dropout_layer[Meso4]",
+    },
+    "scenarios.mesonet.model:FourStages": {
+        "hidden_activation": "tests/scenarios/test_mesonet_models.py::test_activation[hidden_activation-hidden_activation-relu-expected0]",
+    },
+    "framework.warmstart:WarmStartConfig": {
+        "model": "tests/unit/test_warmstart.py::test_each_kind_of_source_is_loaded_bit_for_bit[save_run]",
+        "allow_partial": "tests/unit/test_warmstart.py::test_other_shapes_are_an_error_unless_partial",
+        "include": "tests/unit/test_warmstart.py::test_include_and_exclude",
+        "exclude": "tests/unit/test_warmstart.py::test_include_and_exclude",
+        "rename": "tests/unit/test_warmstart.py::test_rename[saved-head/->output/]",
+    },
+    "framework.trainer_config:TrainerConfig": {
+        "epochs": "tests/unit/test_trainer.py::test_more_epochs_continue_a_finished_run",
+        "seed": "tests/unit/test_trainer.py::test_a_sweep_of_seeds_gives_different_weights",
+        "output_dir": "tests/unit/test_option_effects.py::test_where_a_run_is",
+        "samples_per_epoch": "tests/unit/test_trainer.py::test_the_length_of_an_epoch[words0-2]",
+        "steps_per_epoch": "tests/unit/test_trainer.py::test_the_length_of_an_epoch[words1-3]",
+        "overfit_batches": "tests/unit/test_trainer.py::test_some_batches_are_learned_by_heart",
+        "trial_run": "tests/unit/test_option_effects.py::test_a_trial_run_leaves_nothing",
+        "val_every_n": "tests/unit/test_trainer.py::test_validation_after_each_nth_epoch_and_the_last",
+        "lav_every_n": "tests/unit/test_lav.py::test_lav_may_begin_in_a_resume",
+        "lav_lists": "tests/unit/test_lav.py::test_a_lav_value_decides_what_is_best",
+        "recalibrate_batch_norm": "tests/unit/test_trainer.py::test_recalibration_leaves_the_training_alone",
+        "recalibrate_batches": "tests/unit/test_option_effects.py::test_the_number_of_batches_for_batch_norm_matters",
+        "no_train_scope": "tests/unit/test_trainer.py::test_frozen_layers_do_not_learn",
+        "calc_ema": "tests/unit/test_trainer.py::test_averaging_leaves_the_training_alone_and_decides_what_is_best",
+        "post_hoc_ema": "tests/unit/test_weight_comparison.py::test_averages_are_saved_each_nth_epoch_and_after_the_last",
+        "post_hoc_every_n_epochs": "tests/unit/test_weight_comparison.py::test_averages_are_saved_each_nth_epoch_and_after_the_last",
+        "checkpoint_every_n_epochs": "tests/unit/test_option_effects.py::test_when_checkpoints_are_saved_and_how_many_are_kept[words0-steps0]",
+        "checkpoint_every_n_steps": "tests/unit/test_option_effects.py::test_when_checkpoints_are_saved_and_how_many_are_kept[words2-steps2]",
+        "checkpoint_every_n_minutes": "tests/unit/test_option_effects.py::test_when_checkpoints_are_saved_and_how_many_are_kept[words3-steps3]",
+        "keep_checkpoints": "tests/unit/test_option_effects.py::test_when_checkpoints_are_saved_and_how_many_are_kept[words4-steps4]",
+        "export_saved_model": "tests/unit/test_option_effects.py::test_what_is_written_beside_the_model[False]",
+        "tensorboard": "tests/unit/test_option_effects.py::test_what_is_written_beside_the_model[False]",
+        "profile": "tests/unit/test_numerics.py::test_a_profile_of_some_steps",
+        "run_eagerly": "tests/unit/test_numerics.py::test_eager_steps_are_plain_python",
+        "on_nan": "tests/unit/test_bad_numbers.py::test_skip_changes_nothing_but_that_step",
+        "trace_nan": "tests/unit/test_numerics.py::test_a_run_that_fails_while_it_is_profiled_lets_the_next_one_profile",
+    },
+    "framework.device:DeviceConfig": {
+        "gpus": "tests/unit/test_trainer.py::test_what_cannot_be_trained_leaves_nothing_behind[words3-device.gpus]",
+        "threads": "tests/unit/test_option_effects.py::test_threads_are_recorded",
+        "deterministic": "tests/unit/test_option_effects.py::test_determinism_is_asked_for[False]",
+        "precision": "tests/unit/test_option_effects.py::test_precision",
+        "jit_compile": "tests/unit/test_option_effects.py::test_xla",
+    },
+    "framework.loops:CustomLoop": {
+        "max_steps_per_call": "tests/unit/test_option_effects.py::test_how_many_steps_a_call_does_at_most",
+    },
+    "scenarios.mesonet.scenario:Settings": {
+        "augment": "tests/unit/test_option_effects.py::test_augmentation_of_mesonet_is_a_choice",
+    },
+    "framework.data.source:DataConfig": {
+        "batch_size": "tests/unit/test_option_effects.py::test_batch_size",
+        "cache": "tests/unit/test_option_effects.py::test_what_is_kept_in_memory",
+        "cache_limit": "tests/unit/test_option_effects.py::test_what_is_kept_in_memory",
+        "limit": "tests/unit/test_trainer.py::test_limit_takes_that_many_samples_of_each_split",
+        "workers": "tests/unit/test_option_effects.py::test_how_many_samples_are_loaded_at_the_same_time",
+    },
+}
+ROWS = [pytest.param(home, name, test, id=f"{home}.{name}") for home, names in TABLE.items() for name, test in names.items()]
+
+
+def configs() -> Iterator[type]:
+    """The config classes of the framework and of the shipped scenarios."""
+    importlib.import_module("scenarios.mesonet.scenario")
+    shipped = [cls for cls in SCENARIOS.values() if cls.__module__.startswith("scenarios.")]
+    kinds = [
+        TrainerConfig,
+        *map(locate, PARTS.values()),
+        *(part for cls in shipped for part in (cls.Config, cls.models, cls.datas)),
+    ]
+    for kind in kinds:
+        yield from kind.values() if isinstance(kind, Registry) else [kind]
+
+
+def settings_of(cls: Any) -> Iterator[tuple[str, str]]:
+    """The settings of a config class and of the sections in it: where each is declared first, and its name."""
+    for field in dataclasses.fields(cls):
+        if dataclasses.is_dataclass(kind := type_hints(cls)[field.name]):
+            yield from settings_of(kind)
+            continue
+        bases = [base for base in reversed(cls.__mro__) if dataclasses.is_dataclass(base)]
+        home = next(base for base in bases if field.name in {known.name for known in dataclasses.fields(base)})
+        yield f"{home.__module__}:{home.__qualname__}", field.name
+
+
+def test_each_setting_has_a_line() -> None:
+    declared = {setting for cls in configs() for setting in settings_of(cls)}
+    assert {(home, name) for home, names in TABLE.items() for name in names} == declared
+
+
+@pytest.mark.parametrize(("home", "name", "test"), ROWS)
+def test_the_test_of_a_setting_exists(home: str, name: str, test: str) -> None:
+    file, _, function = test.partition("::")
+    source = (REPOSITORY / file).read_text()
+    assert f"\ndef {function.partition('[')[0]}(" in source
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("home", "name", "test"), ROWS)
+def test_an_ignored_setting_makes_its_test_fail(home: str, name: str, test: str) -> None:
+    assert run(test) == "passed"
+    with ignored(locate(home), name):
+        assert run(test) == "failed"
+
+
+@contextlib.contextmanager
+def ignored(cls: type, name: str) -> Iterator[None]:
+    """Within the context a setting has its default, whatever is set, in all classes derived from the one that declares it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for derived in {cls, *_derived(cls)}:
+            patch.setattr(derived, "__init__", _with_default(derived.__init__, name))  # type: ignore[misc]
+        yield
+
+
+def _derived(cls: type) -> Iterator[type]:
+    for derived in cls.__subclasses__():
+        yield derived
+        yield from _derived(derived)
+
+
+def _with_default(initialise: Any, name: str) -> Any:
+    @functools.wraps(initialise)
+    def initialise_without(self: Any, *arguments: Any, **settings: Any) -> None:
+        initialise(self, *arguments, **settings)
+        field = next(field for field in dataclasses.fields(self) if field.name == name)
+        made = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        object.__setattr__(self, name, None if made is dataclasses.MISSING else made)
+
+    return initialise_without
+
+
+def run(test: str) -> str:
+    """Run a test in this process; how it ended."""
+    outcomes: list[str] = []
+
+    class Noting:
+        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+            outcomes.append(report.outcome)
+
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        pytest.main(["-q", "-p", "no:cacheprovider", "-m", "", str(REPOSITORY / test)], plugins=[Noting()])
+    assert outcomes, output.getvalue()
+    return "failed" if "failed" in outcomes else "passed"
