@@ -16,6 +16,11 @@ def main(words: list[str]) -> int:
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings to change")
     parser.add_model_option()
+    parser.add_argument(
+        "--weights",
+        metavar="NAME",
+        help="in place of a model, weights that the run holds, as ema-weights lists them: raw, ema, ...",
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--split", choices=("train", "validation", "test"), default="validation", help="which data")
     which.add_argument("--list", dest="name", metavar="NAME", help="the data of this list of trainer.lav_lists")
@@ -35,7 +40,13 @@ def main(words: list[str]) -> int:
     from framework.lav_report import load_and_validate
 
     report = load_and_validate(
-        arguments.run, *overrides, model=arguments.model, split=arguments.split, name=arguments.name, output=arguments.output
+        arguments.run,
+        *overrides,
+        model=arguments.model,
+        split=arguments.split,
+        name=arguments.name,
+        weights=arguments.weights,
+        output=arguments.output,
     )
     recorded = report.facts.get("metrics", {})
     prefixes = (
@@ -48,7 +59,7 @@ def main(words: list[str]) -> int:
     console = Console()
     data = f"samples of {arguments.name}" if arguments.name else f"{report.split} samples"
     console.table(
-        f"{arguments.model} of {arguments.run} (epoch {report.facts.get('epoch')}) on {report.samples:,} {data}",
+        f"{arguments.weights or arguments.model} of {arguments.run} (epoch {report.facts.get('epoch')}) on {report.samples:,} {data}",
         ("metric", "now", "recorded in training"),
         rows,
     )

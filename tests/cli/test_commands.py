@@ -244,18 +244,14 @@ def test_weights_of_a_run_in_training_and_of_a_finished_one(command: Command, tm
     report = json.loads((tmp_path / "run" / "lav.json").read_text())
     facts = json.loads((tmp_path / "run" / "ema-weights" / "power-0.07" / "model.json").read_text())
     assert report["metrics"]["loss"] == pytest.approx(facts["metrics"]["val_loss"], abs=1e-5)
+    assert_clean(command("load-and-validate", "run", "--weights", "power-0.07", "--output", "other.json"), 0)
+    assert json.loads((tmp_path / "other.json").read_text())["metrics"] == pytest.approx(report["metrics"], abs=1e-5)
     unwritable = command("load-and-validate", "run", "--output", "run/config.yaml/lav.json", "batch_size=5")
     assert_clean(unwritable, 1)
     assert "cannot write run/config.yaml/lav.json" in unwritable.stderr
-    for words, text in (
-        (["--export", "rw"], "did you mean 'raw'"),
-        (["--lengths", "0.5"], "<= 0.28"),
-        (["--export", "raw", "--output", "run/config.yaml/model"], "cannot be written"),
-    ):
-        refused = command("ema-weights", "run", *words)
-        assert refused.returncode in (1, 2)
-        assert "Traceback" not in refused.stderr
-        assert text in refused.stderr
+    refused = command("ema-weights", "run", "--export", "rw")
+    assert_clean(refused, 2)
+    assert "did you mean 'raw'" in refused.stderr
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])

@@ -42,7 +42,10 @@ def test_when_checkpoints_are_saved_and_how_many_are_kept(tmp_path: Path, words:
     assert checkpoints(tmp_path / "run") == steps
 
 
-def test_how_many_steps_a_call_does_at_most(tmp_path: Path) -> None:
+@pytest.mark.parametrize("word", ["loop.max_steps_per_call=1", "trainer.trace_nan=true"])
+def test_how_many_steps_a_call_does_at_most(tmp_path: Path, word: str) -> None:
+    """A run that is traced does one step a call, so that the bad one is known."""
+
     class Counting(Interruption):
         asked = 0
 
@@ -50,7 +53,7 @@ def test_how_many_steps_a_call_does_at_most(tmp_path: Path) -> None:
             self.asked += 1
             super().check()
 
-    first = trainer(tmp_path / "run", "epochs=1", "trainer.val_every_n=0", "loop.max_steps_per_call=1")
+    first = trainer(tmp_path / "run", "epochs=1", "trainer.val_every_n=0", word)
     first._interruption = counting = Counting()
     first.train()
     assert counting.asked == 1 + 12, "when all is built, and before each step"

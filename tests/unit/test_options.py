@@ -162,7 +162,7 @@ TABLE: dict[str, dict[str, str]] = {
         "profile": "tests/unit/test_numerics.py::test_a_profile_of_some_steps",
         "run_eagerly": "tests/unit/test_numerics.py::test_eager_steps_are_plain_python",
         "on_nan": "tests/unit/test_bad_numbers.py::test_skip_changes_nothing_but_that_step",
-        "trace_nan": "tests/unit/test_numerics.py::test_a_run_that_fails_while_it_is_profiled_lets_the_next_one_profile",
+        "trace_nan": "tests/unit/test_option_effects.py::test_how_many_steps_a_call_does_at_most[trainer.trace_nan=true]",
     },
     "framework.device:DeviceConfig": {
         "gpus": "tests/unit/test_trainer.py::test_what_cannot_be_trained_leaves_nothing_behind[words3-device.gpus]",
@@ -172,7 +172,7 @@ TABLE: dict[str, dict[str, str]] = {
         "jit_compile": "tests/unit/test_option_effects.py::test_xla",
     },
     "framework.loops:CustomLoop": {
-        "max_steps_per_call": "tests/unit/test_option_effects.py::test_how_many_steps_a_call_does_at_most",
+        "max_steps_per_call": "tests/unit/test_option_effects.py::test_how_many_steps_a_call_does_at_most[loop.max_steps_per_call=1]",
     },
     "scenarios.mesonet.scenario:Settings": {
         "augment": "tests/unit/test_option_effects.py::test_augmentation_of_mesonet_is_a_choice",

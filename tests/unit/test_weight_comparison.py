@@ -92,6 +92,12 @@ def test_exported_weights_are_what_was_judged(run: Path, weights: RunWeights, tm
     assert json.loads((tmp_path / "lav.json").read_text())["weights"] == "power-0.15"
 
 
+def test_a_folder_that_cannot_be_written_is_answered(weights: RunWeights, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunDirectoryError, match="cannot be written"):
+        weights.export(weights.candidate("raw"), tmp_path / "file" / "model", {})
+
+
 def test_nothing_of_the_run_changes(run: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.name != "lav.json"}
     held = RunWeights(run)
