@@ -58,14 +58,16 @@ class WholeSteps:
 
 
 def batches_per_step(optimizer: keras.optimizers.Optimizer) -> int:
-    """The number of batches that make a step of an optimizer with whole steps."""
-    return _whole_steps(optimizer).batches
+    """The number of batches that make a step: 1 but for an optimizer whose whole steps take more."""
+    steps = _whole_steps(optimizer)
+    return steps.batches if steps else 1
 
 
 @contextlib.contextmanager
 def gathering(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     """What is traced within the context only gathers gradients of an optimizer with whole steps."""
     steps = _whole_steps(optimizer)
+    assert steps is not None
     steps.gathers = True
     try:
         yield
@@ -73,11 +75,9 @@ def gathering(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
         steps.gathers = False
 
 
-def _whole_steps(optimizer: Any) -> WholeSteps:
+def _whole_steps(optimizer: Any) -> WholeSteps | None:
     # Under mixed_float16 Keras puts one around it that scales the loss.
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    steps: WholeSteps = inner.whole_steps
-    return steps
+    return getattr(getattr(optimizer, "inner_optimizer", optimizer), "whole_steps", None)
 
 
 def _sum_over_replicas(gradients: Sequence[Any]) -> list[Any]:

@@ -91,6 +91,7 @@ def test_sparse_gradients_and_variables_without_one() -> None:
         variables = [keras.Variable(np.arange(6.0).reshape(3, 2)), keras.Variable(np.ones(2))]
         return OPTIMIZERS["sgd"](accumulate_steps=2).build(0.25), variables
 
+    assert batches_per_step(keras.optimizers.SGD()) == 1, "an optimizer that was not built by a config"
     optimizer, (table, unused) = make()
     optimizer.build([table, unused])
     assert batches_per_step(optimizer) == 2
