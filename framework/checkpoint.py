@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.errors import CheckpointError
-from framework.files import sync_directory, sync_tree
+from framework.files import replacing_directory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,7 +111,7 @@ class CheckpointStore:
         return sorted(int(match[1]) for match in matches if match)
 
     def save(self, snapshot: Snapshot) -> Path:
-        """Write a checkpoint, then delete those beyond the last `keep`.
+        """Write a checkpoint, then delete those of later steps and those beyond the last `keep`.
 
         Raises:
             OSError: where it cannot be written, as on a full disk; the checkpoints before it stay.
@@ -119,10 +119,7 @@ class CheckpointStore:
         import numpy as np
 
         target = self._path(snapshot.step)
-        draft = self.folder / f".draft-{target.name}"
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        try:
+        with replacing_directory(target) as draft:
             arrays = {
                 _key(group, i): _storable(named.array)
                 for group, members in snapshot.variables.items()
@@ -137,15 +134,8 @@ class CheckpointStore:
             (draft / "state.json").write_text(json.dumps(content, indent=1))
             files = {name: _fingerprint(draft / name) for name in ("variables.npz", "state.json")}
             (draft / "manifest.json").write_text(json.dumps({"format": FORMAT, "files": files}, indent=1))
-            sync_tree(draft)
-            if target.exists():
-                # The same step saved again, after a resume: the bits are the same, unless the one on disk was damaged.
-                shutil.rmtree(target)
-            os.rename(draft, target)
-            sync_directory(self.folder)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
+        # Later ones are of a future that was given up, when the run went back to before them: they must not count as the newest.
+        self.drop_after(snapshot.step)
         self._retain()
         return target
 
@@ -219,7 +209,7 @@ class CheckpointStore:
     def _retain(self) -> None:
         for step in self.steps()[: -self._keep] if self._keep else ():
             shutil.rmtree(self._path(step), ignore_errors=True)
-        for draft in self.folder.glob(".draft-*"):
+        for draft in self.folder.glob(".step-*.draft"):
             shutil.rmtree(draft, ignore_errors=True)
 
 

@@ -119,5 +119,17 @@ def recover_directory(path: Path) -> None:
             os.rename(old, path)
 
 
+def recover_directories(parent: Path) -> None:
+    """Bring back each folder in `parent` whose replacement was cut short. Only who holds the run may: it may be happening just now."""
+    for old in parent.glob(".*.old"):
+        recover_directory(parent / old.name[1 : -len(".old")])
+
+
+def standing(path: Path) -> Path:
+    """Where a folder is while another takes its place, for who only reads: under its own name, or, for a moment, beside it."""
+    old = _beside(path, "old")
+    return old if old.is_dir() and not path.exists() else path
+
+
 def _beside(path: Path, role: str) -> Path:
     return path.with_name(f".{path.name}.{role}")

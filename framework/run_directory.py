@@ -7,28 +7,30 @@ import datetime
 import fcntl
 import itertools
 import json
+import logging
 import os
 import socket
+import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from framework.composition import apply_overrides
 from framework.config import RunConfig, parse
+from framework.config_file import FORMAT, UnreadableConfigError, config_text, read_config
 from framework.errors import ConfigError, RunDirectoryError
-from framework.files import now, recover_directory, strict_json, write_atomically, write_durably
+from framework.files import now, recover_directories, standing, strict_json, write_atomically, write_durably
+from framework.import_guard import refuse_imports_from
 
-FORMAT = 1
-"""The version of the layout below; a folder of a later one is refused."""
+log = logging.getLogger(__name__)
 
 
 class RunDirectory:
     """What a run leaves behind.
 
         config.yaml       resolved; what every later command reads       provenance.json   versions, hardware, and a line a session
+                          (checkpoints/ has a copy of it)
         train.log         everything that was logged                     metrics.jsonl     one line a phase and epoch
         result.json       how it ended                                   checkpoints/      the last n states
         best/  export/    the best and the final model                   averages/         for averages made afterwards
@@ -41,6 +43,8 @@ class RunDirectory:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.claimed = False
+        self.config_lost = False
+        """Whether config.yaml turned out to be damaged, and its copy was read."""
 
     config_file = property(lambda self: self.path / "config.yaml")
     provenance_file = property(lambda self: self.path / "provenance.json")
@@ -48,6 +52,7 @@ class RunDirectory:
     metrics_file = property(lambda self: self.path / "metrics.jsonl")
     result_file = property(lambda self: self.path / "result.json")
     checkpoints = property(lambda self: self.path / "checkpoints")
+    config_copy = property(lambda self: self.path / "checkpoints" / "config.yaml")
     averages = property(lambda self: self.path / "averages")
     best = property(lambda self: self.path / "best")
     export = property(lambda self: self.path / "export")
@@ -105,7 +110,7 @@ class RunDirectory:
             self.check_free()
             self.path.mkdir(parents=True, exist_ok=True)
             draft = self.path / f".config.{os.getpid()}.yaml"
-            write_durably(draft, _config_text(config))
+            write_durably(draft, config_text(config))
             try:
                 # A hard link appears whole or not at all, and never in place of another.
                 os.link(draft, self.config_file)
@@ -113,6 +118,7 @@ class RunDirectory:
                 raise self._taken() from None
             finally:
                 draft.unlink()
+            self._save_config_copy(config)
         except OSError as error:
             raise RunDirectoryError(f"cannot make the run directory {self.path}: {error.strerror or error}") from error
         self.claimed = True
@@ -125,58 +131,79 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: str | Path) -> RunDirectory:
-        """An existing run directory.
+        """An existing run directory. From here on nothing is imported from it.
 
         Raises:
-            RunDirectoryError: where there is none.
+            RunDirectoryError: where there is none, or something in it leads out of it.
         """
         run = cls(path)
         if not run.path.is_dir():
             raise RunDirectoryError(f"{path} is no run directory: there is no such folder")
-        if not run.config_file.is_file():
+        if not run.config_file.is_file() and not run.config_copy.is_file():
             raise RunDirectoryError(
                 f"{path} is no run directory: it has no config.yaml", hint="name the folder that train-scenario wrote to"
             )
-        for name in ("best", "export"):
-            recover_directory(run.path / name)
+        run._check_self_contained()
+        refuse_imports_from(run.path)
         run.claimed = True
         return run
 
+    def _check_self_contained(self) -> None:
+        """A link would have us write, or delete, where somebody else wants it; a device or a pipe would not answer."""
+        root = Path(os.path.realpath(self.path))
+        for here, folders, files in os.walk(self.path):
+            for path in (Path(here, name) for name in [*folders, *files]):
+                try:
+                    mode = path.lstat().st_mode
+                except FileNotFoundError:
+                    continue  # a run in training takes files away
+                if stat.S_ISLNK(mode) and not Path(os.path.realpath(path)).is_relative_to(root):
+                    raise RunDirectoryError(
+                        f"{path} is a link that leads out of the run directory, to {os.readlink(path)}",
+                        hint="put the whole folder of the run where there is room, and link to that",
+                    )
+                if not (stat.S_ISLNK(mode) or stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+                    raise RunDirectoryError(f"{path} is neither a file nor a folder", hint="take it away")
+
     def exported(self, model: str) -> Path:
         """The folder of an exported model: `best`, `export`, another folder in the run directory, or one elsewhere."""
-        inside = self.path / model
+        inside = standing(self.path / model)
         return inside if inside.is_dir() or model in ("best", "export") else Path(model)
 
     def load_config(self, overrides: Sequence[str] = ()) -> RunConfig:
         """The config of the run, with `key=value` words applied to it.
 
         Raises:
-            RunDirectoryError: where config.yaml is damaged, or of a later format.
+            RunDirectoryError: where config.yaml and its copy are damaged, or it was edited by hand, or is of a later format.
             ConfigError: where a word is wrong, or the config no longer fits the installed scenario.
         """
-        try:
-            plain = yaml.safe_load(self.config_file.read_text())
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise RunDirectoryError(f"{self.config_file} cannot be read: {error}") from error
-        if not isinstance(plain, dict) or "scenario" not in plain:
-            raise RunDirectoryError(
-                f"{self.config_file} is damaged: it holds no config of a run",
-                hint=f"the weights in {self.best} are usable without it",
-            )
-        found = plain.pop("format", None)
-        if found != FORMAT:
-            raise RunDirectoryError(
-                f"{self.config_file} is of format {found!r}, and this version of tf-scenarios reads format {FORMAT}",
-                hint="use the version that wrote it; provenance.json names it",
-            )
+        plain = self._read_config()
         try:
             return parse(apply_overrides(plain, overrides))
         except ConfigError as error:
             raise ConfigError(error.problems, subject=f"the configuration of {self.path}") from error
 
+    def _read_config(self) -> dict[str, Any]:
+        try:
+            return read_config(self.config_file)
+        except UnreadableConfigError as error:
+            try:
+                plain = read_config(self.config_copy)
+            except RunDirectoryError:
+                raise RunDirectoryError(str(error), hint=f"the weights in {self.best} are usable without it") from error
+            if not self.config_lost:
+                log.warning("%s; its copy %s is used", error, self.config_copy)
+            self.config_lost = True
+            return plain
+
     def save_config(self, config: RunConfig) -> None:
-        """Replace config.yaml, in one step: after a resume with other settings."""
-        write_atomically(self.config_file, _config_text(config))
+        """Replace config.yaml, in one step: after a resume with other settings, or where it was damaged."""
+        write_atomically(self.config_file, config_text(config))
+        self._save_config_copy(config)
+
+    def _save_config_copy(self, config: RunConfig) -> None:
+        self.checkpoints.mkdir(exist_ok=True)
+        write_atomically(self.config_copy, config_text(config))
 
     def load_result(self) -> dict[str, Any] | None:
         """What result.json says, or None where there is none that can be read."""
@@ -184,7 +211,8 @@ class RunDirectory:
             result = json.loads(self.result_file.read_text())
         except (OSError, ValueError):
             return None
-        return result if isinstance(result, dict) else None
+        sound = isinstance(result, dict) and isinstance(result.get("status"), str) and isinstance(result.get("epochs"), int)
+        return result if sound else None
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -201,6 +229,8 @@ class RunDirectory:
             self._take_lock(handle, fcntl.LOCK_EX)
             os.ftruncate(handle, 0)
             os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+            for folder in (self.path, self.checkpoints, self.averages):
+                recover_directories(folder)
             yield
         finally:
             os.close(handle)
@@ -244,14 +274,15 @@ class RunDirectory:
         """What provenance.json holds; an empty history where it is missing or damaged, since no command depends on it."""
         try:
             provenance = json.loads(self.provenance_file.read_text())
-        except (OSError, ValueError):
+            if isinstance(provenance, dict) and isinstance(provenance.get("sessions", []), list):
+                return provenance
+            reason = "it holds no history"
+        except FileNotFoundError:
             return {"format": FORMAT}
-        return provenance if isinstance(provenance, dict) else {"format": FORMAT}
-
-
-def _config_text(config: RunConfig) -> str:
-    head = "# Everything this run is made of. resume-training, load-and-validate and predict-scenario read it.\n"
-    return head + yaml.safe_dump({"format": FORMAT} | config.to_plain(), sort_keys=False, allow_unicode=True)
+        except (OSError, ValueError) as error:
+            reason = str(error)
+        log.warning("%s cannot be read (%s), so the history of the run begins anew", self.provenance_file, reason)
+        return {"format": FORMAT}
 
 
 def _versions() -> dict[str, str]:

@@ -127,7 +127,7 @@ class Trainer:
             self._training = training
             log_to(self.run.log_file)
             resumed = training.restore(self._changes)
-            if self._changes:
+            if self._changes or self.run.config_lost:
                 self.run.save_config(self.scenario.config)
             return self._run(training, resumed=resumed)
 

@@ -155,14 +155,36 @@ def _read_keras(path: Path) -> WeightSource:
 
 
 def _read_saved_model(path: Path) -> WeightSource:
-    import tensorflow as tf
+    """The variables that the model lists, by the names that it gives them.
 
-    loaded = tf.saved_model.load(str(path))
-    if not getattr(loaded, "variables", None):
-        raise ValueError("it lists no variables; Keras' model.export(...) writes one that does")
-    kept = [v for v in loaded.variables if not _graph_name(v).endswith("seed_generator_state")]
-    names = _unique(_graph_name(variable) for variable in kept)
-    return WeightSource({name: v.numpy() for name, v in zip(names, kept, strict=True)}, naming="graph_name")
+    They are read from the files: `tf.saved_model.load` would run a part of the graph, and an operation of a graph may write a file.
+    """
+    import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
+
+    model = saved_model_pb2.SavedModel()
+    model.ParseFromString((path / "saved_model.pb").read_bytes())
+    nodes = model.meta_graphs[0].object_graph_def.nodes
+    reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
+    saved = trackable_object_graph_pb2.TrackableObjectGraph()
+    saved.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+
+    def members(graph: Any) -> dict[str, int]:
+        """What the list `variables` at the root of an object graph holds, by number."""
+        at = next((child.node_id for child in graph[0].children if child.local_name == "variables"), None)
+        found = {} if at is None else {child.local_name: child.node_id for child in graph[at].children}
+        if not found:
+            raise ValueError("it lists no variables; Keras' model.export(...) writes one that does")
+        return found
+
+    names, places = members(nodes), members(saved.nodes)
+    found = []
+    for number, node in names.items():
+        name = nodes[node].variable.name
+        if not name.endswith("seed_generator_state"):
+            found.append((name, reader.get_tensor(saved.nodes[places[number]].attributes[0].checkpoint_key)))
+    paths = _unique(name for name, _ in found)
+    return WeightSource({path: array for path, (_, array) in zip(paths, found, strict=True)}, naming="graph_name")
 
 
 def _read_hdf5(file: h5py.File) -> WeightSource:
@@ -178,7 +200,7 @@ def _read_legacy(group: h5py.Group, layers: list[str]) -> WeightSource:
         for name in _attribute(group[layer], "weight_names") or []:
             parts = name.removesuffix(":0").split("/")
             own = (i for i, part in enumerate(parts[:-1]) if re.fullmatch(rf"{re.escape(layer)}(_\d+)?", part))
-            found.append(("/".join([layer, *parts[next(own, -1) + 1 :]]), group[layer][name][()]))
+            found.append(("/".join([layer, *parts[next(own, -1) + 1 :]]), _array(group[layer][name], group)))
     paths = _unique(path for path, _ in found)
     return WeightSource({path: array for path, (_, array) in zip(paths, found, strict=True)})
 
@@ -192,7 +214,7 @@ def _read_keras_3(file: h5py.File) -> WeightSource:
     def visit(key: str, node: Any) -> None:
         parts = key.split("/")
         if isinstance(node, h5py.Dataset) and "vars" in parts and parts[0] != "optimizer" and "seed_generator" not in key:
-            found[key] = _array(node)
+            found[key] = _array(node, file)
 
     file.visititems(visit)
     if not found:
@@ -204,8 +226,10 @@ def _read_keras_3(file: h5py.File) -> WeightSource:
     return WeightSource(dict(zip(paths, found.values(), strict=True)), naming="number", keys=dict(zip(paths, found, strict=True)))
 
 
-def _array(dataset: h5py.Dataset) -> np.ndarray:
-    """HDF5 knows no bfloat16: Keras writes its two bytes, and says so beside them."""
+def _array(dataset: h5py.Dataset, within: h5py.Group) -> np.ndarray:
+    """The values of a dataset. HDF5 knows no bfloat16: Keras writes its two bytes, and says so beside them."""
+    if dataset.external or dataset.is_virtual or dataset.file.filename != within.file.filename:
+        raise ValueError(f"{dataset.name} is not in the file itself, but refers to another one")
     if dataset.attrs.get("dtype") != "bfloat16":
         return dataset[()]
     import ml_dtypes

@@ -73,10 +73,10 @@ def moments(rng: random.Random) -> Iterator[Moment]:
     kinds: list[Callable[[], Moment]] = [
         lambda: Moment("in the first second", (lambda limit: lambda run, seconds: seconds > limit)(rng.uniform(0, 1))),
         lambda: Moment("while it starts", (lambda limit: lambda run, seconds: seconds > limit)(rng.uniform(1, 8))),
-        lambda: Moment("while a checkpoint is written", file_appears("checkpoints/.draft-*")),
+        lambda: Moment("while a checkpoint is written", file_appears("checkpoints/.step-*.draft")),
         lambda: Moment("while the best model is written", file_appears(".best.draft")),
         lambda: Moment("in LAV", file_appears(".lav")),
-        lambda: Moment("while the averages are written", file_appears("averages/.draft-*")),
+        lambda: Moment("while the averages are written", file_appears("averages/.step-*.draft")),
         lambda: Moment("while the last state is exported", file_appears(".export.draft")),
         *[lambda: Moment("in a step or a validation", after_a_checkpoint(rng.uniform(0, 0.4)))] * 3,
     ]

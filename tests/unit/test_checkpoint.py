@@ -9,11 +9,12 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from framework.checkpoint import CheckpointStore, CheckpointWriter, NamedArray, Snapshot, restore_variables
 from framework.errors import CheckpointError
+from framework.files import recover_directories
 
 ARRAYS = [
     np.array([[1.5, -0.0], [np.nan, np.inf]], "float32"),
@@ -54,15 +55,51 @@ def test_no_checkpoint_is_none(store: CheckpointStore) -> None:
     assert store.load_newest() is None
 
 
-@settings(max_examples=20, deadline=None)
-@given(steps=st.lists(st.integers(0, 10**9), min_size=1, max_size=8), keep=st.integers(1, 4))
-def test_the_newest_are_kept(tmp_path_factory: pytest.TempPathFactory, steps: list[int], keep: int) -> None:
-    store = CheckpointStore(tmp_path_factory.mktemp("run") / "checkpoints", keep=keep)
-    seen: set[int] = set()
-    for step in steps:
-        store.save(snapshot(step))
-        seen = set(sorted(seen | {step})[-keep:])
-        assert store.steps() == sorted(seen)
+EVENTS = st.one_of(
+    st.tuples(st.just("save"), st.integers(0, 5)),
+    st.tuples(st.just("damage"), st.integers(0, 3)),
+    st.tuples(st.just("restart"), st.just(0)),
+    st.tuples(st.just("killed in a save"), st.integers(0, 1)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(events=st.lists(EVENTS, max_size=14), keep=st.integers(1, 3))
+@example(events=[("save", 5), ("save", 5), ("damage", 0), ("restart", 0), ("save", 2), ("restart", 0)], keep=1)
+def test_whatever_happens_to_a_run_its_newest_checkpoints_are_kept(
+    tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, int]], keep: int
+) -> None:
+    """A run saves, goes back to its newest intact checkpoint, and goes on from there; the model of it is a list."""
+    folder = tmp_path_factory.mktemp("run") / "checkpoints"
+    store, at, kept = CheckpointStore(folder, keep=keep), 0, dict[int, bool]()  # whether each is intact
+    for event, number in events:
+        if event == "save":
+            at += number
+            store.save(snapshot(at))
+            kept = dict(sorted(({step: ok for step, ok in kept.items() if step < at} | {at: True}).items())[-keep:])
+        elif event == "damage" and number < len(kept):
+            step = sorted(kept)[-1 - number]
+            (folder / f"step-{step:08d}" / "state.json").write_text("{}")
+            kept[step] = False
+        elif event == "killed in a save":
+            (folder / f".step-{at + 7:08d}.draft").mkdir(parents=True, exist_ok=True)
+            if number and kept:  # the same step is saved once more, and the old one has been put aside
+                name = f"step-{max(kept):08d}"
+                (folder / name).rename(folder / f".{name}.old")
+                recover_directories(folder)
+        elif event == "restart" and kept and not any(kept.values()):
+            with pytest.raises(CheckpointError):
+                store.load_newest()
+            return
+        elif event == "restart":
+            newest = store.load_newest()
+            at = max((step for step, ok in kept.items() if ok), default=0)
+            assert (newest.step if newest else 0) == at
+            store = CheckpointStore(folder, keep=keep)
+        assert store.steps() == sorted(kept)
+    store.save(snapshot(at + 1))
+    assert store.load_newest() is not None
+    assert not list(folder.glob(".*"))
 
 
 @pytest.mark.parametrize("name", ["variables.npz", "state.json", "manifest.json"])
@@ -130,7 +167,7 @@ def test_a_write_that_fails_is_a_warning_and_the_others_stay(
     with CheckpointWriter() as writer:
         writer.submit(store, snapshot(5))
     # A file in the place of the draft folder makes the next one fail, as root too.
-    (store.folder / ".draft-step-00000006").write_text("")
+    (store.folder / ".step-00000006.draft").write_text("")
     with CheckpointWriter() as writer:
         writer.submit(store, snapshot(6))
         writer.submit(store, snapshot(7))

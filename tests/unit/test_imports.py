@@ -13,7 +13,7 @@ from tests.conftest import REPOSITORY, environment
 
 # From the ground up. A module imports from floors below it, and from what stands before it on its own line.
 FLOORS = [
-    ["errors", "registry", "override", "files"],
+    ["errors", "registry", "override", "files", "import_guard"],
     ["schema", "trainer_config", "config", "composition"],
     [
         *["data.source", "data.stream", "data.cache", "data.image_files", "data.images", "data.augment", "evaluators"],
@@ -22,6 +22,7 @@ FLOORS = [
     ],
     [
         "scenario",
+        "config_file",
         "run_directory",
         "checkpoint",
         "loops",

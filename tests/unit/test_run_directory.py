@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -10,10 +12,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from framework.composition import compose_config
 from framework.config import RunConfig
-from framework.errors import ConfigError, RunDirectoryError
+from framework.errors import ConfigError, RunDirectoryError, ScenarioError
 from framework.files import recover_directory, replacing_directory, write_atomically
 from framework.recorder import Recorder
 from framework.run_directory import RunDirectory
@@ -82,11 +86,98 @@ def test_the_config_comes_back(run: RunDirectory, config: RunConfig) -> None:
     assert run.load_config(["epochs=77"]).trainer.epochs == 77
 
 
-@pytest.mark.parametrize("content", [b"", b"[1, 2]", b"scenario: [", b"\xff\xfe", b"a: 1\n"])
-def test_a_damaged_config_is_named(run: RunDirectory, content: bytes) -> None:
-    run.config_file.write_bytes(content)
-    with pytest.raises(RunDirectoryError, match=r"config\.yaml"):
+@pytest.mark.parametrize("content", [b"", b"[1, 2]", b"scenario: [", b"\xff\xfe", b"a: 1\n", b"[" * 10_000, b"a: \x00", None])
+def test_a_config_that_cannot_be_read_is_named_and_its_copy_used(
+    run: RunDirectory, config: RunConfig, content: bytes | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("framework"), "propagate", True)
+    run.config_file.unlink()
+    if content is not None:
+        run.config_file.write_bytes(content)
+    assert RunDirectory.open(run.path).load_config() == config
+    assert f"{run.config_file}" in caplog.text
+    assert f"its copy {run.config_copy} is used" in caplog.text
+    run.config_copy.write_bytes(content or b"")
+    with pytest.raises(RunDirectoryError, match=r"run/config\.yaml (.|\n)*best are usable"):
         run.load_config()
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(place=st.integers(0), bit=st.integers(0, 7))
+def test_a_bit_that_flips_in_a_config_never_changes_a_run(run: RunDirectory, config: RunConfig, place: int, bit: int) -> None:
+    content = bytearray(run.config_copy.read_bytes())
+    content[place % len(content)] ^= 1 << bit
+    run.config_file.write_bytes(content)
+    try:
+        assert run.load_config() == config
+    except RunDirectoryError as error:
+        assert str(run.config_file) in str(error)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(content=st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_nothing_in_a_config_makes_a_traceback(run: RunDirectory, content: bytes) -> None:
+    run.config_file.write_bytes(b"format: 1\nscenario:\n" + content)
+    run.config_copy.write_bytes(run.config_file.read_bytes())
+    with pytest.raises(ScenarioError):
+        run.load_config()
+
+
+def test_an_edited_config_is_believed_only_without_its_checksum(run: RunDirectory) -> None:
+    edited = run.config_file.read_text().replace("epochs: 10", "epochs: 12")
+    run.config_file.write_text(edited)
+    with pytest.raises(RunDirectoryError, match="was edited"):
+        run.load_config()
+    run.config_file.write_text("".join(line for line in edited.splitlines(True) if "sha256" not in line))
+    assert run.load_config().trainer.epochs == 12
+
+
+def test_nothing_is_imported_from_a_run_directory(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where Python would look there: in the current folder, in one on the path, in the one around it."""
+    evil = "open(__file__ + '.ran', 'w').close()"
+    (run.path / "payload.py").write_text(evil)
+    (run.path / "package").mkdir()
+    (run.path / "package" / "__init__.py").write_text(evil)
+    RunDirectory.open(run.path)
+    for place, name in ((".", "payload"), (str(run.path), "payload"), (str(run.path), "package"), ("..", "run.payload")):
+        monkeypatch.chdir(run.path)
+        monkeypatch.syspath_prepend(place)
+        with pytest.raises(ImportError, match="holds data and no code"):
+            importlib.import_module(name)
+    assert not list(run.path.rglob("*.ran"))
+
+
+@pytest.mark.parametrize("name", ["train.log", "checkpoints", "best", "tensorboard/train", ".lock", "metrics.jsonl"])
+def test_a_link_that_leads_out_of_a_run_is_refused(run: RunDirectory, tmp_path: Path, name: str) -> None:
+    link = run.path / name
+    link.parent.mkdir(exist_ok=True)
+    if link.is_dir():
+        link.rename(tmp_path / "elsewhere")
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunDirectoryError, match=f"{name} is a link that leads out"):
+        RunDirectory.open(run.path)
+
+
+def test_a_link_within_a_run_or_to_one_is_fine_and_a_pipe_is_not(run: RunDirectory, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(run.path)
+    (run.path / "newest").symlink_to("checkpoints")
+    RunDirectory.open(tmp_path / "link")
+    os.mkfifo(run.path / "train.log")
+    with pytest.raises(RunDirectoryError, match=r"train\.log is neither a file nor a folder"):
+        RunDirectory.open(run.path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"status": "finished"}', '{"status": 1, "epochs": 2}', "{"])
+def test_a_damaged_result_is_none(run: RunDirectory, content: str) -> None:
+    run.result_file.write_text(content)
+    assert run.load_result() is None
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"sessions": 1}', "\x00"])
+def test_a_damaged_provenance_begins_anew(run: RunDirectory, content: str) -> None:
+    run.provenance_file.write_text(content)
+    run.record_session(started_at_step=3, changes={}, hardware={})
+    assert [session["started_at_step"] for session in run.load_provenance()["sessions"]] == [3]
 
 
 def test_a_later_format_is_refused(run: RunDirectory) -> None:
@@ -96,7 +187,7 @@ def test_a_later_format_is_refused(run: RunDirectory) -> None:
 
 
 def test_a_config_that_no_longer_fits_is_answered_with_the_run(run: RunDirectory) -> None:
-    run.config_file.write_text(run.config_file.read_text().replace("epochs: 10", "epochs: 0"))
+    run.config_file.write_text(run.config_file.read_text().replace("epochs: 10", "epochs: 0").replace("# sha256", "# no"))
     with pytest.raises(ConfigError, match=rf"the configuration of {run.path}"):
         run.load_config()
 

@@ -49,20 +49,24 @@ def take(stream: Stream, start: int, count: int) -> list[tuple[np.ndarray, np.nd
     seed=st.integers(0, 2**31 - 1),
     start=st.integers(0, 30),
     augmented=st.booleans(),
+    per_step=st.integers(1, 3),
 )
 def test_a_stream_gives_the_same_bits_from_any_start(
-    length: int, batch_size: int, seed: int, start: int, augmented: bool
+    length: int, batch_size: int, seed: int, start: int, augmented: bool, per_step: int
 ) -> None:
+    """Over as many passes as it takes: 33 steps of 3 batches of 12 are up to 1,188 passes over one sample."""
     runs = []
     for source in both(length):
-        stream = Stream(source, batch_size=batch_size, seed=seed, augment=jitter if augmented else None)
-        whole = take(stream, 0, start + 3)[start:]
-        tail = take(stream, start, 3)
+        stream = Stream(
+            source, batch_size=batch_size, seed=seed, augment=jitter if augmented else None, batches_per_step=per_step
+        )
+        whole = take(stream, 0, (start + 3) * per_step)[start * per_step :]
+        tail = take(stream, start, 3 * per_step)
         for (i, v), (j, w) in zip(whole, tail, strict=True):
             np.testing.assert_array_equal(i, j)
             np.testing.assert_array_equal(v, w)
         runs.append(tail)
-        np.testing.assert_array_equal(stream.indices(start), tail[0][0])
+        np.testing.assert_array_equal(stream.indices(start), np.concatenate([i for i, _ in tail[:per_step]]))
     for (i, v), (j, w) in zip(*runs, strict=True):
         np.testing.assert_array_equal(i, j)
         np.testing.assert_array_equal(v, w)

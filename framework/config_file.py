@@ -1,0 +1,66 @@
+"""The config.yaml of a run: plain to read, and known to be what was written."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from framework.config import RunConfig
+from framework.errors import RunDirectoryError
+
+FORMAT = 1
+"""The version of the layout of a run directory; one of a later version is refused."""
+
+
+class UnreadableConfigError(RunDirectoryError):
+    """A config.yaml that is missing, or holds no config at all."""
+
+
+def config_text(config: RunConfig) -> str:
+    """What config.yaml holds: the format, every setting, and a checksum of them.
+
+    A bit that flips in a number leaves a config that can be read, and that would train something else.
+    """
+    body = yaml.safe_dump({"format": FORMAT} | config.to_plain(), sort_keys=False, allow_unicode=True)
+    head = "# Everything this run is made of. resume-training, load-and-validate and predict-scenario read it.\n"
+    return f"{head}# sha256 {_digest(body)}\n{body}"
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The plain values in a config.yaml. One without a checksum, from which somebody took it, is believed.
+
+    Raises:
+        UnreadableConfigError: where there is nothing to be read.
+        RunDirectoryError: where it is of a later format, or is not as it was written.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        plain = yaml.safe_load(text)
+    except OSError as error:
+        raise UnreadableConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise UnreadableConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(plain, dict) or "scenario" not in plain:
+        raise UnreadableConfigError(f"{path} is damaged: it holds no config of a run")
+    found = plain.pop("format", None)
+    if found != FORMAT:
+        raise RunDirectoryError(
+            f"{path} is of format {found!r}, and this version of tf-scenarios reads format {FORMAT}",
+            hint="use the version that wrote it; provenance.json names it",
+        )
+    checksum = re.search(r"^# sha256 (\w+)\n", text, re.MULTILINE)
+    if checksum and _digest(text[checksum.end() :]) != checksum[1]:
+        raise RunDirectoryError(
+            f"{path} is not as it was written: it is damaged, or was edited",
+            hint=f"settings are changed by words, `resume-training {path.parent} epochs=60`; checkpoints/config.yaml is a copy to "
+            "bring back; where an edit is meant, take the line with the checksum out",
+        )
+    return plain
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
