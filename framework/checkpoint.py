@@ -168,20 +168,7 @@ class CheckpointStore:
         import numpy as np
 
         folder = self._path(step)
-        manifest = _read_json(folder / "manifest.json")
-        if manifest.get("format") != FORMAT:
-            raise CheckpointError(
-                f"{folder / 'manifest.json'} is of format {manifest.get('format')!r}, and {FORMAT} is what is read"
-            )
-        files = manifest.get("files")
-        if not isinstance(files, dict) or set(files) != {"variables.npz", "state.json"}:
-            raise CheckpointError(f"{folder / 'manifest.json'} is damaged: it does not list the files")
-        for name, expected in files.items():
-            path = folder / name
-            if not path.is_file():
-                raise CheckpointError(f"{path} is missing")
-            if _fingerprint(path) != expected:
-                raise CheckpointError(f"{path} is damaged: its checksum is not the one that was recorded")
+        self._verify(folder)
         state = _read_json(folder / "state.json")
         try:
             described = state.pop("variables")
@@ -196,6 +183,33 @@ class CheckpointStore:
         except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             # The checksums are right, so somebody wrote it like that.
             raise CheckpointError(f"{folder / 'variables.npz'} does not hold what state.json describes: {error}") from error
+
+    def intact_steps(self) -> list[int]:
+        """The steps that there are intact checkpoints of, ascending. Damaged ones are passed over with a warning."""
+        intact = []
+        for step in self.steps():
+            try:
+                self._verify(self._path(step))
+                intact.append(step)
+            except CheckpointError as error:
+                log.warning("%s; it is passed over", error)
+        return intact
+
+    def _verify(self, folder: Path) -> None:
+        manifest = _read_json(folder / "manifest.json")
+        if manifest.get("format") != FORMAT:
+            raise CheckpointError(
+                f"{folder / 'manifest.json'} is of format {manifest.get('format')!r}, and {FORMAT} is what is read"
+            )
+        files = manifest.get("files")
+        if not isinstance(files, dict) or set(files) != {"variables.npz", "state.json"}:
+            raise CheckpointError(f"{folder / 'manifest.json'} is damaged: it does not list the files")
+        for name, expected in files.items():
+            path = folder / name
+            if not path.is_file():
+                raise CheckpointError(f"{path} is missing")
+            if _fingerprint(path) != expected:
+                raise CheckpointError(f"{path} is damaged: its checksum is not the one that was recorded")
 
     def drop_after(self, step: int) -> None:
         """Delete those of later steps, which a run that goes back to `step` does anew."""

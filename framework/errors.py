@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,16 @@ def listing(lines: Sequence[str], limit: int = 10) -> str:
     """The first of many lines, each indented on a line of its own, and how many more there are."""
     more = [f"and {len(lines) - limit:,} more"] if len(lines) > limit else []
     return "".join(f"\n    {line}" for line in [*lines[:limit], *more])
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of what a library says was wrong, without the places in its graph that TensorFlow names.
+
+    >>> reason_of(ValueError("{{node DecodeJpeg}} Invalid JPEG data [Op:DecodeJpeg]"))
+    'Invalid JPEG data'
+    """
+    lines = str(getattr(error, "message", None) or error).strip().splitlines() or [type(error).__name__]
+    return re.sub(r"\{\{.*?\}\}|\[Op:\w+\].*", "", lines[0]).strip()
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framework.errors import RunDirectoryError
+from framework.errors import RunDirectoryError, reason_of
 from framework.files import replacing_directory, strict_json
 
 if TYPE_CHECKING:
@@ -35,13 +38,22 @@ def export_model(model: keras.Model, folder: Path, facts: Mapping[str, Any], *, 
             if saved_model:
                 write_saved_model(model, draft / SAVED_MODEL)
         described = {**facts, "inputs": _describe(model.inputs), "outputs": _describe(model.outputs)}
-        (draft / FACTS_FILE).write_text(strict_json(described, indent=2))
+        (draft / FACTS_FILE).write_text(strict_json({**described, "sha256": _digest(described)}, indent=2))
 
 
 def write_saved_model(model: keras.Model, folder: Path) -> None:
-    """Write a SavedModel, without the lines that Keras prints about it."""
+    """Write a SavedModel, without the lines that Keras prints about it.
+
+    Raises:
+        OSError: where it cannot be written.
+    """
+    import tensorflow as tf
+
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        model.export(folder, format="tf_saved_model", verbose=False)
+        try:
+            model.export(folder, format="tf_saved_model", verbose=False)
+        except tf.errors.OpError as error:  # TensorFlow's own kind of a full disk
+            raise OSError(reason_of(error)) from error
 
 
 def add_saved_model(folder: Path) -> None:
@@ -52,6 +64,22 @@ def add_saved_model(folder: Path) -> None:
     draft = folder / f".{SAVED_MODEL}"
     write_saved_model(model, draft)
     os.rename(draft, folder / SAVED_MODEL)
+
+
+def fault_of(folder: Path) -> str | None:
+    """What is wrong with an exported model: it is missing, or one of its files is damaged. None where it is whole."""
+    path = folder / MODEL_FILE
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        load_facts(folder)
+    except FileNotFoundError:
+        return f"{path} is missing"
+    except (OSError, ValueError, NotImplementedError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        return f"{path} is damaged: {error}"
+    except RunDirectoryError as error:
+        return str(error).splitlines()[0]
+    return f"{path} is damaged in {damaged}" if damaged else None
 
 
 def load_model(folder: Path) -> keras.Model:
@@ -68,8 +96,7 @@ def load_model(folder: Path) -> keras.Model:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever the damaged part makes it raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RunDirectoryError(f"the model at {path} cannot be loaded: {reason}") from error
+        raise RunDirectoryError(f"the model at {path} cannot be loaded: {reason_of(error)}") from error
 
 
 def load_facts(folder: Path) -> dict[str, Any]:
@@ -84,8 +111,15 @@ def load_facts(folder: Path) -> dict[str, Any]:
         raise _no_model(folder / FACTS_FILE) from None
     except (OSError, ValueError) as error:
         raise RunDirectoryError(f"{folder / FACTS_FILE} cannot be read: {error}") from error
-    assert isinstance(facts, dict)
+    if not isinstance(facts, dict):
+        raise RunDirectoryError(f"{folder / FACTS_FILE} is damaged: it holds no facts of a model")
+    if facts.pop("sha256", None) not in (None, _digest(facts)):
+        raise RunDirectoryError(f"{folder / FACTS_FILE} is damaged: its checksum does not fit")
     return facts
+
+
+def _digest(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(strict_json(facts).encode()).hexdigest()
 
 
 def _no_model(path: Path) -> RunDirectoryError:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import logging.handlers
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -44,6 +45,23 @@ class _TerminalFormatter(logging.Formatter):
         return message if record.levelno == logging.INFO else f"{record.levelname.lower()}: {message}"
 
 
+class _RunLogHandler(logging.FileHandler):
+    """A file whose disk may be full: that is said once, and is no reason to end a run."""
+
+    def __init__(self, path: Path, *, mode: str, encoding: str) -> None:
+        super().__init__(path, mode=mode, encoding=encoding)
+        self._said = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - its name in logging
+        if not self._said:
+            self._said = True
+            print(f"warning: {self.baseFilename} cannot be written: {sys.exc_info()[1]}", file=sys.stderr)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 @contextlib.contextmanager
 def run_log() -> Iterator[Callable[[Path], None]]:
     """Keep what is logged for a file that is named later, since a run has no folder before it is known to be sound.
@@ -55,11 +73,11 @@ def run_log() -> Iterator[Callable[[Path], None]]:
     logger.addHandler(memory)
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.INFO)  # used as a library: the file is complete all the same
-    file: logging.Handler | None = None
+    file: _RunLogHandler | None = None
 
     def write_to(path: Path) -> None:
         nonlocal file
-        file = logging.FileHandler(path, mode="a", encoding="utf-8")
+        file = _RunLogHandler(path, mode="a", encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
         memory.setTarget(file)
         memory.flush()

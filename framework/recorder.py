@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from framework.errors import reason_of
 from framework.files import now, strict_json, write_atomically
+
+log = logging.getLogger(__name__)
 
 
 class Recorder:
@@ -22,7 +27,8 @@ class Recorder:
     def __init__(self, metrics_file: Path, tensorboard: Path | None) -> None:
         self._file = metrics_file
         self._tensorboard = tensorboard
-        self._writers: dict[str, Any] = {}
+        self._writers: dict[Path, Any] = {}
+        self._behind = False
         self.history: list[dict[str, Any]] = []
         """All records of the run, first to last."""
 
@@ -30,31 +36,50 @@ class Recorder:
         """Write down the metrics of one phase ("train", "validation", "lav") of an epoch, counted from 1."""
         record = {"phase": phase, "epoch": epoch, "step": step, "time": now(), "metrics": dict(metrics)}
         self.history.append(record)
-        with open(self._file, "a") as file:
-            file.write(_line(record))
+        try:
+            if self._behind:
+                self._write_all()
+            else:
+                with open(self._file, "a") as file:
+                    file.write(_line(record))
+        except OSError as error:
+            # Checkpoints carry the history, too, so the run need not end for it.
+            log.warning("%s cannot be written: %s; it is made up for with the next record", self._file, error)
+            self._behind = True
         if self._tensorboard is not None:
-            self._write_scalars(phase, step, metrics)
+            self._write_scalars(self._tensorboard / phase, step, metrics)
 
     def restore(self, history: list[dict[str, Any]]) -> None:
         """Go back to the records of a checkpoint: metrics.jsonl loses what came after it, and gets back what it has lost."""
         self.history = list(history)
+        self._write_all()
+
+    def _write_all(self) -> None:
         write_atomically(self._file, "".join(_line(record) for record in self.history))
+        self._behind = False
 
     def close(self) -> None:
         """Flush the event files."""
-        for writer in self._writers.values():
-            writer.close()
-
-    def _write_scalars(self, phase: str, step: int, metrics: Mapping[str, float]) -> None:
         import tensorflow as tf
 
-        assert self._tensorboard is not None
-        if phase not in self._writers:
-            self._writers[phase] = tf.summary.create_file_writer(str(self._tensorboard / phase))
-        with self._writers[phase].as_default():
-            for name, value in metrics.items():
-                tf.summary.scalar(name, value, step=step)
-        self._writers[phase].flush()
+        for writer in self._writers.values():
+            with contextlib.suppress(OSError, tf.errors.OpError):  # each record was flushed, and a failure said, already
+                writer.close()
+
+    def _write_scalars(self, folder: Path, step: int, metrics: Mapping[str, float]) -> None:
+        import tensorflow as tf
+
+        try:
+            if folder not in self._writers:
+                self._writers[folder] = tf.summary.create_file_writer(str(folder))
+            with self._writers[folder].as_default():
+                for name, value in metrics.items():
+                    tf.summary.scalar(name, value, step=step)
+            self._writers[folder].flush()
+        except (OSError, tf.errors.OpError) as error:
+            # metrics.jsonl and the checkpoints have them, too.
+            log.warning("the scalars of step %d cannot be written to %s: %s", step, folder, reason_of(error))
+            self._writers.pop(folder, None)
 
 
 def _line(record: Mapping[str, Any]) -> str:

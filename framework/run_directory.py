@@ -227,8 +227,9 @@ class RunDirectory:
             raise RunDirectoryError(f"cannot write to {self.path}: {error.strerror}") from error
         try:
             self._take_lock(handle, fcntl.LOCK_EX)
-            os.ftruncate(handle, 0)
-            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+            with contextlib.suppress(OSError):  # on a full disk the holder has no name
+                os.ftruncate(handle, 0)
+                os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
             for folder in (self.path, self.checkpoints, self.averages):
                 recover_directories(folder)
             yield
@@ -269,6 +270,12 @@ class RunDirectory:
             }
         )
         write_atomically(self.provenance_file, strict_json(provenance, indent=2))
+
+    def changed_versions(self) -> dict[str, tuple[str, str]]:
+        """What computes otherwise than in the session before: name to (version then, version now)."""
+        sessions = self.load_provenance().get("sessions") or [{}]
+        then, now = sessions[-1].get("versions", {}) if isinstance(sessions[-1], dict) else {}, _versions()
+        return {name: (then[name], now[name]) for name in now if name in then and then[name] != now[name]}
 
     def load_provenance(self) -> dict[str, Any]:
         """What provenance.json holds; an empty history where it is missing or damaged, since no command depends on it."""

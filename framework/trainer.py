@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from framework.changes import check_changes, describe_changes
 from framework.config import RunConfig
 from framework.console import Console
 from framework.errors import Interrupted, RunDirectoryError
+from framework.export import fault_of
 from framework.files import strict_json, write_atomically
 from framework.interruption import Interruption
 from framework.logs import run_log
@@ -94,9 +95,9 @@ class Trainer:
         return trainer
 
     def ended(self) -> Result | None:
-        """The result of a run that has nothing left to do, or None."""
+        """The result of a run that has nothing left to do, or None. One whose exported model is lost has that left to do."""
         found = self.run.load_result() if self.run.claimed else None
-        if found is None or found.get("status") not in ("finished", "stopped_early"):
+        if found is None or found["status"] not in ("finished", "stopped_early") or fault_of(self.run.export):
             return None
         more = self._changes if found["status"] == "stopped_early" else self.scenario.config.trainer.epochs > found["epochs"]
         return None if more else _result_of(found)
@@ -125,6 +126,7 @@ class Trainer:
                 self.run.claim(self.scenario.config)
                 held.enter_context(self.run.lock())
             self._training = training
+            held.enter_context(self._answering_for_the_disk())
             log_to(self.run.log_file)
             resumed = training.restore(self._changes)
             if self._changes or self.run.config_lost:
@@ -153,12 +155,17 @@ class Trainer:
             log.error("the run failed", extra={"file_only": True}, exc_info=error)
             with contextlib.suppress(OSError):  # it may be the very disk that is full
                 self._write_result(training, "failed", f"{type(error).__name__}: {error}")
-            if isinstance(error, OSError):
-                raise RunDirectoryError(
-                    f"the run cannot be written any more: {error}",
-                    hint=f"mend that, then continue from the newest checkpoint: resume-training {self.run.path}",
-                ) from error
             raise
+
+    @contextlib.contextmanager
+    def _answering_for_the_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunDirectoryError(
+                f"the run cannot be written: {error}",
+                hint=f"mend that, then continue from the newest checkpoint: resume-training {self.run.path}",
+            ) from error
 
     def _give_up(self, number: int) -> None:
         """The run hangs, and is about to be ended. It goes on from its newest checkpoint."""

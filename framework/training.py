@@ -19,7 +19,7 @@ from framework.device import describe_hardware
 from framework.early_stopping import EarlyStopping, is_better
 from framework.errors import Interrupted, NumericsError, RunDirectoryError
 from framework.evaluation import metric_values
-from framework.export import add_saved_model, export_model
+from framework.export import add_saved_model, export_model, fault_of
 from framework.lav import LavInTraining, LavList
 from framework.numerics import watching, what_was_bad
 from framework.power_averages import power_average
@@ -81,6 +81,7 @@ class Training:
         """
         snapshot = self._store.load_newest()
         if snapshot is None:
+            self._recorder.restore([])  # what was recorded before anything could be saved happens anew
             return False
         then = snapshot.state["steps_per_epoch"]
         if then != self.parts.steps_per_epoch:
@@ -92,8 +93,16 @@ class Training:
         new_monitor = bool(_MONITOR & set(changes))
         self.state.restore(snapshot, new_optimizer="optimizer.name" in changes, new_monitor=new_monitor)
         self._averages_store.drop_after(snapshot.step)
+        progress = self.state.progress
         if changes:
-            self.state.progress.stopped = None
+            progress.stopped = None
+        if progress.best and (fault := fault_of(self.run.best)):
+            log.warning(
+                "the best model, of epoch %d, is lost: %s; the best of what follows takes its place",
+                progress.best["epoch"],
+                fault,
+            )
+            progress.best = None
         return True
 
     def train(self, changes: Mapping[str, tuple[Any, Any]], *, resumed: bool) -> None:
@@ -217,11 +226,14 @@ class Training:
         progress = self.state.progress
         if progress.stopped:
             self.console.print(f"stopped early: {progress.stopped}")
+        self._check_interruption()
         with self._evaluation_weights():
             facts = self.parts.facts({"epoch": progress.epoch, "step": progress.step, "metrics": progress.final})
             export_model(self.parts.model, self.run.export, facts, saved_model=self._settings.export_saved_model)
-        if self._settings.export_saved_model:
+        self._check_interruption()
+        if self._settings.export_saved_model and progress.best:
             add_saved_model(self.run.best)
+        self._check_interruption()
         if self.parts.weights.recalibrates:
             share = 100 * self._recalibration_seconds / max(time.perf_counter() - self._session_started, 1e-9)
             self.console.print(f"recalibrating BatchNorm took {self._recalibration_seconds:.1f} s, {share:.0f} % of the time")
@@ -302,6 +314,9 @@ class Training:
             console.print("another optimizer: its state starts anew")
         if resumed and _MONITOR & set(changes):
             console.print("another monitor: early stopping starts anew")
+        if newer := self.run.changed_versions():
+            listed = ", ".join(f"{name} {now} (before: {then})" for name, (then, now) in newer.items())
+            log.warning("continued with %s: the same bits are promised for the same versions only", listed)
         self.run.record_session(
             started_at_step=progress.step,
             changes={path: list(values) for path, values in changes.items()},

@@ -85,7 +85,8 @@ class RunWeights:
         if "average" in self._snapshot.variables:
             about = f"moving average, trainer.calc_ema={self.parts.scenario.config.trainer.calc_ema:g}"
             found.append(Candidate("ema", about, [named.array for named in self._snapshot.variables["average"]]))
-        steps = self._store.steps()[-last:] if last else self._store.steps()
+        intact = self._store.intact_steps()
+        steps = intact[-last:] if last else intact
         if len(steps) > 1:
             about = f"mean of {len(steps)} checkpoints, steps {steps[0]:,} to {steps[-1]:,}"
             found.append(Candidate("average", about, self._mean(steps)))
@@ -201,7 +202,7 @@ class RunWeights:
         """The power-function averages that the run has saved, and how to load each."""
         lengths = self.parts.scenario.config.trainer.post_hoc_ema
         load = functools.lru_cache(maxsize=1)(self._averages.load)  # two averages are of one file
-        steps = [step for step in self._averages.steps() if step < self.step]
+        steps = [step for step in self._averages.intact_steps() if step < self.step]
         saved = [(functools.partial(load, step), Profile(step, length)) for step in steps for length in lengths]
         return [*saved, *((lambda: self._snapshot, Profile(self.step, length)) for length in lengths)]
 

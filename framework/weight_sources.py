@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from framework.errors import ConfigError, Problem
+from framework.errors import ConfigError, Problem, reason_of
 
 if TYPE_CHECKING:
     import h5py
@@ -135,8 +135,9 @@ def open_weights(location: str) -> WeightSource:
             with h5py.File(path) as file:
                 return _read_hdf5(file)
     except Exception as error:  # whatever the damaged part makes the libraries raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConfigError(Problem("warmstart.model", f"cannot be read: {reason}", given=location, allowed=_KINDS)) from error
+        raise ConfigError(
+            Problem("warmstart.model", f"cannot be read: {reason_of(error)}", given=location, allowed=_KINDS)
+        ) from error
     what = "holds no model" if path.is_dir() else "is damaged, or no file of weights"
     raise ConfigError(Problem("warmstart.model", what, given=location, allowed=_KINDS))
 

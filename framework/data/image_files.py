@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.data.source import Source
-from framework.errors import DataError, listing, nearest
+from framework.errors import DataError, listing, nearest, reason_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,7 +98,7 @@ class ImageFiles(Source):
             try:
                 self.load(tf.constant(index))
             except tf.errors.OpError as error:
-                faults.append((self.paths[index], _reason(error)))
+                faults.append((self.paths[index], reason_of(error)))
         return faults
 
 
@@ -121,7 +120,7 @@ def load_image(path: str | Path, image_size: int) -> np.ndarray:
     try:
         image: np.ndarray = _read(tf.constant(os.fsencode(path)), image_size).numpy()
     except tf.errors.OpError as error:
-        raise DataError(f"cannot read the image {os.fspath(path)}: {_reason(error)}") from error
+        raise DataError(f"cannot read the image {os.fspath(path)}: {reason_of(error)}") from error
     return image
 
 
@@ -219,11 +218,6 @@ def quick_faults(paths: Iterable[str]) -> list[tuple[str, str]]:
         elif not start.startswith(_FIRST_BYTES) and not (start.startswith(b"RIFF") and start.endswith(b"WEBP")):
             faults.append((path, "is no JPEG, PNG, BMP, WebP or GIF"))
     return faults
-
-
-def _reason(error: tf.errors.OpError) -> str:
-    """What TensorFlow says was wrong, without where in the graph it was."""
-    return re.sub(r"\{\{.*?\}\}|\[Op:\w+\].*", "", error.message.splitlines()[0]).strip()
 
 
 def _read(file: tf.Tensor, size: int) -> tf.Tensor:

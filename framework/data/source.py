@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from framework.errors import DataError, listing
+from framework.errors import DataError, listing, reason_of
 from framework.schema import setting
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Source(abc.ABC):
             try:
                 self.load(tf.constant(index, tf.int64))
             except tf.errors.OpError as error:
-                bad.append((self.sample_name(index), str(error.message).splitlines()[0]))
+                bad.append((self.sample_name(index), reason_of(error)))
         return bad
 
 

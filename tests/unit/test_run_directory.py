@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from framework.errors import ConfigError, RunDirectoryError, ScenarioError
 from framework.files import recover_directory, replacing_directory, write_atomically
 from framework.recorder import Recorder
 from framework.run_directory import RunDirectory
+from tests.conftest import environment
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +54,33 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
         RunDirectory.create(tmp_path / "notes.txt")
 
 
-def test_many_at_once_get_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    found: list[Path] = []
-    threads = [threading.Thread(target=lambda: found.append(RunDirectory.create(name="toy").path)) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(found)) == 20
+START = """
+import sys
+from framework.run_directory import RunDirectory
+sys.stdin.readline()  # until all are ready
+print(RunDirectory.create(name="toy").path)
+"""
+
+
+def test_twenty_starts_in_the_same_second_get_folders_of_their_own(tmp_path: Path) -> None:
+    starts = [
+        subprocess.Popen(
+            [sys.executable, "-c", START],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env=environment(),
+        )
+        for _ in range(20)
+    ]
+    time.sleep(2)
+    for start in starts:
+        assert start.stdin is not None
+        start.stdin.write("go\n")
+        start.stdin.flush()
+    found = [start.communicate(timeout=60)[0].strip() for start in starts]
+    assert len({tmp_path / name for name in found if (tmp_path / name).is_dir()}) == 20
 
 
 def test_of_many_claims_of_one_folder_one_is_granted(tmp_path: Path, config: RunConfig) -> None:
