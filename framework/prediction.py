@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from framework.data.source import Source, Subset
+from framework.data.source import Fault, Source, Subset
 from framework.data.stream import in_order
 from framework.errors import DataError
 from framework.export import load_model
@@ -24,11 +24,11 @@ class Predictions:
 
     Args:
         rows: for each sample its columns, `file` first.
-        unreadable: samples that could not be loaded: what each is called, and why.
+        unreadable: samples that could not be loaded.
     """
 
     rows: Sequence[Mapping[str, Any]]
-    unreadable: Sequence[tuple[str, str]]
+    unreadable: Sequence[Fault]
 
 
 def predict(run: str | Path, arguments: Sequence[str | Path], *overrides: str, model: str = "best") -> Predictions:
@@ -50,7 +50,7 @@ def predict(run: str | Path, arguments: Sequence[str | Path], *overrides: str, m
     if not len(source):
         raise DataError(f"nothing to predict in {', '.join(map(str, arguments))}")
     bad = source.unreadable(range(len(source)))
-    names = {name for name, _ in bad}
+    names = {fault.name for fault in bad}
     good = [i for i in range(len(source)) if source.sample_name(i) not in names]
     rows = []
     if good:

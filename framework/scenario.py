@@ -85,6 +85,13 @@ class Scenario:
         """The samples of a split. The default asks the section `data`."""
         return self.config.data.source(split, seed=self.config.trainer.seed)
 
+    def unchecked_source(self, split: Split) -> Source:
+        """The samples of a split with those that cannot be loaded among them, for `validate-data` to find."""
+        if type(self).source is not Scenario.source:
+            return self.source(split)
+        unchecked: Source = self.config.data.unchecked_source(split, seed=self.config.trainer.seed)
+        return unchecked
+
     # What a scenario may add -------------------------------------------------------------------------------------------------
 
     def augment(self, batch: Any, seeds: tf.Tensor) -> Any:

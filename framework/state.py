@@ -47,7 +47,7 @@ class TrainingState:
         early_stopping: its state goes along.
         recorder: its history goes along.
         averages: the averaged weights, by the names that checkpoints have for them.
-        steps_per_epoch: goes along, since an epoch of another length would make another run of it.
+        steps_per_epoch, data: go along, since an epoch of another length, or other samples, would make another run of it.
     """
 
     def __init__(
@@ -58,9 +58,11 @@ class TrainingState:
         averages: Mapping[str, AveragedWeights],
         *,
         steps_per_epoch: int,
+        data: str,
     ) -> None:
         self.progress = Progress()
         self._steps_per_epoch = steps_per_epoch
+        self._data = data
         self._model = model
         self._averages = averages
         self._early_stopping = early_stopping
@@ -81,6 +83,7 @@ class TrainingState:
             step=self.progress.step,
             state={
                 "steps_per_epoch": self._steps_per_epoch,
+                "data": self._data,
                 "progress": copy.deepcopy(asdict(self.progress)),
                 "early_stopping": self._early_stopping.state(),
                 "history": list(self._recorder.history),

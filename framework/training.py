@@ -61,7 +61,12 @@ class Training:
         self._recorder = Recorder(run.metrics_file, run.tensorboard if self._settings.tensorboard else None)
         self._profiling = Profiling(run.tensorboard if self._settings.profile else None)
         self.state = TrainingState(
-            parts.model, self._early_stopping, self._recorder, parts.averages, steps_per_epoch=parts.steps_per_epoch
+            parts.model,
+            self._early_stopping,
+            self._recorder,
+            parts.averages,
+            steps_per_epoch=parts.steps_per_epoch,
+            data=parts.source.fingerprint(),
         )
         self._bad_numbers = BadNumbers(parts, self.state, self._settings.on_nan, check_interruption)
         self._clock = self._saved_at = self._session_started = time.perf_counter()
@@ -83,13 +88,7 @@ class Training:
         if snapshot is None:
             self._recorder.restore([])  # what was recorded before anything could be saved happens anew
             return False
-        then = snapshot.state["steps_per_epoch"]
-        if then != self.parts.steps_per_epoch:
-            raise RunDirectoryError(
-                f"an epoch of {self.run.path} was {plural(then, 'step')}, and would be {self.parts.steps_per_epoch:,} now: "
-                f"the training data are not what they were",
-                hint=f"bring them back, or start a new run with warmstart.model={self.run.path}",
-            )
+        self._check_data(snapshot.state)
         new_monitor = bool(_MONITOR & set(changes))
         self.state.restore(snapshot, new_optimizer="optimizer.name" in changes, new_monitor=new_monitor)
         self._averages_store.drop_after(snapshot.step)
@@ -104,6 +103,21 @@ class Training:
             )
             progress.best = None
         return True
+
+    def _check_data(self, state: Mapping[str, Any]) -> None:
+        """A step stands for certain samples, so other data, or another number of steps, would make another run of it."""
+        steps, now = state["steps_per_epoch"], self.parts.steps_per_epoch
+        samples, found = state.get("data"), self.parts.source.fingerprint()
+        what = None
+        if samples not in (None, found):
+            what = f"were {samples}, and are {found} now"
+        elif steps != now:
+            what = f"made {plural(steps, 'step')} an epoch, and would make {now:,} now"
+        if what:
+            raise RunDirectoryError(
+                f"the training data of {self.run.path} are not what they were: they {what}",
+                hint=f"bring them back, or start a new run with warmstart.model={self.run.path}",
+            )
 
     def train(self, changes: Mapping[str, tuple[Any, Any]], *, resumed: bool) -> None:
         """From where the run is to its end.

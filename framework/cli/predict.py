@@ -42,8 +42,8 @@ def main(words: list[str]) -> int:
     if len(predictions.rows) > 10:
         console.print(f"... and {len(predictions.rows) - 10:,} more")
     console.print(f"{len(predictions.rows):,} predictions written to {output}")
-    for name, reason in predictions.unreadable:
-        print(f"not predicted: {name}: {reason}", file=sys.stderr)
+    for fault in predictions.unreadable:
+        print(f"not predicted: {fault}", file=sys.stderr)
     return FAILED if predictions.unreadable else OK
 
 

@@ -28,6 +28,9 @@ class CachedSource(ArraySource):
     def sample_name(self, index: int) -> str:
         return self.original.sample_name(index)
 
+    def fingerprint(self) -> str:
+        return self.original.fingerprint()
+
     def __getattr__(self, name: str) -> Any:
         if name == "original":  # not there yet, as while it is being copied
             raise AttributeError(name)

@@ -8,22 +8,21 @@ applied: the pixels are taken as they are stored.
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framework.data.source import Source
+from framework.data.image_faults import SUFFIXES, diagnose, remarks_on
+from framework.data.source import Fault, Source
 from framework.errors import DataError, listing, nearest, reason_of
 
 if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
-
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif")
-
-_FIRST_BYTES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8")
 
 _log = logging.getLogger("framework")
 
@@ -36,7 +35,7 @@ class ImageFiles(Source):
     one, and an int32 scalar, the index into `classes`, with more.
 
     Args:
-        paths: the files. They are not looked at before they are loaded; see `unreadable` and `quick_faults`.
+        paths: the files. They are not looked at before they are loaded; see `unreadable`.
         image_size: height and width of a sample, in pixels.
         labels: for each file the index of its class.
         classes: the names of the classes.
@@ -81,25 +80,20 @@ class ImageFiles(Source):
         """The path of the file."""
         return self.paths[index]
 
-    def unreadable(self, indices: Iterable[int]) -> list[tuple[str, str]]:
-        """Of the files at `indices`, those that cannot be loaded: path and reason. Each is tried, several at the same time."""
-        import numpy as np
-        import tensorflow as tf
+    def diagnose(self, index: int, reason: str) -> Fault:
+        return diagnose(self.paths[index], reason)
 
-        def attempt(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            # A pixel is asked for, since an image that nobody looks at would not be decoded.
-            return index, self.load(index)[0][0, 0]
+    def remarks(self, index: int) -> Iterable[Fault]:
+        return remarks_on(self.paths[index])
 
-        tried = np.fromiter(indices, np.int64)
-        attempts = tf.data.Dataset.from_tensor_slices(tried).map(attempt, num_parallel_calls=tf.data.AUTOTUNE)
-        good = {index for index, _ in attempts.ignore_errors().as_numpy_iterator()}
-        faults = []
-        for index in (i for i in tried if i not in good):
-            try:
-                self.load(tf.constant(index))
-            except tf.errors.OpError as error:
-                faults.append((self.paths[index], reason_of(error)))
-        return faults
+    def fingerprint(self) -> str:
+        """The relative paths, so that a folder that was moved is the same, and the classes."""
+        folders = {os.path.dirname(path) for path in self.paths}
+        common = os.path.commonpath([os.path.dirname(folder) or folder for folder in folders]) if folders else ""
+        digest = hashlib.sha256()
+        for path, label in zip(self.paths, self.labels if self.labels is not None else itertools.repeat(None), strict=False):
+            digest.update(os.fsencode(f"{os.path.relpath(path, common)}\0{label}\0"))
+        return f"{len(self)} files ({digest.hexdigest()[:12]})"
 
 
 def load_image(path: str | Path, image_size: int) -> np.ndarray:
@@ -201,23 +195,6 @@ def warn_of_ignored(paths: Sequence[str]) -> None:
     """Say in one warning which files are passed over, if there are any."""
     if paths:
         _log.warning("ignored %d file(s) that are no images by their suffix:%s", len(paths), listing(sorted(paths), 5))
-
-
-def quick_faults(paths: Iterable[str]) -> list[tuple[str, str]]:
-    """The files that are no images by their first bytes: path and reason. One that breaks off later is not among them."""
-    faults = []
-    for path in paths:
-        try:
-            with open(path, "rb") as file:
-                start = file.read(12)
-        except OSError as error:
-            faults.append((path, error.strerror or str(error)))
-            continue
-        if not start:
-            faults.append((path, "is empty"))
-        elif not start.startswith(_FIRST_BYTES) and not (start.startswith(b"RIFF") and start.endswith(b"WEBP")):
-            faults.append((path, "is no JPEG, PNG, BMP, WebP or GIF"))
-    return faults
 
 
 def _read(file: tf.Tensor, size: int) -> tf.Tensor:

@@ -11,18 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from framework.data.image_faults import SUFFIXES, quick_faults
 from framework.data.image_files import (
-    SUFFIXES,
     ImageFiles,
     files_below,
     find_images,
     hint_for_missing,
     load_image,
-    quick_faults,
     visible_entries,
     warn_of_ignored,
 )
-from framework.data.source import DataConfig, Split
+from framework.data.source import DataConfig, Fault, Split
 from framework.errors import ConfigError, DataError, Problem, listing, nearest, unknown_name
 from framework.schema import check, setting
 
@@ -90,6 +89,9 @@ class ImageFolder(DataConfig):
             raise ConfigError(problems)
         return resolved
 
+    def unchecked_source(self, split: Split, *, seed: int) -> ImageFiles:
+        return self._source(split, seed, on_error=None)
+
     def source(self, split: Split, *, seed: int) -> ImageFiles:
         """The images of a split.
 
@@ -101,6 +103,9 @@ class ImageFolder(DataConfig):
             ConfigError: at `data.train_dir`, `data.val_dir` or `data.test_dir`, where a folder is not as it should be.
             DataError: naming all images that cannot be read.
         """
+        return self._source(split, seed, on_error=self.on_error)
+
+    def _source(self, split: Split, seed: int, on_error: str | None) -> ImageFiles:
         config = self.resolve(seed=seed)
         divided = not config.val_dir and split is not Split.TEST
         field = "train_dir" if divided else _FIELDS[split]
@@ -111,7 +116,7 @@ class ImageFolder(DataConfig):
         # The training images of a divided folder come with the warning already.
         warn = not divided or split is Split.TRAIN
         by_class = _find_images_of(config.classes, f"data.{field}", folder, warn=warn)
-        if config.on_error == "fail":
+        if on_error == "fail":
             _refuse_unreadable([os.path.join(folder, image) for images in by_class.values() for image in images], folder)
         if divided:
             _check_divisible(by_class)
@@ -120,9 +125,9 @@ class ImageFolder(DataConfig):
                 by_class[name] = [image for image in images if (image in kept) == (split is Split.VALIDATION)]
         labelled = [(image, label) for label, name in enumerate(config.classes) for image in by_class[name]]
         labelled.sort(key=lambda pair: os.fsencode(pair[0]))
-        return config._files([(os.path.join(folder, image), label) for image, label in labelled], folder)
+        return config._files([(os.path.join(folder, image), label) for image, label in labelled], folder, skip=on_error == "skip")
 
-    def _files(self, labelled: Sequence[tuple[str, int]], folder: str) -> ImageFiles:
+    def _files(self, labelled: Sequence[tuple[str, int]], folder: str, *, skip: bool) -> ImageFiles:
         """The source of the files that can be read."""
         assert self.classes is not None
 
@@ -136,11 +141,11 @@ class ImageFolder(DataConfig):
             )
 
         source = source_of(labelled)
-        faults = source.unreadable(range(len(source))) if self.on_error == "skip" else []
+        faults = source.unreadable(range(len(source))) if skip else []
         if not faults:
             return source
         problem, listed = _describe_faults(faults, len(source), folder)
-        bad = {path for path, _ in faults}
+        bad = {fault.name for fault in faults}
         readable = [(path, label) for path, label in labelled if path not in bad]
         lost = {label for _, label in labelled} - {label for _, label in readable}
         if lost:
@@ -217,12 +222,15 @@ def _refuse_unreadable(paths: Sequence[str], folder: str) -> None:
     """Raise a `DataError` that names all files that are no images, found by their size and first bytes."""
     if faults := quick_faults(paths):
         problem, listed = _describe_faults(faults, len(paths), folder)
-        raise DataError(f"{problem}:{listed}", hint="data.on_error=skip leaves them out")
+        raise DataError(
+            f"{problem}:{listed}",
+            hint="data.on_error=skip leaves them out; `validate-data` finds all that is wrong, with the same words as train-scenario",
+        )
 
 
-def _describe_faults(faults: Sequence[tuple[str, str]], count: int, folder: str) -> tuple[str, str]:
+def _describe_faults(faults: Sequence[Fault], count: int, folder: str) -> tuple[str, str]:
     problem = f"{len(faults):,} of {count:,} images in {folder} cannot be read"
-    return problem, listing([f"{path}: {reason}" for path, reason in faults])
+    return problem, listing([str(fault) for fault in faults])
 
 
 def _check_divisible(by_class: dict[str, list[str]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -22,6 +22,26 @@ class Split(enum.StrEnum):
     TRAIN = "train"
     VALIDATION = "validation"
     TEST = "test"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that is to be known of a sample.
+
+    Args:
+        name: what the sample is called: its file, where it has one.
+        kind: in a word or two, for counting: "empty", "truncated".
+        reason: in a sentence.
+        fatal: whether the sample cannot be used.
+    """
+
+    name: str
+    kind: str
+    reason: str
+    fatal: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +67,10 @@ class DataConfig:
             ConfigError, DataError: where the data are missing or unusable.
         """
         raise NotImplementedError
+
+    def unchecked_source(self, split: Split, *, seed: int) -> Source:
+        """The samples of a split with those that cannot be loaded among them, for `validate-data` to find."""
+        return self.source(split, seed=seed)
 
     def resolve(self, *, seed: int) -> DataConfig:
         """The same config with everything filled in that was left for the data to say, such as the names of the classes.
@@ -82,24 +106,64 @@ class Source(abc.ABC):
         """What to call a sample in a message: its file, where it has one."""
         return f"sample {index}"
 
-    def unreadable(self, indices: Iterable[int]) -> list[tuple[str, str]]:
-        """Of the samples at `indices`, those that cannot be loaded: the name of each, and why. Each is tried by itself."""
+    def diagnose(self, index: int, reason: str) -> Fault:
+        """Why the sample at `index` cannot be loaded.
+
+        Args:
+            reason: what the operation that failed said.
+        """
+        return Fault(self.sample_name(index), "cannot be loaded", reason)
+
+    def remarks(self, index: int) -> Iterable[Fault]:
+        """What is unusual about the sample at `index`, which can be loaded."""
+        return ()
+
+    def fingerprint(self) -> str:
+        """What tells these samples from others, as far as that can be had without loading them."""
+        return f"{len(self)} samples"
+
+    def unreadable(self, indices: Iterable[int]) -> list[Fault]:
+        """Of the samples at `indices`, those that cannot be loaded. Each is tried, several at the same time."""
+        return [fault for fault in self.inspect(indices, remarks=False) if fault.kind != _NOT_FINITE]
+
+    def inspect(self, indices: Iterable[int], *, remarks: bool = True) -> Iterator[Fault]:
+        """All that is to be known of the samples at `indices`, in their order; each is loaded.
+
+        Args:
+            remarks: whether to tell what is unusual about samples that can be used.
+        """
+        import numpy as np
         import tensorflow as tf
 
-        bad = []
-        for index in indices:
-            try:
-                self.load(tf.constant(index, tf.int64))
-            except tf.errors.OpError as error:
-                bad.append((self.sample_name(index), reason_of(error)))
-        return bad
+        def attempt(index: tf.Tensor) -> tuple[Any, ...]:
+            parts = [part for part in tf.nest.flatten(self.load(index)) if isinstance(part, tf.Tensor)]
+            finite = [tf.reduce_all(tf.math.is_finite(part)) for part in parts if part.dtype.is_floating]
+            # A value of each part is asked for, since a part that nobody looks at would not be made.
+            return index, tf.reduce_all(tf.stack([*finite, True])), *(tf.reshape(part, [-1])[:1] for part in parts)
+
+        tried = np.fromiter(indices, np.int64)
+        attempts = tf.data.Dataset.from_tensor_slices(tried).map(attempt, num_parallel_calls=tf.data.AUTOTUNE)
+        loaded = {index: finite for index, finite, *_ in attempts.ignore_errors().as_numpy_iterator()}
+        for index in map(int, tried):
+            if index not in loaded:
+                try:
+                    self.load(tf.constant(index, tf.int64))
+                except tf.errors.OpError as error:
+                    yield self.diagnose(index, reason_of(error))
+            elif not loaded[index]:
+                yield Fault(self.sample_name(index), _NOT_FINITE, "holds NaN or infinity")
+            elif remarks:
+                yield from self.remarks(index)
+
+
+_NOT_FINITE = "not finite"
 
 
 def raise_unreadable(source: Source, indices: Iterable[int], cause: Exception) -> None:
     """Raise a `DataError` that names the samples among `indices` that cannot be loaded; nothing where all can."""
     bad = source.unreadable(dict.fromkeys(int(i) for i in indices))
     if bad:
-        lines = [f"{name}: {reason}" for name, reason in bad]
+        lines = [str(fault) for fault in bad]
         raise DataError(
             f"{len(bad):,} of {len(source):,} samples cannot be loaded:{listing(lines)}",
             hint="mend or remove them; image folders can pass over them with data.on_error=skip",
@@ -184,6 +248,15 @@ class Subset(Source):
 
     def sample_name(self, index: int) -> str:
         return self._source.sample_name(self._indices[index])
+
+    def diagnose(self, index: int, reason: str) -> Fault:
+        return self._source.diagnose(self._indices[index], reason)
+
+    def remarks(self, index: int) -> Iterable[Fault]:
+        return self._source.remarks(self._indices[index])
+
+    def fingerprint(self) -> str:
+        return f"{len(self)} of {self._source.fingerprint()}"
 
     def _translate(self, indices: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf

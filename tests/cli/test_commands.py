@@ -38,7 +38,15 @@ def assert_clean(result: subprocess.CompletedProcess[str], code: int) -> None:
     assert "Traceback" not in result.stdout + result.stderr
 
 
-NAMES = ["train-scenario", "resume-training", "load-and-validate", "predict-scenario", "benchmark-input-pipeline", "ema-weights"]
+NAMES = [
+    "train-scenario",
+    "resume-training",
+    "load-and-validate",
+    "predict-scenario",
+    "benchmark-input-pipeline",
+    "ema-weights",
+    "validate-data",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -48,7 +56,7 @@ def test_each_command_has_help(command: Command, name: str) -> None:
     assert "RUN" in result.stdout or "optimizer" in result.stdout or "key=value" in result.stdout
 
 
-@pytest.mark.parametrize("module", ["train", "resume", "lav", "predict", "benchmark", "weights"])
+@pytest.mark.parametrize("module", ["train", "resume", "lav", "predict", "benchmark", "weights", "validate_data"])
 def test_each_command_is_a_module_that_a_debugger_can_start(module: str) -> None:
     words = [sys.executable, "-m", f"framework.cli.{module}", "--help"]
     result = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=60, check=False)

@@ -20,7 +20,7 @@ DOCUMENTS = [
     *sorted((REPOSITORY / "scenarios").rglob("*.md")),
     *sorted((REPOSITORY / "conf").rglob("*.yaml")),
 ]
-COMPOSED = ("train-scenario", "benchmark-input-pipeline")
+COMPOSED = ("train-scenario", "benchmark-input-pipeline", "validate-data")
 ON_A_RUN = ("resume-training", "load-and-validate", "predict-scenario", "ema-weights")
 COMMAND = re.compile(rf"[#\s]*(?:SCENARIO_LOG_LEVEL=\w+ )?((?:{'|'.join((*COMPOSED, *ON_A_RUN))}) [^`]*)")
 

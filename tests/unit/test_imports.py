@@ -16,7 +16,16 @@ FLOORS = [
     ["errors", "registry", "override", "files", "import_guard"],
     ["schema", "trainer_config", "config", "composition"],
     [
-        *["data.source", "data.stream", "data.cache", "data.image_files", "data.images", "data.augment", "evaluators"],
+        *[
+            "data.source",
+            "data.stream",
+            "data.cache",
+            "data.image_faults",
+            "data.image_files",
+            "data.images",
+            "data.augment",
+            "evaluators",
+        ],
         *["learning_rates", "schedule", "adabelief", "gradients", "optimizers"],
         *["early_stopping", "evaluation_weights", "power_averages", "freezing", "weight_sources", "warmstart", "device"],
     ],
@@ -34,7 +43,7 @@ FLOORS = [
         "numerics",
         "profiling",
     ],
-    ["export", "evaluation", "lav", "prediction", "changes", "reference"],
+    ["export", "evaluation", "lav", "prediction", "data_check", "changes", "reference"],
     ["assembly", "bad_numbers", "weight_comparison", "lav_report", "training", "trainer", "benchmark"],
     [
         "cli.command",
@@ -45,6 +54,7 @@ FLOORS = [
         "cli.lav",
         "cli.predict",
         "cli.benchmark",
+        "cli.validate_data",
         "cli.weights",
     ],
 ]

@@ -105,5 +105,5 @@ def test_unreadable_samples_are_named(photos):
 def test_an_unreadable_first_sample_is_named(photos):
     with open(photos.paths[0], "r+b") as file:
         file.truncate(0)
-    with pytest.raises(DataError, match=r"000\.jpg: Input is empty"):
+    with pytest.raises(DataError, match=r"000\.jpg: is empty"):
         cached(photos, 10**9, None)

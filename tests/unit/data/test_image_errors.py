@@ -207,14 +207,14 @@ def test_a_file_that_breaks_off_fails_when_loaded_and_can_be_named(tmp_path):
     source = ImageFolder(train_dir=str(tmp_path), val_dir=str(tmp_path), image_size=8).source(Split.TRAIN, seed=0)
     with pytest.raises(tf.errors.InvalidArgumentError):
         list(tf.data.Dataset.range(8).map(source.load))
-    ((path, reason),) = source.unreadable(range(8))
-    assert path == str(bad)
-    assert reason.endswith("Invalid JPEG data or crop window.")
-    assert "{{" not in reason
+    (fault,) = source.unreadable(range(8))
+    assert (fault.name, fault.kind) == (str(bad), "truncated")
+    assert fault.reason.endswith("Invalid JPEG data or crop window.")
+    assert "{{" not in fault.reason
     assert source.unreadable([0, 4, 6]) == []
     assert source.unreadable([]) == []
     bad.unlink()
-    assert "No such file" in source.unreadable([5])[0][1]
+    assert "No such file" in source.unreadable([5])[0].reason
 
 
 def test_load_image_names_the_file(tmp_path):

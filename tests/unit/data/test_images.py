@@ -12,7 +12,7 @@ import tensorflow as tf
 from omegaconf import OmegaConf
 from PIL import Image
 
-from framework.data.image_files import quick_faults
+from framework.data.image_faults import quick_faults
 from framework.data.images import ImageFiles, ImageFolder, load_image
 from framework.data.source import Split
 from framework.errors import ConfigError, DataError

@@ -1,0 +1,62 @@
+"""validate-data: try every sample of a scenario before training on it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from framework.cli.command import FAILED, OK, check_ownership, command
+from framework.composition import compose_config
+from framework.console import Console
+
+_SHOWN = 50
+
+
+@command
+def main(words: list[str]) -> int:
+    """Load each sample of each split, and tell what cannot be used and what is unusual."""
+    parser = argparse.ArgumentParser(
+        prog="validate-data",
+        description="Load each sample of a scenario's data, and tell what cannot be used and what is unusual.",
+        epilog="Exit code 1 where a sample cannot be used.",
+    )
+    parser.add_argument("overrides", nargs="+", metavar="key=value", help="the same words as for train-scenario")
+    parser.add_argument("--config-dir", "-cd", help="a further folder of group options")
+    parser.add_argument("--output", metavar="FILE", help="write all that was found as CSV")
+    arguments = parser.parse_args(words)
+    config = compose_config(arguments.overrides, config_dir=arguments.config_dir)
+
+    check_ownership()
+    from framework.device import import_tensorflow
+    from framework.trainer import resolve
+
+    config = resolve(config)
+    import_tensorflow()
+    from framework.data_check import check_data, write_faults
+    from framework.scenario import scenario_of
+
+    reports = check_data(scenario_of(config))
+    console = Console()
+    faults = [fault for report in reports for fault in report.faults]
+    for fault in sorted(faults, key=lambda fault: not fault.fatal)[:_SHOWN]:
+        console.print(f"{'unusable' if fault.fatal else 'unusual'} ({fault.kind}): {fault}")
+    if len(faults) > _SHOWN:
+        console.print(f"... and {len(faults) - _SHOWN:,} more; --output FILE writes them all")
+    rows = []
+    for report in reports:
+        unusable = len(report.unusable)
+        rows.append((report.split.value, "samples", "-" if report.samples is None else f"{report.samples:,}"))
+        rows.append(("", "unusable", f"{unusable:,}"))
+        rows += [("", f"  {kind}" if fatal else f"unusual: {kind}", f"{count:,}") for kind, count, fatal in report.kinds()]
+    console.table(f"data of {config.scenario.name}", ("split", "kind", "samples"), rows)
+    for report in reports:
+        if report.problem:
+            console.print(f"{report.split.value}: {report.problem}", style="red")
+    if arguments.output:
+        write_faults(reports, Path(arguments.output))
+        console.print(f"written to {arguments.output}")
+    return FAILED if any(report.unusable or report.problem for report in reports) else OK
+
+
+if __name__ == "__main__":
+    main()
