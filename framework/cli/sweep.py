@@ -1,13 +1,21 @@
-"""train-scenario --multirun: each job in a process of its own, so that none can stop or slow another."""
+"""train-scenario --multirun: each job in a process of its own, so that none can stop or slow another.
+
+`jobs.jsonl` in the folder of the sweep has a line for each start of a job: its words, its folder, and, when it has ended, its exit
+code. The same sweep again finds its jobs there by their words, whatever their order and number is now.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
+import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from framework.cli.command import FAILED, OK
 from framework.composition import forced_words, swept_keys
@@ -17,6 +25,9 @@ from framework.interruption import Interruption
 from framework.run_directory import RunDirectory
 
 _JOBS_FILE = "jobs.jsonl"
+_OUTPUT_KEYS = {"output_dir", "trainer.output_dir"}
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def sweep(options: Sequence[str], overrides: Sequence[str], *, config_dir: str | None) -> int:
@@ -44,12 +55,16 @@ def sweep(options: Sequence[str], overrides: Sequence[str], *, config_dir: str |
     console.print(f"sweep directory: {folder}")
     interruption = Interruption()
     extra = ["--config-dir", config_dir] if config_dir else []
-    with interruption.listening():
-        run_hydra([*options, *forced_words(words, config_dir)], lambda composed: _job(extra, interruption))
-    return _summarise(folder, console)
-
-
-_OUTPUT_KEYS = {"output_dir", "trainer.output_dir"}
+    started = len(_records(folder))
+    named = {"hydra.sweep.dir", *(_OUTPUT_KEYS - swept_keys(overrides))} & set(given)
+    again = shlex.join(["train-scenario", *options, *overrides, *([] if named else [f"output_dir={folder}"])])
+    try:
+        with interruption.listening():
+            run_hydra([*options, *forced_words(words, config_dir)], lambda composed: _job(extra, interruption))
+    except Interrupted:
+        _summarise(folder, console, started, again)
+        raise
+    return _summarise(folder, console, started, again)
 
 
 def _sweep_folder(given: dict[str, str], swept: set[str]) -> Path:
@@ -61,26 +76,73 @@ def _sweep_folder(given: dict[str, str], swept: set[str]) -> Path:
 
 
 def _job(extra: Sequence[str], interruption: Interruption) -> None:
-    """Train one job; called by Hydra's launcher, which may do so in another process."""
+    """Train one job, or finish it; called by Hydra's launcher, which may do so in another process."""
     from hydra.core.hydra_config import HydraConfig
 
     interruption.check()
     job = HydraConfig.get()
-    folder = Path(job.runtime.output_dir)
-    words = list(job.overrides.task)
-    directory = [] if any(word.lstrip("+").startswith(("output_dir=", "trainer.output_dir=")) for word in words) else [folder]
-    command = [sys.executable, "-m", "framework.cli.train", *extra, *words, *(f"++output_dir='{d}'" for d in directory)]
-    print(f"job {job.job.num}: {' '.join(word.lstrip('+') for word in words)}", flush=True)
-    code = _wait(subprocess.Popen(command), interruption)
-    record = {
-        "job": job.job.num,
-        "words": [word.lstrip("+") for word in words],
-        "directory": str(folder),
-        "exit_code": code,
-    }
-    with open(folder.parent / _JOBS_FILE, "a") as file:
-        file.write(json.dumps(record) + "\n")
+    words = [word.lstrip("+") for word in job.overrides.task]
+    sweep_folder = Path(job.runtime.output_dir).parent
+    folder = _folder_of(words, Path(job.runtime.output_dir))
+    run = RunDirectory(folder)
+    resumes = run.config_file.exists() or run.config_copy.exists()
+    done = resumes and (run.load_result() or {}).get("status") in ("finished", "stopped_early")
+    print(f"job {job.job.num}: {' '.join(words)}{' (done before)' if done else ' (continued)' if resumes else ''}", flush=True)
+    # Relative where it can be, so that a sweep that was moved is found again.
+    place = folder.relative_to(sweep_folder) if folder.is_relative_to(sweep_folder) else folder.absolute()
+    record: dict[str, Any] = {"job": job.job.num, "words": words, "directory": str(place)}
+    _append(sweep_folder, record)
+    if done:
+        _append(sweep_folder, record | {"exit_code": OK})
+        return
+    if resumes:
+        command = ["framework.cli.resume", str(folder)]
+    else:
+        directory = [] if _OUTPUT_KEYS & {word.partition("=")[0] for word in words} else [f"++output_dir='{folder}'"]
+        command = ["framework.cli.train", *extra, *job.overrides.task, *directory]
+    # -P: unlike the installed command, `-m` would let modules be imported from the current folder.
+    code = _wait(subprocess.Popen([sys.executable, "-P", "-m", *command], preexec_fn=_end_with_parent), interruption)
+    _append(sweep_folder, record | {"exit_code": code})
     interruption.check()
+
+
+def _folder_of(words: Sequence[str], proposed: Path) -> Path:
+    """Where the run of a job is: where a job of the same words was before, where its words say, or a folder that no other job has."""
+    for key, _, value in (word.partition("=") for word in words):
+        if key in _OUTPUT_KEYS:
+            return Path(value.strip("'\""))
+    taken = set()
+    for record in _records(proposed.parent):
+        taken.add(folder := proposed.parent / record["directory"])
+        if sorted(record["words"]) == sorted(words):
+            return folder
+    folder, number = proposed, 0
+    while folder in taken or RunDirectory(folder).config_file.exists():
+        folder, number = proposed.parent / str(number), number + 1
+    return folder
+
+
+def _end_with_parent() -> None:
+    """A job ends, having saved, when its sweep is killed; else it would hold its run against the next sweep. Linux alone can do that."""
+    if _LIBC:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def _append(folder: Path, record: Mapping[str, Any]) -> None:
+    with open(folder / _JOBS_FILE, "a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def _records(folder: Path) -> list[dict[str, Any]]:
+    """The lines of jobs.jsonl that can be read: a kill may leave half a one."""
+    records = []
+    with contextlib.suppress(FileNotFoundError):
+        for line in (folder / _JOBS_FILE).read_text(errors="replace").splitlines():
+            with contextlib.suppress(ValueError):
+                record = json.loads(line)
+                if isinstance(record, dict) and {"job", "words", "directory"} <= set(record):
+                    records.append(record)
+    return records
 
 
 def _wait(process: subprocess.Popen[bytes], interruption: Interruption) -> int:
@@ -98,19 +160,23 @@ def _wait(process: subprocess.Popen[bytes], interruption: Interruption) -> int:
                     told = True
 
 
-def _summarise(folder: Path, console: Console) -> int:
-    jobs = [json.loads(line) for line in (folder / _JOBS_FILE).read_text().splitlines()]
-    rows = []
-    for job in sorted(jobs, key=lambda job: job["job"]):
-        result = RunDirectory(job["directory"]).load_result()
-        status = result["status"] if result else "failed"
-        best = (result or {}).get("best")
+def _summarise(folder: Path, console: Console, started: int, command: str) -> int:
+    """Say how the jobs of this sweep ended: those whose lines are behind the first `started` ones."""
+    jobs = {tuple(record["words"]): record for record in _records(folder)[started:]}
+    rows, failed = [], []
+    for job in sorted(jobs.values(), key=lambda job: int(job["job"])):
+        path, code = folder / job["directory"], job.get("exit_code")
+        result = RunDirectory(path).load_result() or {}
+        status = str(result.get("status", "failed"))
+        if code != OK:
+            failed.append(job)
+            status = "not finished" if code is None else f"{status} ({code})"
+        best = result.get("best")
         metrics = "  ".join(f"{k} {format_value(v)}" for k, v in best["metrics"].items() if k.startswith("val_")) if best else "-"
-        rows.append(
-            (job["job"], " ".join(job["words"]), status if job["exit_code"] == 0 else f"{status} ({job['exit_code']})", metrics)
-        )
-    console.table(f"sweep in {folder}", ("job", "words", "status", "best"), rows)
-    failed = [job for job in jobs if job["exit_code"] != 0]
+        rows.append((job["job"], " ".join(job["words"]), path, status, metrics))
+    console.table(f"sweep in {folder}", ("job", "words", "run directory", "status", "best"), rows)
     if failed:
-        console.print(f"{len(failed)} of {len(jobs)} jobs failed: {', '.join(str(job['job']) for job in failed)}", style="red")
+        named = ", ".join(f"{job['job']} ({' '.join(job['words'])})" for job in failed)
+        console.print(f"{len(failed)} of {len(jobs)} jobs are not finished: {named}", style="red")
+        console.print(f"the same sweep again does only what is missing: {command}")
     return FAILED if failed else OK

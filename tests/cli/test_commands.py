@@ -188,14 +188,6 @@ def run_directories(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob("**/result.json"))
 
 
-def test_in_a_sweep_one_failing_job_stops_no_other(command: Command, tmp_path: Path) -> None:
-    result = command("train-scenario", "-m", *TOY_WORDS, "epochs=1", "batch_size=8,1000,4", "output_dir=sweep")
-    assert_clean(result, 1)
-    assert [path.name for path in run_directories(tmp_path / "sweep")] == ["0", "2"]
-    assert "1 of 3 jobs failed: 1" in result.stdout
-    assert "data.batch_size" in result.stderr
-
-
 def test_twice_in_the_same_second_makes_two_runs(tmp_path: Path) -> None:
     script = Path(sys.executable).parent / "train-scenario"
     words = [str(script), *TOY_WORDS, "epochs=1"]

@@ -1,0 +1,84 @@
+"""Sweeps: a job that fails stops no other, and the same sweep again does only what is missing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.cli.test_commands import LONG, assert_clean, run_directories
+from tests.conftest import TOY_WORDS, environment
+from tests.torture import command as script
+from tests.torture import differences, run_undisturbed
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def modified(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_failing_job_stops_no_other_and_the_same_sweep_again_does_what_is_missing(command: Command, tmp_path: Path) -> None:
+    words = ["-m", *TOY_WORDS, "epochs=1", "trainer.export_saved_model=false", "output_dir=sweep"]
+    result = command("train-scenario", *words, "batch_size=8,1000,4")
+    assert_clean(result, 1)
+    assert [path.name for path in run_directories(tmp_path / "sweep")] == ["0", "2"]
+    assert "1 of 3 jobs are not finished: 1 (scenario=toy" in " ".join(result.stdout.split())
+    assert "train-scenario -m --config-dir" in result.stdout
+    assert "data.batch_size" in result.stderr
+
+    before = modified(tmp_path / "sweep" / "0") | modified(tmp_path / "sweep" / "2")
+    (tmp_path / "sweep").rename(tmp_path / "moved")
+    with open(tmp_path / "moved" / "jobs.jsonl", "a") as file:
+        file.write('{"job": 7, "wor')  # as a kill leaves it
+    again = command("train-scenario", *words[:-1], "output_dir=moved", "batch_size=16,4,8")
+    assert_clean(again, 0)
+    assert again.stdout.count("(done before)") == 2
+    after = {
+        path: path.stat().st_mtime_ns for old in before for path in [tmp_path / "moved" / old.relative_to(tmp_path / "sweep")]
+    }
+    assert list(after.values()) == list(before.values()), "what was done is not touched"
+    assert [path.name for path in run_directories(tmp_path / "moved")] == ["0", "2", "3"]
+    record = json.loads((tmp_path / "moved" / "jobs.jsonl").read_text().splitlines()[3 * 2 + 1])
+    assert (record["directory"], record["words"][-1]) == ("3", "batch_size=16")
+
+
+def test_a_job_that_a_kill_of_the_sweep_cut_short_is_continued(tmp_path: Path) -> None:
+    """The sweep is killed; its job notices, saves and ends. The same sweep again continues it, to the same bits."""
+    words = [*TOY_WORDS, *LONG, "trainer.checkpoint_every_n_steps=100"]
+    start = script("train-scenario", "-m", *words, "lr=0.001,0.002", "output_dir=sweep")
+    sweep = subprocess.Popen(start, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = tmp_path / "sweep" / "0"
+    while not list(run.glob("checkpoints/step-*")):
+        assert sweep.poll() is None
+        time.sleep(0.01)
+    sweep.send_signal(signal.SIGKILL)
+    sweep.wait()
+    deadline = time.monotonic() + 60
+    while not (run / "result.json").exists():
+        assert time.monotonic() < deadline, "the job went on without its sweep"
+        time.sleep(0.05)
+    assert json.loads((run / "result.json").read_text())["status"] == "interrupted"
+    again = subprocess.run(start, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300, check=False)
+    assert_clean(again, 0)
+    assert again.stdout.count("(continued)") == 1
+    assert differences(run, run_undisturbed(tmp_path, [*words, "lr=0.001"])) == []
+    assert json.loads((tmp_path / "sweep" / "1" / "result.json").read_text())["status"] == "finished"
+
+
+def test_a_signal_ends_a_sweep_and_its_job_and_says_how_to_go_on(tmp_path: Path) -> None:
+    start = script("train-scenario", "-m", *TOY_WORDS, *LONG, "trainer.checkpoint_every_n_steps=100", "lr=0.001,0.002")
+    sweep = subprocess.Popen(start, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("outputs/*/0/checkpoints/step-*")):
+        assert sweep.poll() is None
+        time.sleep(0.01)
+    sweep.send_signal(signal.SIGINT)
+    shown, errors = sweep.communicate(timeout=120)
+    assert sweep.returncode == 130, errors
+    (folder,) = tmp_path.glob("outputs/*")
+    assert not (folder / "1" / "config.yaml").exists()
+    assert f"output_dir={folder.relative_to(tmp_path)}" in "".join(shown.split("\n"))
+    assert "1 of 1 jobs are not finished: 0 (" in " ".join(shown.split())
