@@ -23,6 +23,7 @@ from framework.evaluation_weights import (
     ema_rate,
     exponential,
 )
+from framework.export import check_exportable
 from framework.freezing import freeze
 from framework.lav import LavInTraining, lav_lists
 from framework.loops import Stepper
@@ -76,6 +77,7 @@ class Assembly:
         objective = scenario.objective()
         with self._strategy.scope():
             self.model = scenario.build_model()
+            check_exportable(self.model)
             if self._strategy.num_replicas_in_sync > 1:
                 # Otherwise each device would normalise by, and keep averages of, its own part of a batch.
                 for layer in batch_norm_layers(self.model):

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framework.errors import RunDirectoryError, reason_of
+from framework.errors import RunDirectoryError, ScenarioError, reason_of
 from framework.files import replacing_directory, strict_json
 
 if TYPE_CHECKING:
@@ -39,6 +39,29 @@ def export_model(model: keras.Model, folder: Path, facts: Mapping[str, Any], *, 
                 write_saved_model(model, draft / SAVED_MODEL)
         described = {**facts, "inputs": _describe(model.inputs), "outputs": _describe(model.outputs)}
         (draft / FACTS_FILE).write_text(strict_json({**described, "sha256": _digest(described)}, indent=2))
+
+
+def check_exportable(model: keras.Model) -> None:
+    """Refuse a model that could be trained and exported, but not loaded again without running code that comes with its file.
+
+    Raises:
+        ScenarioError: naming the layers.
+    """
+    import keras
+
+    def holds_code(layer: Any) -> bool:
+        if isinstance(layer, keras.layers.Lambda):
+            function = layer.get_config()["function"]
+            return isinstance(function, dict) and function.get("class_name") == "__lambda__"
+        return isinstance(layer, keras.layers.TFSMLayer)
+
+    found = [layer for layer in model._flatten_layers() if holds_code(layer)]
+    if found:
+        named = ", ".join(f"{layer.name!r} ({type(layer).__name__})" for layer in found)
+        raise ScenarioError(
+            f"the model holds layers that carry code in their files, and cannot be loaded safely: {named}",
+            hint="use the functions of keras.ops, or a layer class of your own with @keras.saving.register_keras_serializable()",
+        )
 
 
 def write_saved_model(model: keras.Model, folder: Path) -> None:

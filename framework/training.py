@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from framework.announcement import MONITOR, announce
 from framework.assembly import Assembly
 from framework.bad_numbers import BadNumbers, describe_bad_step
 from framework.checkpoint import CheckpointStore, CheckpointWriter, Snapshot, copy_variables
-from framework.console import Console, format_seconds, plural, without_details
+from framework.console import Console, plural, without_details
 from framework.data.source import raise_unreadable
 from framework.device import describe_hardware
 from framework.early_stopping import EarlyStopping, is_better
@@ -28,11 +29,8 @@ from framework.recorder import Recorder
 from framework.run_directory import RunDirectory
 from framework.scenario import Scenario
 from framework.state import TrainingState
-from framework.warmstart import describe
 
 log = logging.getLogger(__name__)
-
-_MONITOR = {"early_stopping.monitor", "early_stopping.mode"}
 
 
 class Training:
@@ -89,7 +87,7 @@ class Training:
             self._recorder.restore([])  # what was recorded before anything could be saved happens anew
             return False
         self._check_data(snapshot.state)
-        new_monitor = bool(_MONITOR & set(changes))
+        new_monitor = bool(MONITOR & set(changes))
         self.state.restore(snapshot, new_optimizer="optimizer.name" in changes, new_monitor=new_monitor)
         self._averages_store.drop_after(snapshot.step)
         progress = self.state.progress
@@ -128,8 +126,16 @@ class Training:
         """
         self._clock = self._saved_at = self._session_started = time.perf_counter()
         with CheckpointWriter() as self._writer, contextlib.closing(self._recorder), contextlib.closing(self._profiling):
-            self._announce(resumed, changes)
             progress = self.state.progress
+            if newer := self.run.changed_versions():
+                listed = ", ".join(f"{name} {now} (before: {then})" for name, (then, now) in newer.items())
+                log.warning("continued with %s: the same bits are promised for the same versions only", listed)
+            self.run.record_session(
+                started_at_step=progress.step,
+                changes={path: list(values) for path, values in changes.items()},
+                hardware=describe_hardware(self.parts.scenario.device),
+            )
+            announce(self.console, self.parts, progress, self.run, resumed=resumed, changes=changes)
             self._bad_numbers.keep(self.state.snapshot())
             self._batches = self.parts.batches(progress.step)
             try:
@@ -317,42 +323,3 @@ class Training:
         variables = {name: copy_variables(self.parts.averages[name].variables) for name in lengths}
         snapshot = Snapshot(step=self.state.progress.step, state={"lengths": lengths}, variables=variables)
         self._writer.submit(self._averages_store, snapshot)
-
-    def _announce(self, resumed: bool, changes: Mapping[str, tuple[Any, Any]]) -> None:
-        progress, console = self.state.progress, self.console
-        if changes:
-            console.table(
-                "changed settings", ("setting", "before", "now"), [(path, old, new) for path, (old, new) in changes.items()]
-            )
-        if "optimizer.name" in changes and resumed:
-            console.print("another optimizer: its state starts anew")
-        if resumed and _MONITOR & set(changes):
-            console.print("another monitor: early stopping starts anew")
-        if newer := self.run.changed_versions():
-            listed = ", ".join(f"{name} {now} (before: {then})" for name, (then, now) in newer.items())
-            log.warning("continued with %s: the same bits are promised for the same versions only", listed)
-        self.run.record_session(
-            started_at_step=progress.step,
-            changes={path: list(values) for path, values in changes.items()},
-            hardware=describe_hardware(self.parts.scenario.device),
-        )
-        console.print(self.parts.summary)
-        if self.parts.warm_started:
-            columns = ("variable", "shape", "source", "outcome")
-            console.table(f"warm start from {self.parts.scenario.warmstart.model}", columns, describe(self.parts.warm_started))
-        if self.parts.frozen:
-            console.print(f"frozen by trainer.no_train_scope: {', '.join(self.parts.frozen)}")
-        validation = f", {len(self.parts.validator.source):,} validation samples" if self.parts.validator else ", no validation"
-        console.print(
-            f"{self.parts.scenario.name}: {len(self.parts.source):,} training samples{validation}, "
-            f"{plural(self.parts.steps_per_epoch, 'step')} of {self._describe_step()} an epoch"
-        )
-        console.print(f"run directory: {self.run.path}")
-        if resumed:
-            console.print(
-                f"continuing at epoch {progress.epoch + 1}, step {progress.step} ({format_seconds(progress.seconds)} so far)"
-            )
-
-    def _describe_step(self) -> str:
-        stream = self.parts.stream
-        return f"{stream.batches_per_step} x {stream.batch_size}" if stream.batches_per_step > 1 else str(stream.batch_size)

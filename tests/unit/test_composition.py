@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,46 @@ def test_no_words_make_a_traceback(words: list[str]) -> None:
         assert error.problems
     else:
         assert parse(config.to_plain()) == config
+
+
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["toy", "toy:Toy", "adam", "a:b"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@functools.cache
+def toy_config() -> RunConfig:
+    return compose_toy()
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_no_values_make_a_traceback(data: st.DataObject) -> None:
+    """A config.yaml with anything in the place of one of its values, or with something missing, or something more."""
+    node = plain = toy_config().to_plain()
+    while True:
+        key = data.draw(st.sampled_from(sorted(node)))
+        if not isinstance(node[key], dict) or not node[key] or data.draw(st.booleans()):
+            break
+        node = node[key]
+    change = data.draw(st.sampled_from(["replace", "remove", "add"]))
+    if change == "remove":
+        del node[key]
+    else:
+        node[key if change == "replace" else data.draw(st.text(max_size=5) | st.integers())] = data.draw(JUNK)
+    try:
+        config = parse(plain)
+    except ConfigError as error:
+        assert all(str(problem) for problem in error.problems)
+    else:
+        assert parse(yaml.safe_load(yaml.safe_dump(config.to_plain()))) == config
 
 
 def test_a_config_survives_its_yaml() -> None:

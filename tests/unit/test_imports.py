@@ -44,7 +44,7 @@ FLOORS = [
         "profiling",
     ],
     ["export", "evaluation", "lav", "prediction", "data_check", "changes", "reference"],
-    ["assembly", "bad_numbers", "weight_comparison", "lav_report", "training", "trainer", "benchmark"],
+    ["assembly", "bad_numbers", "weight_comparison", "lav_report", "announcement", "training", "trainer", "benchmark"],
     [
         "cli.command",
         "cli.summary",

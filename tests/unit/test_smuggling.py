@@ -261,3 +261,18 @@ def test_a_run_directory_is_what_it_says(run: Path) -> None:
     """The run itself, with nothing hidden in it, is opened and resumed."""
     RunDirectory.open(run)
     assert resume(run, "epochs=2").epochs == 2
+
+
+def test_a_model_with_code_in_it_is_refused_before_it_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could be exported, and nobody could load it."""
+    import keras
+
+    def build_model(scenario: Any) -> keras.Model:
+        inner = keras.Sequential([keras.Input((8,)), keras.layers.Lambda(lambda x: 2 * x, name="twice")])
+        return keras.Sequential([keras.Input((8,)), inner, keras.layers.Dense(1, activation="sigmoid")])
+
+    scenario = compose_toy()
+    monkeypatch.setattr(type(scenario), "build_model", build_model)
+    with pytest.raises(ScenarioError, match=r"'twice' \(Lambda\)(.|\n)*keras\.ops"):
+        train(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
