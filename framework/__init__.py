@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from framework.benchmark import benchmark_input_pipeline
+    from framework.classification import Classification
     from framework.data.source import ArraySource, DataConfig, Source, Split
     from framework.errors import ScenarioError
     from framework.evaluators import Evaluator, Sample
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 # A name is imported when it is asked for, so that a config error does not wait for what it does not need.
 _HOMES = {
     "ArraySource": "data.source",
+    "Classification": "classification",
     "DataConfig": "data.source",
     "Evaluator": "evaluators",
     "Objective": "scenario",
@@ -49,6 +51,7 @@ _HOMES = {
 
 __all__ = [
     "ArraySource",
+    "Classification",
     "DataConfig",
     "Evaluator",
     "Objective",

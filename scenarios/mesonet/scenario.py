@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from framework.classification import Classification
 from framework.config import RunConfig
 from framework.data.augment import AffineAugmentation
 from framework.data.images import ImageFiles, ImageFolder, find_images
 from framework.data.source import Source
 from framework.errors import Problem
-from framework.evaluators import BinaryReport, ClassReport, Evaluator
 from framework.registry import Registry
-from framework.scenario import Objective, Scenario, register_scenario
+from framework.scenario import register_scenario
 from framework.schema import setting
 from scenarios.mesonet.data import ForgedPatches
 from scenarios.mesonet.model import MODELS
@@ -39,7 +39,7 @@ class Settings:
 
 
 @register_scenario("mesonet")
-class MesoNet(Scenario):
+class MesoNet(Classification):
     """Two classes of images by one probability, that of the positive class; more classes by softmax."""
 
     Config = Settings
@@ -47,17 +47,8 @@ class MesoNet(Scenario):
     datas = DATAS
 
     def build_model(self) -> keras.Model:
-        model: keras.Model = self.model.build(classes=len(self.data.classes))
+        model: keras.Model = self.model.build(classes=len(self.classes))
         return model
-
-    def objective(self) -> Objective:
-        loss = "binary_crossentropy" if len(self.data.classes) == 2 else "sparse_categorical_crossentropy"
-        return Objective(loss=loss, metrics=["accuracy"], monitor="val_accuracy", mode="max")
-
-    def evaluators(self) -> Sequence[Evaluator]:
-        """A report on each class, since accuracy does not say whether it is the forged or the real ones that are missed."""
-        classes = self.data.classes
-        return [BinaryReport(classes, self.data.positive_class) if len(classes) == 2 else ClassReport(classes)]
 
     def augments(self) -> bool:
         return bool(self.settings.augment)
@@ -68,20 +59,6 @@ class MesoNet(Scenario):
 
     def prediction_source(self, arguments: Sequence[str | Path]) -> Source:
         return ImageFiles(find_images(arguments), image_size=self.model.image_size)
-
-    def describe_prediction(self, output: Any) -> Mapping[str, Any]:
-        """The label, and the probability of each class: `{"label": "fake", "fake": 0.98, "real": 0.02}`."""
-        classes = self.data.classes
-        if len(classes) == 2:
-            positive = float(output[0])
-            probabilities = [positive if name == self.data.positive_class else 1 - positive for name in classes]
-        else:
-            probabilities = [float(value) for value in output]
-        label = classes[max(range(len(classes)), key=probabilities.__getitem__)]
-        return {"label": label, **dict(zip(classes, probabilities, strict=True))}
-
-    def describe_model(self) -> Mapping[str, Any]:
-        return {"classes": list(self.data.classes), "positive_class": self.data.positive_class}
 
     @classmethod
     def check_config(cls, config: RunConfig) -> Iterator[Problem]:

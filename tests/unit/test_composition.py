@@ -203,7 +203,10 @@ def shipped(group: str) -> list[Path]:
 )
 def test_each_shipped_option_composes(path: Path) -> None:
     group, option = path.parent.name, path.stem
-    words = [f"scenario={option}"] if group == "scenario" else ["scenario=mesonet", f"{group}={option}"]
+    of_lenet = option in ("lenet5", "digits", "mnist")
+    words = (
+        [f"scenario={option}"] if group == "scenario" else [f"scenario={'lenet' if of_lenet else 'mesonet'}", f"{group}={option}"]
+    )
     if (group, option) == ("data", "image_folder"):
         words.append("data.train_dir=faces")
     compose_config(words)

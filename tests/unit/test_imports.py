@@ -31,6 +31,7 @@ FLOORS = [
     ],
     [
         "scenario",
+        "classification",
         "config_file",
         "run_directory",
         "checkpoint",

@@ -129,6 +129,21 @@ TABLE: dict[str, dict[str, str]] = {
     "scenarios.mesonet.model:FourStages": {
         "hidden_activation": "tests/scenarios/test_mesonet_models.py::test_activation[hidden_activation-hidden_activation-relu-expected0]",
     },
+    "scenarios.lenet.data:DigitImages": {
+        "image_size": "tests/scenarios/test_lenet.py::test_a_part_of_the_training_digits_can_be_kept_for_validation",
+    },
+    "scenarios.lenet.data:Mnist": {
+        "dir": "tests/scenarios/test_lenet.py::test_missing_files_are_answered_with_what_is_wanted",
+        "validation_split": "tests/scenarios/test_lenet.py::test_a_part_of_the_training_digits_can_be_kept_for_validation",
+    },
+    "scenarios.lenet.model:LeNet5": {
+        "image_size": "tests/scenarios/test_lenet.py::test_the_settings_of_the_network",
+        "deviation": "tests/scenarios/test_lenet.py::test_the_settings_of_the_network",
+        "dropout": "tests/scenarios/test_lenet.py::test_the_settings_of_the_network",
+    },
+    "scenarios.lenet.scenario:Settings": {
+        "augment": "tests/scenarios/test_lenet.py::test_augmentation_is_a_choice",
+    },
     "framework.warmstart:WarmStartConfig": {
         "model": "tests/unit/test_warmstart.py::test_each_kind_of_source_is_loaded_bit_for_bit[save_run]",
         "allow_partial": "tests/unit/test_warmstart.py::test_other_shapes_are_an_error_unless_partial",
@@ -190,7 +205,8 @@ ROWS = [pytest.param(home, name, test, id=f"{home}.{name}") for home, names in T
 
 def configs() -> Iterator[type]:
     """The config classes of the framework and of the shipped scenarios."""
-    importlib.import_module("scenarios.mesonet.scenario")
+    for name in ("mesonet", "lenet"):
+        importlib.import_module(f"scenarios.{name}.scenario")
     shipped = [cls for cls in SCENARIOS.values() if cls.__module__.startswith("scenarios.")]
     kinds = [
         TrainerConfig,

@@ -1,0 +1,1 @@
+"""Reading handwritten digits with LeNet-5."""

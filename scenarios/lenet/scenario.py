@@ -1,0 +1,102 @@
+"""LeNet-5 as a scenario: which digit is it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from framework.classification import Classification
+from framework.config import RunConfig
+from framework.data.augment import AffineAugmentation
+from framework.data.image_files import ImageFiles, find_images
+from framework.data.source import Source
+from framework.errors import Problem
+from framework.registry import Registry
+from framework.scenario import register_scenario
+from framework.schema import setting
+from scenarios.lenet.data import Digits, Mnist
+from scenarios.lenet.model import LeNet5
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+DATAS = Registry("data")
+DATAS.register("mnist")(Mnist)
+DATAS.register("digits")(Digits)
+
+MODELS = Registry("model")
+MODELS.register("lenet5")(LeNet5)
+
+
+def _small_changes() -> AffineAugmentation:
+    return AffineAugmentation(
+        rotation=10.0, zoom=0.1, shift=0.08, horizontal_flip=False, channel_shift=0.0, brightness=(1.0, 1.0)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What LeNet has beside its model and its data."""
+
+    augment: bool = setting(False, "Augment training images as `augmentation` says.")
+    augmentation: AffineAugmentation = field(
+        default_factory=_small_changes, metadata={"help": "Small rotations, scalings and shifts, unless changed."}
+    )
+
+
+@register_scenario("lenet")
+class LeNet(Classification):
+    """Ten digits by a softmax."""
+
+    Config = Settings
+    models = MODELS
+    datas = DATAS
+
+    def build_model(self) -> keras.Model:
+        model: keras.Model = self.model.build(classes=len(self.classes))
+        return model
+
+    def augments(self) -> bool:
+        return bool(self.settings.augment)
+
+    def augment(self, batch: Any, seeds: tf.Tensor) -> Any:
+        images, labels = batch
+        return self.settings.augmentation.apply(images, seeds), labels
+
+    def prediction_source(self, arguments: Sequence[str | Path]) -> Source:
+        return GreyImages(ImageFiles(find_images(arguments), image_size=self.model.image_size))
+
+    @classmethod
+    def check_config(cls, config: RunConfig) -> Iterator[Problem]:
+        if config.model.image_size != config.data.image_size:
+            yield Problem(
+                "model.image_size",
+                "is not the size of the images",
+                given=config.model.image_size,
+                allowed=f"{config.data.image_size}, as data.image_size",
+                hint="set data.image_size alone; model.image_size refers to it",
+            )
+
+
+class GreyImages(Source):
+    """Image files in grey: `(image,)`, uint8 [image_size, image_size, 1], by the weights of ITU-R BT.601. White on black, as MNIST is."""
+
+    def __init__(self, files: ImageFiles) -> None:
+        self._files = files
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def load(self, index: tf.Tensor) -> Any:
+        import tensorflow as tf
+
+        return (tf.image.rgb_to_grayscale(self._files.load(index)[0]),)
+
+    def sample_name(self, index: int) -> str:
+        return self._files.sample_name(index)
+
+    def diagnose(self, index: int, reason: str) -> Any:
+        return self._files.diagnose(index, reason)
