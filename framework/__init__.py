@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from framework.benchmark import benchmark_input_pipeline
-    from framework.classification import Classification
+    from framework.classification import Classification, ImageClassification
     from framework.data.source import ArraySource, DataConfig, Source, Split
     from framework.errors import ScenarioError
     from framework.evaluators import Evaluator, Sample
@@ -32,6 +32,7 @@ _HOMES = {
     "Classification": "classification",
     "DataConfig": "data.source",
     "Evaluator": "evaluators",
+    "ImageClassification": "classification",
     "Objective": "scenario",
     "RunDirectory": "run_directory",
     "RunWeights": "weight_comparison",
@@ -54,6 +55,7 @@ __all__ = [
     "Classification",
     "DataConfig",
     "Evaluator",
+    "ImageClassification",
     "Objective",
     "RunDirectory",
     "RunWeights",

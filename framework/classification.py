@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from framework.config import RunConfig
+from framework.errors import Problem
 from framework.evaluators import BinaryReport, ClassReport, Evaluator
 from framework.scenario import Objective, Scenario
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
 
 
 class Classification(Scenario):
@@ -44,3 +50,30 @@ class Classification(Scenario):
     def describe_model(self) -> Mapping[str, Any]:
         positive = {"positive_class": self.data.positive_class} if len(self.classes) == 2 else {}
         return {"classes": list(self.classes), **positive}
+
+
+class ImageClassification(Classification):
+    """Images of one size. The section `model` builds itself for a number of classes; the settings have `augment`, whether training images
+    are augmented, and `augmentation`, by what. The size is set at `data.image_size`; `model.image_size` refers to it."""
+
+    def build_model(self) -> keras.Model:
+        model: keras.Model = self.model.build(classes=len(self.classes))
+        return model
+
+    def augments(self) -> bool:
+        return bool(self.settings.augment)
+
+    def augment(self, batch: Any, seeds: tf.Tensor) -> Any:
+        images, labels = batch
+        return self.settings.augmentation.apply(images, seeds), labels
+
+    @classmethod
+    def check_config(cls, config: RunConfig) -> Iterator[Problem]:
+        if config.model.image_size != config.data.image_size:
+            yield Problem(
+                "model.image_size",
+                "is not the size of the images",
+                given=config.model.image_size,
+                allowed=f"{config.data.image_size}, as data.image_size",
+                hint="set data.image_size alone; model.image_size refers to it",
+            )

@@ -165,6 +165,14 @@ class SGD(Optimizer):
             yield Problem("nesterov", "does nothing without momentum", given=True, hint="set optimizer.momentum, 0.9 say")
 
 
+@OPTIMIZERS.register("momentum")
+@dataclass(frozen=True, kw_only=True)
+class Momentum(SGD):
+    """Polyak 1964, Some methods of speeding up the convergence of iteration methods: `sgd` with momentum by default."""
+
+    momentum: float = setting(0.9, "Fraction of the last move that is added to a move.", ge=0, le=1)
+
+
 @OPTIMIZERS.register("rmsprop")
 @dataclass(frozen=True, kw_only=True)
 class RMSprop(Optimizer):

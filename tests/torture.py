@@ -37,6 +37,10 @@ SCENARIOS: Mapping[str, Sequence[str]] = {
         *("scenario=mesonet", *_COMMON, "epochs=4", "batch_size=8", "trainer.checkpoint_every_n_steps=3"),
         *("data.train_samples=192", "data.validation_samples=48", "data.image_size=64", "scenario.augment=true"),
     ),
+    "lenet": (
+        *("scenario=lenet", *_COMMON, "epochs=4", "batch_size=8", "data.limit=400", "trainer.checkpoint_every_n_steps=7"),
+        *("scenario.augment=true", "model.dropout=0.2"),
+    ),
 }
 
 

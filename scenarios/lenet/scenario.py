@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framework.classification import Classification
-from framework.config import RunConfig
+from framework.classification import ImageClassification
 from framework.data.augment import AffineAugmentation
 from framework.data.image_files import ImageFiles, find_images
 from framework.data.source import Source
-from framework.errors import Problem
 from framework.registry import Registry
 from framework.scenario import register_scenario
 from framework.schema import setting
@@ -20,7 +18,6 @@ from scenarios.lenet.data import Digits, Mnist
 from scenarios.lenet.model import LeNet5
 
 if TYPE_CHECKING:
-    import keras
     import tensorflow as tf
 
 DATAS = Registry("data")
@@ -48,37 +45,15 @@ class Settings:
 
 
 @register_scenario("lenet")
-class LeNet(Classification):
+class LeNet(ImageClassification):
     """Ten digits by a softmax."""
 
     Config = Settings
     models = MODELS
     datas = DATAS
 
-    def build_model(self) -> keras.Model:
-        model: keras.Model = self.model.build(classes=len(self.classes))
-        return model
-
-    def augments(self) -> bool:
-        return bool(self.settings.augment)
-
-    def augment(self, batch: Any, seeds: tf.Tensor) -> Any:
-        images, labels = batch
-        return self.settings.augmentation.apply(images, seeds), labels
-
     def prediction_source(self, arguments: Sequence[str | Path]) -> Source:
         return GreyImages(ImageFiles(find_images(arguments), image_size=self.model.image_size))
-
-    @classmethod
-    def check_config(cls, config: RunConfig) -> Iterator[Problem]:
-        if config.model.image_size != config.data.image_size:
-            yield Problem(
-                "model.image_size",
-                "is not the size of the images",
-                given=config.model.image_size,
-                allowed=f"{config.data.image_size}, as data.image_size",
-                hint="set data.image_size alone; model.image_size refers to it",
-            )
 
 
 class GreyImages(Source):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from framework.classification import Classification
-from framework.config import RunConfig
+from framework.classification import ImageClassification
 from framework.data.augment import AffineAugmentation
 from framework.data.images import ImageFiles, ImageFolder, find_images
 from framework.data.source import Source
-from framework.errors import Problem
 from framework.registry import Registry
 from framework.scenario import register_scenario
 from framework.schema import setting
@@ -20,8 +18,7 @@ from scenarios.mesonet.data import ForgedPatches
 from scenarios.mesonet.model import MODELS
 
 if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
+    pass
 
 DATAS = Registry("data")
 DATAS.register("image_folder")(ImageFolder)
@@ -39,34 +36,12 @@ class Settings:
 
 
 @register_scenario("mesonet")
-class MesoNet(Classification):
+class MesoNet(ImageClassification):
     """Two classes of images by one probability, that of the positive class; more classes by softmax."""
 
     Config = Settings
     models = MODELS
     datas = DATAS
 
-    def build_model(self) -> keras.Model:
-        model: keras.Model = self.model.build(classes=len(self.classes))
-        return model
-
-    def augments(self) -> bool:
-        return bool(self.settings.augment)
-
-    def augment(self, batch: Any, seeds: tf.Tensor) -> Any:
-        images, labels = batch
-        return self.settings.augmentation.apply(images, seeds), labels
-
     def prediction_source(self, arguments: Sequence[str | Path]) -> Source:
         return ImageFiles(find_images(arguments), image_size=self.model.image_size)
-
-    @classmethod
-    def check_config(cls, config: RunConfig) -> Iterator[Problem]:
-        if config.model.image_size != config.data.image_size:
-            yield Problem(
-                "model.image_size",
-                "is not the size of the images",
-                given=config.model.image_size,
-                allowed=f"{config.data.image_size}, as data.image_size",
-                hint="set data.image_size alone; model.image_size refers to it",
-            )

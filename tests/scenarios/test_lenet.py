@@ -166,6 +166,12 @@ def test_augmentation_is_a_choice() -> None:
     assert labels.tolist() == [0, 1]
 
 
+def test_another_optimizer_can_be_chosen() -> None:
+    scenario = compose("scenario=lenet")
+    assert (scenario.optimizer.name, scenario.optimizer.momentum, scenario.learning_rate.lr) == ("momentum", 0.9, 0.01)
+    assert compose("scenario=lenet", "optimizer=adam").optimizer.name == "adam"
+
+
 def test_one_size_is_set_in_one_place() -> None:
     assert compose("scenario=lenet", "data.image_size=28").model.image_size == 28
     with pytest.raises(ConfigError, match=r"set data\.image_size alone"):

@@ -56,7 +56,7 @@ def test_how_many_steps_a_call_does_at_most(tmp_path: Path, word: str) -> None:
     first = trainer(tmp_path / "run", "epochs=1", "trainer.val_every_n=0", word)
     first._interruption = counting = Counting()
     first.train()
-    assert counting.asked == 1 + 12, "when all is built, and before each step"
+    assert counting.asked == 1 + 12 + 3, "when all is built, before each step, and around each model that is exported"
 
 
 def test_the_number_of_batches_for_batch_norm_matters(tmp_path: Path) -> None:
