@@ -194,19 +194,23 @@ def test_the_yaml_defaults_are_the_defaults_of_the_code(group: str) -> None:
     assert set(shown) == set(expected), "each setting stands in the YAML, where a person looks for it"
 
 
+_OF_SCENARIO = {"lenet": ("lenet5", "digits", "mnist"), "reuters": ("text_cnn", "wide_text_cnn", "text_files")}
+
+
 def shipped(group: str) -> list[Path]:
     return sorted((conf_directory() / group).glob("*.yaml"))
 
 
 @pytest.mark.parametrize(
-    "path", [p for g in SECTIONS if g != "trainer" for p in shipped(g)], ids=lambda p: f"{p.parent.name}/{p.stem}"
+    "path",
+    [p for g in (*SECTIONS, "experiment") if g != "trainer" for p in shipped(g)],
+    ids=lambda p: f"{p.parent.name}/{p.stem}",
 )
 def test_each_shipped_option_composes(path: Path) -> None:
     group, option = path.parent.name, path.stem
-    of_lenet = option in ("lenet5", "digits", "mnist")
-    words = (
-        [f"scenario={option}"] if group == "scenario" else [f"scenario={'lenet' if of_lenet else 'mesonet'}", f"{group}={option}"]
-    )
+    scenario = next((name for name, options in _OF_SCENARIO.items() if option in options), "mesonet")
+    words = [f"scenario={option}"] if group == "scenario" else [f"scenario={scenario}", f"{group}={option}"]
+    words = [f"experiment={option}"] if group == "experiment" else words
     if (group, option) == ("data", "image_folder"):
         words.append("data.train_dir=faces")
     compose_config(words)

@@ -144,6 +144,26 @@ TABLE: dict[str, dict[str, str]] = {
     "scenarios.lenet.scenario:Settings": {
         "augment": "tests/scenarios/test_lenet.py::test_augmentation_is_a_choice",
     },
+    "scenarios.reuters.data:TextFiles": {
+        "train": "tests/scenarios/test_reuters.py::test_without_val_a_part_is_held_out",
+        "val": "tests/scenarios/test_reuters.py::test_targets_are_those_of_a_classifier",
+        "test": "tests/scenarios/test_reuters.py::test_labels_and_files_that_are_not_there_are_answered",
+        "validation_split": "tests/scenarios/test_reuters.py::test_without_val_a_part_is_held_out",
+        "text": "tests/scenarios/test_reuters.py::test_other_columns_can_be_named",
+        "label": "tests/scenarios/test_reuters.py::test_other_columns_can_be_named",
+        "classes": "tests/scenarios/test_reuters.py::test_targets_are_those_of_a_classifier",
+        "positive_class": "tests/scenarios/test_reuters.py::test_targets_are_those_of_a_classifier",
+    },
+    "scenarios.reuters.model:TextModel": {
+        "words": "tests/scenarios/test_reuters.py::test_the_settings_of_the_networks[text_cnn]",
+        "tokens": "tests/scenarios/test_reuters.py::test_the_settings_of_the_networks[text_cnn]",
+        "embedding": "tests/scenarios/test_reuters.py::test_the_settings_of_the_networks[text_cnn]",
+        "dropout": "tests/scenarios/test_reuters.py::test_the_settings_of_the_networks[text_cnn]",
+    },
+    "scenarios.reuters.model:WideTextCNN": {
+        "widths": "tests/scenarios/test_reuters.py::test_the_settings_of_the_networks[wide_text_cnn]",
+        "filters": "tests/scenarios/test_reuters.py::test_the_settings_of_the_networks[wide_text_cnn]",
+    },
     "framework.warmstart:WarmStartConfig": {
         "model": "tests/unit/test_warmstart.py::test_each_kind_of_source_is_loaded_bit_for_bit[save_run]",
         "allow_partial": "tests/unit/test_warmstart.py::test_other_shapes_are_an_error_unless_partial",
@@ -205,7 +225,7 @@ ROWS = [pytest.param(home, name, test, id=f"{home}.{name}") for home, names in T
 
 def configs() -> Iterator[type]:
     """The config classes of the framework and of the shipped scenarios."""
-    for name in ("mesonet", "lenet"):
+    for name in ("mesonet", "lenet", "reuters"):
         importlib.import_module(f"scenarios.{name}.scenario")
     shipped = [cls for cls in SCENARIOS.values() if cls.__module__.startswith("scenarios.")]
     kinds = [

@@ -1,0 +1,63 @@
+"""Texts by topic as a scenario: which of many topics is a text about?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from framework.classification import Classification
+from framework.data.source import Source, Split
+from framework.errors import DataError
+from framework.registry import Registry
+from framework.scenario import Objective, register_scenario
+from scenarios.reuters.data import TextFiles, TextSource, read_texts
+from scenarios.reuters.model import MODELS
+
+if TYPE_CHECKING:
+    import keras
+
+DATAS = Registry("data")
+DATAS.register("text_files")(TextFiles)
+
+_TOP = 5
+
+
+@register_scenario("reuters")
+class Reuters(Classification):
+    """One topic a text: two classes by one probability, more by a softmax."""
+
+    models = MODELS
+    datas = DATAS
+
+    def build_model(self) -> keras.Model:
+        texts = self.data.source(Split.TRAIN, seed=self.config.trainer.seed).texts
+        model: keras.Model = self.model.build(classes=len(self.classes), texts=texts)
+        return model
+
+    def objective(self) -> Objective:
+        """As of every classifier, and, with many classes, how often the right one is among the first five."""
+        import keras
+
+        objective = super().objective()
+        if len(self.classes) <= _TOP:
+            return objective
+        top = keras.metrics.SparseTopKCategoricalAccuracy(_TOP, name=f"top_{_TOP}")
+        return dataclasses.replace(objective, metrics=[*objective.metrics, top])
+
+    def prediction_source(self, arguments: Sequence[str | Path]) -> Source:
+        """Each `.txt` file is a text; of other files, the column `data.text` of each row."""
+        texts, names = [], []
+        for path in map(Path, arguments):
+            try:
+                found = (
+                    [(path.read_text(encoding="utf-8"), "", str(path))]
+                    if path.suffix == ".txt"
+                    else read_texts(str(path), self.data.text, None)
+                )
+            except (OSError, ValueError) as error:
+                raise DataError(f"cannot read {path}: {error}") from error
+            texts += [text for text, _, _ in found]
+            names += [name for _, _, name in found]
+        return TextSource(texts, None, names)
