@@ -33,15 +33,29 @@ def strict_json(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
+def check_report(path: Path) -> None:
+    """Raise a `RunDirectoryError` where `write_report` could not write, before anybody has waited for what it is to hold."""
+    with _report_folder(path):
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.touch()
+        draft.unlink()
+
+
 def write_report(path: Path, content: str) -> None:
     """Write a file where the user wants it.
 
     Raises:
         RunDirectoryError: where that is not possible.
     """
+    with _report_folder(path):
+        write_atomically(path, content)
+
+
+@contextlib.contextmanager
+def _report_folder(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
+        yield
     except OSError as error:
         raise RunDirectoryError(
             f"cannot write {path}: {error.strerror or error}", hint="name another file with --output"

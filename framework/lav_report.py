@@ -12,7 +12,7 @@ from typing import Any
 from framework.data.source import Split
 from framework.evaluation import prepare_source
 from framework.export import load_facts
-from framework.files import now, strict_json, write_report
+from framework.files import check_report, now, strict_json, write_report
 from framework.lav import LavList, lav_list, load_compiled, validator_of
 from framework.run_directory import RunDirectory
 from framework.scenario import scenario_of
@@ -62,6 +62,8 @@ def load_and_validate(
         ScenarioError: where run, model or data cannot be used.
     """
     directory = RunDirectory.open(run)
+    report_file = Path(output) if output else directory.path / "lav.json"
+    check_report(report_file)
     scenario = scenario_of(directory.load_config(overrides))
     of = lav_list(scenario.config, name) if name is not None else LavList("", scenario, Split(split))
     with contextlib.ExitStack() as stack:
@@ -86,7 +88,7 @@ def load_and_validate(
         "metrics": dict(metrics),
         "data": data,
     }
-    write_report(Path(output) if output else directory.path / "lav.json", strict_json(content, indent=2))
+    write_report(report_file, strict_json(content, indent=2))
     return report
 
 

@@ -31,10 +31,12 @@ def main(words: list[str]) -> int:
 
     RunDirectory.open(arguments.run).load_config(overrides)
     import_tensorflow()
+    from framework.files import check_report
     from framework.prediction import predict, write_csv
 
-    predictions = predict(arguments.run, inputs, *overrides, model=arguments.model)
     output = Path(arguments.output)
+    check_report(output)
+    predictions = predict(arguments.run, inputs, *overrides, model=arguments.model)
     write_csv(predictions, output)
     console = Console()
     for row in predictions.rows[:10]:

@@ -33,8 +33,11 @@ def main(words: list[str]) -> int:
     config = resolve(config)
     import_tensorflow()
     from framework.data_check import check_data, write_faults
+    from framework.files import check_report
     from framework.scenario import scenario_of
 
+    if arguments.output:
+        check_report(Path(arguments.output))
     reports = check_data(scenario_of(config))
     console = Console()
     faults = [fault for report in reports for fault in report.faults]
