@@ -24,7 +24,7 @@ import h5py
 import numpy as np
 
 from framework.checkpoint import CheckpointStore
-from tests.conftest import TOY_WORDS, environment
+from tests.conftest import REPOSITORY, TOY_WORDS, environment
 
 # All that has state, in small: steps of several batches, a schedule, averages, LAV, checkpoints in mid-epoch.
 _COMMON = (
@@ -40,6 +40,10 @@ SCENARIOS: Mapping[str, Sequence[str]] = {
     "lenet": (
         *("scenario=lenet", *_COMMON, "epochs=4", "batch_size=8", "data.limit=400", "trainer.checkpoint_every_n_steps=7"),
         *("scenario.augment=true", "model.dropout=0.2"),
+    ),
+    "reuters": (
+        *("scenario=reuters", f"data.train={REPOSITORY / 'tests' / 'data' / 'texts.csv'}", *_COMMON, "epochs=6", "batch_size=8"),
+        *("model=wide_text_cnn", "model.tokens=20", "model.embedding=8", "model.filters=8", "trainer.checkpoint_every_n_steps=3"),
     ),
 }
 
