@@ -58,13 +58,14 @@ class Training:
         self._early_stopping = EarlyStopping(scenario.early_stopping, parts.mode)
         self._recorder = Recorder(run.metrics_file, run.tensorboard if self._settings.tensorboard else None)
         self._profiling = Profiling(run.tensorboard if self._settings.profile else None)
+        self._fingerprint = parts.source.fingerprint()
         self.state = TrainingState(
             parts.model,
             self._early_stopping,
             self._recorder,
             parts.averages,
             steps_per_epoch=parts.steps_per_epoch,
-            data=parts.source.fingerprint(),
+            data=self._fingerprint,
         )
         self._bad_numbers = BadNumbers(parts, self.state, self._settings.on_nan, check_interruption)
         self._clock = self._saved_at = self._session_started = time.perf_counter()
@@ -105,7 +106,7 @@ class Training:
     def _check_data(self, state: Mapping[str, Any]) -> None:
         """A step stands for certain samples, so other data, or another number of steps, would make another run of it."""
         steps, now = state["steps_per_epoch"], self.parts.steps_per_epoch
-        samples, found = state.get("data"), self.parts.source.fingerprint()
+        samples, found = state.get("data"), self._fingerprint
         what = None
         if samples not in (None, found):
             what = f"were {samples}, and are {found} now"

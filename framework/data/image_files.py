@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from framework.data.classes import targets_of
 from framework.data.image_faults import SUFFIXES, diagnose, remarks_on
 from framework.data.source import Fault, Source
 from framework.errors import DataError, listing, nearest, reason_of
@@ -61,10 +62,7 @@ class ImageFiles(Source):
         self.labels = None if labels is None else np.array(labels, np.int32)
         self.classes = tuple(classes)
         self.image_size = image_size
-        targets = self.labels
-        if targets is not None and len(self.classes) == 2:
-            positive = self.classes.index(positive_class or self.classes[-1])
-            targets = (targets == positive).astype(np.float32)[:, np.newaxis]
+        targets = None if self.labels is None else targets_of(self.labels, self.classes, positive_class)
         with tf.device("/CPU:0"):
             self._files = tf.constant([os.fsencode(path) for path in self.paths], tf.string)
             self._targets = None if targets is None else tf.constant(targets)
@@ -92,7 +90,7 @@ class ImageFiles(Source):
         common = os.path.commonpath([os.path.dirname(folder) or folder for folder in folders]) if folders else ""
         digest = hashlib.sha256()
         for path, label in zip(self.paths, self.labels if self.labels is not None else itertools.repeat(None), strict=False):
-            digest.update(os.fsencode(f"{os.path.relpath(path, common)}\0{label}\0"))
+            digest.update(os.fsencode(f"{path.removeprefix(common).lstrip(os.sep)}\0{label}\0"))
         return f"{len(self)} files ({digest.hexdigest()[:12]})"
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from framework.data.classes import check_classes
 from framework.data.image_faults import SUFFIXES, quick_faults
 from framework.data.image_files import (
     ImageFiles,
@@ -22,7 +23,7 @@ from framework.data.image_files import (
     warn_of_ignored,
 )
 from framework.data.source import DataConfig, Fault, Split
-from framework.errors import ConfigError, DataError, Problem, listing, nearest, unknown_name
+from framework.errors import ConfigError, DataError, Problem, listing, nearest
 from framework.schema import check, setting
 
 _FIELDS = {Split.TRAIN: "train_dir", Split.VALIDATION: "val_dir", Split.TEST: "test_dir"}
@@ -60,16 +61,7 @@ class ImageFolder(DataConfig):
     )
 
     def check(self) -> Iterator[Problem]:
-        if self.classes is None:
-            return
-        if len(set(self.classes)) < max(len(self.classes), 2):
-            yield Problem("classes", "are too few, or not all different", given=self.classes, allowed="two or more names")
-        elif self.positive_class is not None and len(self.classes) != 2:
-            yield Problem(
-                "positive_class", f"means nothing with {len(self.classes)} classes", given=self.positive_class, allowed="null"
-            )
-        elif self.positive_class is not None and self.positive_class not in self.classes:
-            yield unknown_name("positive_class", "class", self.positive_class, self.classes)
+        yield from check_classes(self.classes, self.positive_class)
 
     def resolve(self, *, seed: int) -> ImageFolder:
         """The same with absolute folders, the classes named, and, where there are two, the positive one.

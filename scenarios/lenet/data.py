@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import math
 from collections.abc import Iterator
@@ -68,6 +69,10 @@ class Mnist(DigitImages):
     def check(self) -> Iterator[Problem]:
         if 0 < self.validation_split < 1 / 1000:
             yield Problem("validation_split", "keeps too little", given=self.validation_split, allowed="0, or 0.001 and more")
+
+    def resolve(self, *, seed: int) -> Mnist:
+        """The same with an absolute folder, so that the run can be resumed from anywhere."""
+        return self if self.dir is None else dataclasses.replace(self, dir=str(Path(self.dir).absolute()))
 
     def _read(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
         divided = self.validation_split > 0 and split is not Split.TEST

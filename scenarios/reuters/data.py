@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from framework.data.classes import check_classes, targets_of
 from framework.data.image_files import hint_for_missing
 from framework.data.source import ArraySource, DataConfig, Fault, Split
 from framework.device import import_tensorflow
-from framework.errors import ConfigError, DataError, Problem, listing, nearest, unknown_name
+from framework.errors import ConfigError, DataError, Problem, listing, nearest
 from framework.schema import check, setting
 
 _FIELDS = {Split.TRAIN: "train", Split.VALIDATION: "val", Split.TEST: "test"}
@@ -73,12 +74,7 @@ class TextFiles(DataConfig):
     )
 
     def check(self) -> Iterator[Problem]:
-        if self.classes is None:
-            return
-        if len(set(self.classes)) < max(len(self.classes), 2):
-            yield Problem("classes", "are too few, or not all different", given=self.classes, allowed="two or more names")
-        elif self.positive_class is not None and self.positive_class not in self.classes:
-            yield unknown_name("positive_class", "class", self.positive_class, self.classes)
+        yield from check_classes(self.classes, self.positive_class)
 
     def resolve(self, *, seed: int) -> TextFiles:
         """The same with absolute paths, and the classes named."""
@@ -120,9 +116,8 @@ class TextFiles(DataConfig):
             )
             raise DataError(f"{len(unknown):,} of {len(rows):,} texts have labels of no class:{listing(unknown)}", hint=hint)
         index = {name: i for i, name in enumerate(config.classes)}
-        targets: Any = np.array([index[label] for _, label, _ in rows], np.int32)
-        if len(config.classes) == 2:
-            targets = (targets == index[config.positive_class or config.classes[-1]]).astype(np.float32)[:, np.newaxis]
+        labels = np.array([index[label] for _, label, _ in rows], np.int32)
+        targets = targets_of(labels, config.classes, config.positive_class)
         return TextSource([text for text, _, _ in rows], targets, [name for _, _, name in rows])
 
     def _rows(self, split: Split, seed: int) -> list[tuple[str, str, str]]:

@@ -20,6 +20,7 @@ FLOORS = [
             "data.source",
             "data.stream",
             "data.cache",
+            "data.classes",
             "data.image_faults",
             "data.image_files",
             "data.images",
