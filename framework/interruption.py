@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run in good order; a second one ends it at once, and so does a run that hangs."""
+"""Ctrl-C and SIGTERM end a run in good order; a second one ends it at once, and a run that hangs is ended by the first."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 # Seconds that a run may take to answer a signal, and how many times the longest that it has taken for anything so far.
 _PATIENCE, _TIMES = 20.0, 3.0
+
+# Seconds in which signals count as one. A single Ctrl-C reaches a run from the terminal and again from the sweep or the cluster's launcher
+# that passes it on; and Linux tells a process of its parent's death once for each thread that the parent had.
+_ECHO = 1.0
 
 
 class Interruption:
@@ -73,6 +77,7 @@ class Interruption:
 
     def _watch(self, reader: int, give_up: Callable[[int], None]) -> None:
         first: int | None = None
+        came = 0.0
         deadline = None
         while True:
             ready = _wait_for(reader, None if deadline is None else max(0.0, deadline - time.monotonic()))
@@ -84,9 +89,11 @@ class Interruption:
                 if number not in _SIGNALS:
                     continue
                 if first is not None:
+                    if time.monotonic() - came < _ECHO:
+                        continue
                     os._exit(128 + number)
-                first = number
-                deadline = time.monotonic() + max(_PATIENCE, _TIMES * self._longest)
+                first, came = number, time.monotonic()
+                deadline = came + max(_PATIENCE, _TIMES * self._longest)
                 os.write(2, b"\ninterrupted: saving; once more ends at once\n")
             elif first is not None and not self._answered:
                 os.write(2, b"the run hangs, in its input pipeline or in a step, and is ended; its checkpoints are whole\n")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
+from framework import interruption
 from framework.interruption import Interruption
 
 CODE = """
@@ -38,6 +40,7 @@ def test_one_signal_asks_and_a_second_one_ends(number: signal.Signals, code: int
     if words:
         process.stderr.readline()
         assert "saving" in process.stderr.readline(), "the first is noted"
+        time.sleep(interruption._ECHO)
         process.send_signal(number)
     assert process.wait(timeout=30) == code
 
@@ -80,8 +83,40 @@ def test_a_second_signal_ends_a_run_that_hangs() -> None:
     assert process.stderr is not None
     process.stderr.readline()
     assert "saving" in process.stderr.readline()
+    time.sleep(interruption._ECHO)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 130
+
+
+SAVES = """
+import time
+from framework.errors import Interrupted
+from framework.interruption import Interruption
+interruption = Interruption()
+with interruption.listening():
+    print("listening", flush=True)
+    while True:
+        time.sleep(0.01)
+        try:
+            interruption.check()
+        except Interrupted:
+            time.sleep(1)
+            print("saved", flush=True)
+            break
+"""
+
+
+def test_one_signal_that_arrives_more_than_once_is_one() -> None:
+    """A sweep that is killed tells its job so once for each of its threads; Ctrl-C comes from the terminal and from the sweep."""
+    process = subprocess.Popen([sys.executable, "-c", SAVES], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "listening\n"
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGTERM):
+        process.send_signal(number)
+        time.sleep(0.05)
+    output, errors = process.communicate(timeout=30)
+    assert output == "saved\n", errors
+    assert errors.count("saving") == 1
 
 
 def test_listening_ends_without_a_trace() -> None:
