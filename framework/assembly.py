@@ -7,7 +7,7 @@ import functools
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from framework.data.source import Source, Split, spread
 from framework.data.stream import Stream
@@ -26,10 +26,13 @@ from framework.evaluation_weights import (
 from framework.export import check_exportable
 from framework.freezing import freeze
 from framework.lav import LavInTraining, lav_lists
-from framework.loops import Stepper
+from framework.loops import LOOPS, Loop
 from framework.power_averages import move, power_average
 from framework.scenario import Scenario
 from framework.warmstart import Transfer, warm_start
+
+if TYPE_CHECKING:
+    from framework.callbacks import Callbacks
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ class Assembly:
         steps_per_epoch: steps that make an epoch.
         model: compiled, all its variables made.
         loop: does training steps.
+        callbacks: the scenario's Keras callbacks.
         validator: runs the model over the validation samples; None without validation.
         lav: validates the exported model; None without LAV.
         weights: makes the evaluation weights.
@@ -102,6 +106,7 @@ class Assembly:
             # The metrics' variables, which Keras makes when it sees a batch; under a strategy they cannot be made inside a graph.
             self.model._symbolic_build(data_batch=self.stream.from_step(0).element_spec)
             self.averages = self._make_averages()
+            self.callbacks = self._make_callbacks()
             self.loop = self.make_loop()
         self.validator = self.make_validator() if self._settings.val_every_n else None
         self.lav = self._make_lav(lav_folder) if self._settings.lav_every_n else None
@@ -111,10 +116,10 @@ class Assembly:
         self.monitor = self._find_monitor(scenario.early_stopping.monitor or objective.monitor)
         self.mode: Mode = scenario.early_stopping.mode or objective.mode
 
-    def make_loop(self) -> Stepper:
+    def make_loop(self) -> Loop:
         """What does training steps; traced when it is first used."""
         with self._strategy.scope():
-            loop: Stepper = self.scenario.loop.build(self.model, self._strategy, self._update_averages)
+            loop: Loop = self.scenario.loop.build(self.model, self._strategy, self._update_averages, self.callbacks)
         return loop
 
     def batches(self, step: int) -> Iterator[Any]:
@@ -194,6 +199,23 @@ class Assembly:
     def _update_averages(self) -> None:
         for average in self.averages.values():
             average.update()
+
+    def _make_callbacks(self) -> Callbacks:
+        from framework.callbacks import Callbacks  # imports Keras
+
+        made = self.scenario.callbacks()
+        callbacks = Callbacks(made, self.model, epochs=self._settings.epochs, steps_per_epoch=self.steps_per_epoch)
+        loop = self.scenario.loop
+        if (several := callbacks.of_batches()) and not loop.sees_batches:
+            raise ConfigError(
+                Problem(
+                    "loop",
+                    f"callbacks of {self.scenario.name} look at each batch ({', '.join(several)}), which this loop does not show",
+                    given=loop.name,
+                    allowed=", ".join(name for name, config in LOOPS.items() if config().sees_batches),
+                )
+            )
+        return callbacks
 
     def make_validator(self) -> Validator:
         """What runs the model over the validation samples."""

@@ -10,9 +10,9 @@ from framework.data.source import Source, Split, raise_unreadable, spread
 from framework.data.stream import in_order
 from framework.errors import DataError, ScenarioError
 from framework.evaluators import Evaluator, Sample
-from framework.loops import Stepper
 from framework.override import overriding
 from framework.scenario import Scenario
+from framework.stepper import Stepper
 
 if TYPE_CHECKING:
     import keras

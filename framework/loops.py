@@ -1,13 +1,11 @@
-"""The inner loop: training steps, several in one call of a compiled function."""
+"""The inner loop: what does the training steps between two looks of the trainer. There are three, and they give the same weights."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from framework.registry import Registry
 from framework.schema import setting
@@ -16,86 +14,43 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from framework.callbacks import Callbacks
+
 LOOPS = Registry("loop")
 
-# A call shall take about this long: rarely enough to cost nothing, often enough that a signal or a progress bar waits for no one.
-_SECONDS_PER_CALL = 0.2
 
-
-class Stepper:
-    """Repeats a step of a model over batches, inside one compiled function, as many times a call as fit into a fifth of a second.
-
-    How many steps a call does changes nothing but the speed.
-
-    Args:
-        step: `(batch) -> logs`, a model's `train_step` or `test_step`.
-        strategy: the strategy that each step runs under.
-        jit_compile: whether XLA compiles the step.
-        run_eagerly: whether each step is plain Python, one a call.
-        max_steps_per_call: the most steps of one call.
-        after_step: called in the graph after each step, outside of the strategy's replicas.
-        batches_per_step: calls of `step` that make one step.
-        before_last: entered while those before the last one are traced.
-    """
-
-    def __init__(
-        self,
-        step: Callable[[Any], Any],
-        strategy: tf.distribute.Strategy,
-        *,
-        jit_compile: bool,
-        run_eagerly: bool,
-        max_steps_per_call: int,
-        after_step: Callable[[], None] = lambda: None,
-        batches_per_step: int = 1,
-        before_last: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
-    ) -> None:
-        import tensorflow as tf
-
-        def compiled() -> Callable[[Any], Any]:
-            return tf.function(step, jit_compile=True, reduce_retracing=True) if jit_compile else step
-
-        # Two functions, because XLA's is traced once.
-        gather, one_step = compiled(), compiled()
-
-        def several(iterator: tf.data.Iterator, steps: tf.Tensor) -> None:
-            for _ in tf.range(steps):
-                if batches_per_step > 1:
-                    for _ in tf.range(batches_per_step - 1):
-                        with before_last():
-                            strategy.run(gather, args=(next(iterator),))
-                strategy.run(one_step, args=(next(iterator),))
-                after_step()
-
-        self._run_eagerly = run_eagerly
-        self._several: Any = several if run_eagerly else tf.function(several, reduce_retracing=True)
-        self._most = 1 if run_eagerly else max_steps_per_call
-        self._steps = 1
+class Loop(Protocol):
+    """Does training steps on the batches of an iterator, which yields as many as a step takes for each step."""
 
     def prepare(self, iterator: tf.data.Iterator) -> None:
-        """Trace the function, which makes all variables that are made when first used. No step is done, no batch taken."""
-        import tensorflow as tf
-
-        if not self._run_eagerly:
-            self._several.get_concrete_function(iterator, tf.constant(1))
+        """Make all variables that are made when first used. No step is done, no batch taken."""
 
     def run(self, iterator: tf.data.Iterator, at_most: int) -> int:
-        """Do steps on the next batches of `iterator`.
+        """Do steps for about a fifth of a second.
 
         Returns:
             How many were done: at least one, and no more than `at_most`.
         """
-        import tensorflow as tf
 
-        steps = min(self._steps, at_most)
-        start = time.perf_counter()
-        self._several(iterator, tf.constant(steps))
-        seconds = time.perf_counter() - start
-        if steps == self._steps:
-            # Slowly up, since the first calls hold some waiting for data; down at once.
-            fitting = max(1, int(_SECONDS_PER_CALL * steps / max(seconds, 1e-6)))
-            self._steps = min(self._most, fitting, 2 * self._steps)
-        return steps
+
+class LoopConfig(Protocol):
+    """The section `loop` of a config."""
+
+    @property
+    def sees_batches(self) -> bool:
+        """Whether Python is between two steps, so that Keras callbacks can look at each."""
+
+    def build(
+        self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None], callbacks: Callbacks
+    ) -> Loop:
+        """The loop of a compiled model.
+
+        Args:
+            model: compiled, its optimizer as `framework.optimizers` builds it.
+            strategy: the strategy that it was made under.
+            after_step: called in the graph after each step, outside of the strategy's replicas.
+            callbacks: told of each step, where the loop can.
+        """
 
 
 @LOOPS.register("custom")
@@ -105,17 +60,21 @@ class CustomLoop:
 
     max_steps_per_call: int = setting(64, "The most training steps in one call.", ge=1)
 
-    def build(
-        self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None] = lambda: None
-    ) -> Stepper:
-        """The loop of a compiled model.
+    @property
+    def sees_batches(self) -> bool:
+        """The steps of a call are one graph."""
+        return False
 
-        Args:
-            model: compiled, its optimizer as `framework.optimizers` builds it.
-            strategy: the strategy that it was made under.
-            after_step: called in the graph after each step.
-        """
-        from framework.gradients import batches_per_step, gathering  # imports Keras
+    def build(
+        self,
+        model: keras.Model,
+        strategy: tf.distribute.Strategy,
+        after_step: Callable[[], None] = lambda: None,
+        callbacks: Callbacks | None = None,
+    ) -> Loop:
+        """The loop of a compiled model; see `LoopConfig`."""
+        from framework.gradients import batches_per_step, gathering
+        from framework.stepper import Stepper
 
         return Stepper(
             lambda batch: model.train_step(batch),  # looked up when it is called: it may be watched then
@@ -127,3 +86,41 @@ class CustomLoop:
             batches_per_step=batches_per_step(model.optimizer),
             before_last=functools.partial(gathering, model.optimizer),
         )
+
+
+@LOOPS.register("fit")
+@dataclass(frozen=True, kw_only=True)
+class FitLoop:
+    """`model.fit`: Keras' own training, one call of its train function a step, with Keras callbacks."""
+
+    @property
+    def sees_batches(self) -> bool:
+        """Keras calls Python after each step."""
+        return True
+
+    def build(
+        self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None], callbacks: Callbacks
+    ) -> Loop:
+        """The loop of a compiled model; see `LoopConfig`."""
+        from framework.keras_loops import Fit
+
+        return Fit(model, strategy, after_step, callbacks)
+
+
+@LOOPS.register("train_on_batch")
+@dataclass(frozen=True, kw_only=True)
+class TrainOnBatchLoop:
+    """`model.train_on_batch`: each batch is handed over in Python, and can be looked at there."""
+
+    @property
+    def sees_batches(self) -> bool:
+        """Each batch goes through Python."""
+        return True
+
+    def build(
+        self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None], callbacks: Callbacks
+    ) -> Loop:
+        """The loop of a compiled model; see `LoopConfig`."""
+        from framework.keras_loops import TrainOnBatch
+
+        return TrainOnBatch(model, strategy, after_step, callbacks)

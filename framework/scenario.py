@@ -111,6 +111,11 @@ class Scenario:
         """Measures in plain Python over the samples of a LAV, made anew for each."""
         return ()
 
+    def callbacks(self) -> Sequence[keras.callbacks.Callback]:
+        """Keras callbacks, made anew for each session. They see epochs with each loop, and batches with `loop=fit` and
+        `loop=train_on_batch`. What they remember is no part of a checkpoint: a resumed run begins with new ones."""
+        return ()
+
     def prediction_source(self, arguments: Sequence[str | Path]) -> Source:
         """Samples to predict, without targets, from what was typed behind `predict-scenario RUN`."""
         raise ConfigError(

@@ -126,7 +126,8 @@ class Training:
             resumed: what `restore` gave.
         """
         self._clock = self._saved_at = self._session_started = time.perf_counter()
-        with CheckpointWriter() as self._writer, contextlib.closing(self._recorder), contextlib.closing(self._profiling):
+        closing = contextlib.closing
+        with CheckpointWriter() as self._writer, closing(self._recorder), closing(self._profiling), closing(self.parts.callbacks):
             progress = self.state.progress
             if newer := self.run.changed_versions():
                 listed = ", ".join(f"{name} {now} (before: {then})" for name, (then, now) in newer.items())
@@ -162,6 +163,7 @@ class Training:
         started = time.perf_counter()
         title = f"epoch {progress.epoch + 1}/{settings.epochs}"
         done = first - progress.epoch * self.parts.steps_per_epoch
+        self.parts.callbacks.begin_epoch(progress.epoch, done)
         with self.console.progress(
             title, done=done, total=self.parts.steps_per_epoch, step_size=self.parts.stream.step_size
         ) as bar:
@@ -172,7 +174,9 @@ class Training:
                 progress.step += self._do_steps(at_most=min(end, self._next_checkpoint()) - progress.step)
                 due = progress.step < end and self._checkpoint_is_due()
                 if self._bad_numbers.found(thorough=due or progress.step == end):
-                    self._bad_numbers.recover()
+                    with self.parts.callbacks.muted():
+                        self._bad_numbers.recover()
+                    self.parts.callbacks.step = progress.step % self.parts.steps_per_epoch
                     self._batches, due = self.parts.batches(progress.step), progress.step < end
                 if profiled := self._profiling.after_call(progress.step, epoch_ends=progress.step == end):
                     self.console.print(
@@ -228,6 +232,7 @@ class Training:
         progress.epoch, progress.best, progress.final = epoch, best, logs
         if value is not None:
             progress.stopped = self._early_stopping.update(value)
+        progress.stopped = self.parts.callbacks.end_epoch(logs) or progress.stopped
         self.parts.model.reset_metrics()
         if self._settings.post_hoc_ema and self._is_due(self._settings.post_hoc_every_n_epochs):
             self._save_averages()

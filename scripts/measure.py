@@ -49,9 +49,10 @@ def measure_loop() -> None:
     import numpy as np
     import tensorflow as tf
 
+    from framework.callbacks import Callbacks
     from framework.data.source import ArraySource, Split
     from framework.data.stream import Stream
-    from framework.loops import CustomLoop
+    from framework.loops import LOOPS
     from framework.scenario import compose
 
     rng = np.random.default_rng(0)
@@ -73,24 +74,30 @@ def measure_loop() -> None:
             model.compile("adam", "binary_crossentropy", metrics=["accuracy"], jit_compile=False)
             return model
 
-        bare, ours = compiled(), compiled()
+        bare = compiled()
         arrays = source.numpy()
         dataset = tf.data.Dataset.from_tensor_slices(arrays).shuffle(len(source)).repeat().batch(32).prefetch(tf.data.AUTOTUNE)
-        batches = iter(Stream(source, batch_size=32, seed=0).from_step(0))
-        loop = CustomLoop().build(ours, tf.distribute.get_strategy())
 
         def fit(model: Any = bare, dataset: Any = dataset, steps: int = steps) -> float:
             started = time.perf_counter()
             model.fit(dataset, epochs=1, steps_per_epoch=steps, verbose=0)
             return steps * 32 / (time.perf_counter() - started)
 
-        def own(loop: Any = loop, batches: Any = batches, steps: int = steps) -> float:
-            started, done = time.perf_counter(), 0
-            while done < steps:
-                done += loop.run(batches, steps - done)
-            return steps * 32 / (time.perf_counter() - started)
+        rates = {"keras fit": fit}
+        for name, config in LOOPS.items():
+            model = compiled()
+            told = Callbacks((), model, epochs=1, steps_per_epoch=steps)
+            loop = config().build(model, tf.distribute.get_strategy(), lambda: None, told)
+            batches = iter(Stream(source, batch_size=32, seed=0).from_step(0))
 
-        show(f"training: {title}", "samples/s", best_rates({"keras fit": fit, "loop=custom": own}))
+            def own(loop: Any = loop, batches: Any = batches, steps: int = steps) -> float:
+                started, done = time.perf_counter(), 0
+                while done < steps:
+                    done += loop.run(batches, steps - done)
+                return steps * 32 / (time.perf_counter() - started)
+
+            rates[f"loop={name}"] = own
+        show(f"training: {title}", "samples/s", best_rates(rates))
 
 
 def measure_input() -> None:

@@ -10,10 +10,25 @@ from rich.console import Console as RichConsole
 
 from framework.checkpoint import CheckpointStore, Snapshot
 from framework.console import Console
+from framework.errors import Interrupted
+from framework.interruption import Interruption
 from framework.run_directory import RunDirectory
 from framework.scenario import Scenario, compose
 from framework.trainer import Result, Trainer
 from tests.conftest import TOY
+
+
+class InterruptedAfter(Interruption):
+    """A signal that comes when the trainer has asked for it `count` times."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def check(self) -> None:
+        self.count -= 1
+        if self.count == 0:
+            raise Interrupted(15)
 
 
 def quiet() -> Console:

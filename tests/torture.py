@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import collections
 import io
+import itertools
 import json
 import random
 import subprocess
@@ -24,6 +25,7 @@ import h5py
 import numpy as np
 
 from framework.checkpoint import CheckpointStore
+from framework.loops import LOOPS
 from tests.conftest import REPOSITORY, TOY_WORDS, environment
 
 # All that has state, in small: steps of several batches, a schedule, averages, LAV, checkpoints in mid-epoch.
@@ -114,14 +116,18 @@ def run_undisturbed(folder: Path, words: Sequence[str]) -> Path:
 def run_with_kills(folder: Path, words: Sequence[str], plan: Sequence[Moment]) -> tuple[Path, list[str]]:
     """A run whose processes are killed at these moments, one after the other, and that is then resumed to its end.
 
+    Each process trains with another loop than the one before.
+
     Returns:
         The run directory, and the names of the moments that came before the process had ended by itself.
     """
     run = folder / "killed"
     killed = []
-    for moment in [*plan, None]:
+    for moment, loop in zip([*plan, None], itertools.cycle(LOOPS), strict=False):
         resumes = (run / "config.yaml").exists()
-        start = command("resume-training", str(run)) if resumes else command("train-scenario", *words, f"output_dir={run}")
+        start = command(
+            *(["resume-training", str(run)] if resumes else ["train-scenario", *words, f"output_dir={run}"]), f"loop={loop}"
+        )
         process = subprocess.Popen(start, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         started = time.monotonic()
         while process.poll() is None:

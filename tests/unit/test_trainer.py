@@ -12,11 +12,10 @@ import pytest
 
 from framework.checkpoint import CheckpointStore
 from framework.errors import ConfigError, Interrupted, RunDirectoryError
-from framework.interruption import Interruption
 from framework.lav_report import load_and_validate
 from framework.run_directory import RunDirectory
 from framework.trainer import Trainer
-from tests.runs import comparable, final_state, quiet, records, resume, train, trainer
+from tests.runs import InterruptedAfter, comparable, final_state, quiet, records, resume, train, trainer
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
@@ -25,19 +24,6 @@ WORDS = (
     *("learning_rate=cosine_decay", "optimizer=adamw", "optimizer.weight_decay=0.01", "trainer.calc_ema=0.9"),
     *("batch_size=4", "optimizer.accumulate_steps=2", "trainer.post_hoc_ema=[0.1]", "trainer.lav_every_n=2"),
 )
-
-
-class InterruptedAfter(Interruption):
-    """A signal that comes when the trainer has asked for it `count` times."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self.count = count
-
-    def check(self) -> None:
-        self.count -= 1
-        if self.count == 0:
-            raise Interrupted(15)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,107 @@
+"""The Keras callbacks of a scenario, told what happens in a run. It imports Keras, so it is imported only when a model is built."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from framework.errors import ScenarioError
+
+# What Keras calls for each batch; `on_batch_*` are older names of the same.
+_BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+
+
+class Callbacks:
+    """Tells Keras callbacks of the training of one session, in Keras' order, however the steps are done.
+
+    `on_train_begin` comes once a session. A resume in the middle of an epoch begins that epoch again for the callbacks, at its step.
+    `on_epoch_end` comes after validation, with its values among the logs; the model has its training weights then. Where a callback
+    sets `model.stop_training`, the run ends with the epoch.
+
+    Args:
+        callbacks: as the scenario made them.
+        model: compiled.
+        epochs, steps_per_epoch: of the run, for the callbacks' `params`.
+
+    Raises:
+        ScenarioError: where something else is among them.
+
+    Attributes:
+        step: steps of the epoch that are done, which Keras calls the number of the batch.
+    """
+
+    def __init__(
+        self, callbacks: Sequence[keras.callbacks.Callback], model: keras.Model, *, epochs: int, steps_per_epoch: int
+    ) -> None:
+        strange = [callback for callback in callbacks if not isinstance(callback, keras.callbacks.Callback)]
+        if strange:
+            raise ScenarioError(
+                f"callbacks() gives {strange[0]!r}, which is no Keras callback", hint="derive it from keras.callbacks.Callback"
+            )
+        self.step = 0
+        self._epoch: int | None = None
+        self._muted = False
+        self._model = model
+        self._callbacks = list(callbacks)
+        self._list = keras.callbacks.CallbackList(self._callbacks, model=model, epochs=epochs, steps=steps_per_epoch)
+        self._stopped = False
+
+    def __bool__(self) -> bool:
+        return bool(self._callbacks)
+
+    def of_batches(self) -> list[str]:
+        """The names of the callbacks that look at each batch."""
+        base = keras.callbacks.Callback
+        return [
+            type(callback).__name__
+            for callback in self._callbacks
+            if any(
+                getattr(method := getattr(callback, name), "__func__", method) is not getattr(base, name) for name in _BATCH_HOOKS
+            )
+        ]
+
+    def begin_epoch(self, epoch: int, step: int) -> None:
+        """An epoch, counted from 0, begins, or goes on after `step` of its steps."""
+        if self._epoch is None:
+            self._model.stop_training = False
+            self._list.on_train_begin()
+        self._epoch, self.step = epoch, step
+        self._list.on_epoch_begin(epoch)
+
+    def begin_step(self) -> None:
+        """A step of the epoch begins."""
+        if not self._muted:
+            self._list.on_train_batch_begin(self.step)
+
+    def end_step(self, logs: Mapping[str, Any]) -> None:
+        """A step is done.
+
+        Args:
+            logs: loss and metrics of the epoch so far.
+        """
+        if not self._muted:
+            self._list.on_train_batch_end(self.step, dict(logs))
+            self._stopped = self._stopped or self._model.stop_training  # `fit` forgets it
+        self.step += 1
+
+    def end_epoch(self, logs: Mapping[str, float]) -> str | None:
+        """An epoch is done. Gives the reason to end the run where a callback wants that."""
+        self._list.on_epoch_end(self._epoch, dict(logs))
+        return "a Keras callback set stop_training" if self._stopped or self._model.stop_training else None
+
+    def close(self) -> None:
+        """The session ends."""
+        if self._epoch is not None:
+            self._list.on_train_end()
+
+    @contextlib.contextmanager
+    def muted(self) -> Iterator[None]:
+        """Steps within the context are done only to find something out, and not told."""
+        self._muted = True
+        try:
+            yield
+        finally:
+            self._muted = False

@@ -1,0 +1,107 @@
+"""Steps of a model, several in one call of a compiled function."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# A call shall take about this long: rarely enough to cost nothing, often enough that a signal or a progress bar waits for no one.
+_SECONDS_PER_CALL = 0.2
+
+
+class Pace:
+    """How many steps make a call of about a fifth of a second, found from the calls so far.
+
+    Args:
+        most: the most steps of one call; None: as many as fit.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
+        self._steps = 1
+
+    @contextlib.contextmanager
+    def call(self, at_most: int) -> Iterator[int]:
+        """Around one call; gives the steps that it shall do, 1 to `at_most`."""
+        steps = min(self._steps, at_most)
+        start = time.perf_counter()
+        yield steps
+        seconds = time.perf_counter() - start
+        if steps == self._steps:
+            # Slowly up, since the first calls hold some waiting for data; down at once.
+            fitting = max(1, int(_SECONDS_PER_CALL * steps / max(seconds, 1e-6)))
+            self._steps = min(self._most or fitting, fitting, 2 * self._steps)
+
+
+class Stepper:
+    """Repeats a step of a model over batches, inside one compiled function, as many times a call as fit into a fifth of a second.
+
+    How many steps a call does changes nothing but the speed.
+
+    Args:
+        step: `(batch) -> logs`, a model's `train_step` or `test_step`.
+        strategy: the strategy that each step runs under.
+        jit_compile: whether XLA compiles the step.
+        run_eagerly: whether each step is plain Python, one a call.
+        max_steps_per_call: the most steps of one call.
+        after_step: called in the graph after each step, outside of the strategy's replicas.
+        batches_per_step: calls of `step` that make one step.
+        before_last: entered while those before the last one are traced.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[Any], Any],
+        strategy: tf.distribute.Strategy,
+        *,
+        jit_compile: bool,
+        run_eagerly: bool,
+        max_steps_per_call: int,
+        after_step: Callable[[], None] = lambda: None,
+        batches_per_step: int = 1,
+        before_last: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
+        import tensorflow as tf
+
+        def compiled() -> Callable[[Any], Any]:
+            return tf.function(step, jit_compile=True, reduce_retracing=True) if jit_compile else step
+
+        # Two functions, because XLA's is traced once.
+        gather, one_step = compiled(), compiled()
+
+        def several(iterator: tf.data.Iterator, steps: tf.Tensor) -> None:
+            for _ in tf.range(steps):
+                if batches_per_step > 1:
+                    for _ in tf.range(batches_per_step - 1):
+                        with before_last():
+                            strategy.run(gather, args=(next(iterator),))
+                strategy.run(one_step, args=(next(iterator),))
+                after_step()
+
+        self._run_eagerly = run_eagerly
+        self._several: Any = several if run_eagerly else tf.function(several, reduce_retracing=True)
+        self._pace = Pace(1 if run_eagerly else max_steps_per_call)
+
+    def prepare(self, iterator: tf.data.Iterator) -> None:
+        """Trace the function, which makes all variables that are made when first used. No step is done, no batch taken."""
+        import tensorflow as tf
+
+        if not self._run_eagerly:
+            self._several.get_concrete_function(iterator, tf.constant(1))
+
+    def run(self, iterator: tf.data.Iterator, at_most: int) -> int:
+        """Do steps on the next batches of `iterator`.
+
+        Returns:
+            How many were done: at least one, and no more than `at_most`.
+        """
+        import tensorflow as tf
+
+        with self._pace.call(at_most) as steps:
+            self._several(iterator, tf.constant(steps))
+        return steps
