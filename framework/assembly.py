@@ -119,7 +119,8 @@ class Assembly:
     def make_loop(self) -> Loop:
         """What does training steps; traced when it is first used."""
         with self._strategy.scope():
-            loop: Loop = self.scenario.loop.build(self.model, self._strategy, self._update_averages, self.callbacks)
+            after_step = self._update_averages if self.averages else None
+            loop: Loop = self.scenario.loop.build(self.model, self._strategy, after_step, self.callbacks)
         return loop
 
     def batches(self, step: int) -> Iterator[Any]:

@@ -24,11 +24,11 @@ class _KerasLoop:
     """
 
     def __init__(
-        self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None], callbacks: Callbacks
+        self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None] | None, callbacks: Callbacks
     ) -> None:
         self.model, self._strategy, self.callbacks = model, strategy, callbacks
         self._batches_before_last = batches_per_step(model.optimizer) - 1
-        self._after_step = after_step if model.run_eagerly else tf.function(after_step)
+        self._after_step = tf.function(after_step) if after_step and not model.run_eagerly else after_step
         self._pace = Pace()
         # Made when first used: `train_step` may be watched then.
         self._functions: tuple[Any, Any] | None = None
@@ -71,7 +71,8 @@ class _KerasLoop:
                 train()
         with self._training_with(last):
             logs = train()
-        self._after_step()
+        if self._after_step:
+            self._after_step()
         return logs
 
     def _make_functions(self) -> tuple[Any, Any]:

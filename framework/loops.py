@@ -41,14 +41,14 @@ class LoopConfig(Protocol):
         """Whether Python is between two steps, so that Keras callbacks can look at each."""
 
     def build(
-        self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None], callbacks: Callbacks
+        self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None] | None, callbacks: Callbacks
     ) -> Loop:
         """The loop of a compiled model.
 
         Args:
             model: compiled, its optimizer as `framework.optimizers` builds it.
             strategy: the strategy that it was made under.
-            after_step: called in the graph after each step, outside of the strategy's replicas.
+            after_step: called in a graph after each step, outside of the strategy's replicas.
             callbacks: told of each step, where the loop can.
         """
 
@@ -69,7 +69,7 @@ class CustomLoop:
         self,
         model: keras.Model,
         strategy: tf.distribute.Strategy,
-        after_step: Callable[[], None] = lambda: None,
+        after_step: Callable[[], None] | None = None,
         callbacks: Callbacks | None = None,
     ) -> Loop:
         """The loop of a compiled model; see `LoopConfig`."""
@@ -99,7 +99,7 @@ class FitLoop:
         return True
 
     def build(
-        self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None], callbacks: Callbacks
+        self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None] | None, callbacks: Callbacks
     ) -> Loop:
         """The loop of a compiled model; see `LoopConfig`."""
         from framework.keras_loops import Fit
@@ -118,7 +118,7 @@ class TrainOnBatchLoop:
         return True
 
     def build(
-        self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None], callbacks: Callbacks
+        self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None] | None, callbacks: Callbacks
     ) -> Loop:
         """The loop of a compiled model; see `LoopConfig`."""
         from framework.keras_loops import TrainOnBatch

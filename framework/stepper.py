@@ -62,7 +62,7 @@ class Stepper:
         jit_compile: bool,
         run_eagerly: bool,
         max_steps_per_call: int,
-        after_step: Callable[[], None] = lambda: None,
+        after_step: Callable[[], None] | None = None,
         batches_per_step: int = 1,
         before_last: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
@@ -81,7 +81,8 @@ class Stepper:
                         with before_last():
                             strategy.run(gather, args=(next(iterator),))
                 strategy.run(one_step, args=(next(iterator),))
-                after_step()
+                if after_step:
+                    after_step()
 
         self._run_eagerly = run_eagerly
         self._several: Any = several if run_eagerly else tf.function(several, reduce_retracing=True)
