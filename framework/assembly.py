@@ -98,8 +98,7 @@ class Assembly:
             optimizer.build(self.model.trainable_variables)
             self.model.compile(
                 optimizer=optimizer,
-                loss=objective.loss,
-                metrics=list(objective.metrics),
+                **objective.compile_arguments(),
                 jit_compile=scenario.device.jit_compile,
                 run_eagerly=self._settings.run_eagerly,
             )
@@ -167,14 +166,7 @@ class Assembly:
                     allowed=f"a whole number <= {len(self.source) // accumulated}, for the {len(self.source)} training samples",
                 )
             )
-        return Stream(
-            self.source,
-            batch_size=data.batch_size,
-            seed=self._settings.seed,
-            augment=self.scenario.augment if self.scenario.augments() else None,
-            workers=data.workers,
-            batches_per_step=accumulated,
-        )
+        return training_stream(self.scenario, self.source)
 
     def _count_steps(self) -> int:
         if self._settings.steps_per_epoch is not None:
@@ -259,6 +251,18 @@ class Assembly:
                 )
             )
         return monitor
+
+
+def training_stream(scenario: Scenario, source: Source) -> Stream:
+    """The batches that a scenario trains on, from its training samples."""
+    return Stream(
+        source,
+        batch_size=scenario.data.batch_size,
+        seed=scenario.config.trainer.seed,
+        augment=scenario.augment if scenario.augments() else None,
+        workers=scenario.data.workers,
+        batches_per_step=scenario.optimizer.accumulate_steps,
+    )
 
 
 def summarise(model: Any) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from framework.assembly import training_stream
 from framework.data.source import Split
-from framework.data.stream import Stream
 from framework.evaluation import prepare_source
 from framework.scenario import Scenario
 
@@ -55,13 +55,7 @@ def benchmark_input_pipeline(scenario: Scenario, *, seconds: float = 5.0, warm_u
     started = time.perf_counter()
     source = prepare_source(scenario, Split.TRAIN)
     opened = time.perf_counter()
-    stream = Stream(
-        source,
-        batch_size=scenario.data.batch_size,
-        seed=scenario.config.trainer.seed,
-        augment=scenario.augment if scenario.augments() else None,
-        workers=scenario.data.workers,
-    )
+    stream = training_stream(scenario, source)
     batches = iter(stream.from_step(0))
     next(batches)
     first = time.perf_counter()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +41,7 @@ class Validator:
         self._strategy = strategy
         self._batches = in_order(source, batch_size=batch_size, workers=workers)
         self._stepper = Stepper(
-            model.test_step,
+            functools.partial(_test_step, model),
             strategy,
             jit_compile=bool(model.jit_compile),
             run_eagerly=bool(model.run_eagerly),
@@ -99,6 +101,26 @@ class Validator:
         return outputs_of if self._model.run_eagerly else tf.function(outputs_of, reduce_retracing=True)
 
 
+def _test_step(model: keras.Model, batch: Any) -> Any:
+    """The model's `test_step`, with the losses of several outputs as means over samples.
+
+    Keras weighs them by the size that a batch is known to have while the graph is made; where the last batch may be smaller, that is
+    none, and each batch counts alike, so that the mean would depend on the size of the batches.
+    """
+    import keras
+    import tensorflow as tf
+
+    def counted(update: Callable[..., Any], value: Any, sample_weight: Any = None) -> Any:
+        return update(value, sample_weight=size if sample_weight is None else sample_weight)
+
+    size = tf.shape(tf.nest.flatten(keras.utils.unpack_x_y_sample_weight(batch)[0])[0])[0]
+    losses = model._compile_loss.metrics if model._compile_loss is not None else []
+    with contextlib.ExitStack() as stack:
+        for loss in losses:
+            stack.enter_context(overriding(loss, update_state=functools.partial(counted, loss.update_state)))
+        return model.test_step(batch)
+
+
 def _test_step_with_outputs(model: keras.Model) -> Callable[[Any], Any]:
     """The model's `test_step`, with the model's outputs in place of its logs."""
 
@@ -113,7 +135,7 @@ def _test_step_with_outputs(model: keras.Model) -> Callable[[Any], Any]:
 
         # `test_step` hands them over there, so they are not computed twice.
         with overriding(model, compute_metrics=compute_metrics):
-            model.test_step(batch)
+            _test_step(model, batch)
         # A model's own test_step may compute its metrics otherwise.
         return seen[0] if seen else model(keras.utils.unpack_x_y_sample_weight(batch)[0], training=False)
 

@@ -109,11 +109,8 @@ def load_compiled(folder: Path, scenario: Scenario, strategy: tf.distribute.Stra
     """The model of an exported folder, ready to be evaluated as the scenario says."""
     with strategy.scope():
         model = load_model(folder)
-        objective = scenario.objective()
         # Without an optimizer: there is none in the file, and Keras would look for its variables there.
-        model.compile(
-            optimizer=None, loss=objective.loss, metrics=list(objective.metrics), jit_compile=scenario.device.jit_compile
-        )
+        model.compile(optimizer=None, **scenario.objective().compile_arguments(), jit_compile=scenario.device.jit_compile)
     return model
 
 

@@ -28,16 +28,33 @@ class Objective:
     """What training minimises and what it is judged by.
 
     Args:
-        loss: whatever `keras.Model.compile` takes as its loss.
+        loss: whatever `keras.Model.compile` takes as its loss; for a model of several outputs a dict by their names.
         metrics: whatever it takes as its metrics.
         monitor: the value that decides which epoch is best, `val_` before the name of a metric of the validation data.
         mode: whether the lowest ("min") or the highest ("max") value of it is best.
+        loss_weights: what the losses of several outputs are multiplied by, before they are summed; None: 1.
+        weighted_metrics: metrics that go by the samples' weights, which `metrics` do not.
     """
 
     loss: Any
-    metrics: Sequence[Any] = ()
+    metrics: Sequence[Any] | Mapping[str, Any] = ()
     monitor: str = "val_loss"
     mode: Mode = "min"
+    loss_weights: Mapping[str, float] | Sequence[float] | None = None
+    weighted_metrics: Sequence[Any] | Mapping[str, Any] = ()
+
+    def compile_arguments(self) -> dict[str, Any]:
+        """Loss and metrics, as the arguments of `keras.Model.compile`."""
+
+        def own(metrics: Sequence[Any] | Mapping[str, Any]) -> Any:
+            return (dict(metrics) if isinstance(metrics, Mapping) else list(metrics)) or None
+
+        return {
+            "loss": self.loss,
+            "loss_weights": self.loss_weights,
+            "metrics": own(self.metrics),
+            "weighted_metrics": own(self.weighted_metrics),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,15 +140,21 @@ class Scenario:
         )
 
     def describe_prediction(self, output: Any) -> Mapping[str, Any]:
-        """The columns of one sample's prediction.
+        """The columns of one sample's prediction. By default each number has a column, called after the model's output.
 
         Args:
             output: what the model gives for the sample, NumPy, without the batch dimension.
         """
         import numpy as np
 
-        values = np.ravel(output)
-        return {f"output_{i}": float(value) for i, value in enumerate(values)}
+        parts = output if isinstance(output, Mapping) else {"output": output}
+        if isinstance(output, list | tuple):
+            parts = {f"output_{i}": part for i, part in enumerate(output)}
+        columns: dict[str, float] = {}
+        for name, part in parts.items():
+            values = np.ravel(part)
+            columns |= {name if len(values) == 1 else f"{name}_{i}": float(value) for i, value in enumerate(values)}
+        return columns
 
     def describe_model(self) -> Mapping[str, Any]:
         """Plain facts that an exported model is recorded with, such as the names of its classes."""

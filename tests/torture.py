@@ -7,25 +7,18 @@ from __future__ import annotations
 
 import argparse
 import collections
-import io
 import itertools
-import json
 import random
 import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import h5py
-import numpy as np
-
-from framework.checkpoint import CheckpointStore
 from framework.loops import LOOPS
+from framework.run_comparison import differences
 from tests.conftest import REPOSITORY, TOY_WORDS, environment
 
 # All that has state, in small: steps of several batches, a schedule, averages, LAV, checkpoints in mid-epoch.
@@ -142,68 +135,6 @@ def run_with_kills(folder: Path, words: Sequence[str], plan: Sequence[Moment]) -
         if process.returncode == 0:
             break
     return run, killed
-
-
-def differences(ours: Path, theirs: Path) -> list[str]:
-    """What of a run is not what it is in the other, times apart."""
-    found = []
-    for part, read in _PARTS.items():
-        if read(ours) != read(theirs):
-            found.append(part)
-    return found
-
-
-def _checkpoint(run: Path) -> Any:
-    snapshot = CheckpointStore(run / "checkpoints").load_newest()
-    assert snapshot is not None
-    state = json.loads(json.dumps(snapshot.state))
-    del state["progress"]["seconds"]
-    for record in state["history"]:
-        del record["time"]
-    variables = {group: [named.array.tobytes() for named in members] for group, members in snapshot.variables.items()}
-    return snapshot.step, state, variables
-
-
-def _averages(run: Path) -> Any:
-    store = CheckpointStore(run / "averages")
-    return [
-        (step, [named.array.tobytes() for group in store.load(step).variables.values() for named in group])
-        for step in store.steps()
-    ]
-
-
-def _metrics(run: Path) -> Any:
-    return [json.loads(line) | {"time": None} for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def _result(run: Path) -> Any:
-    return json.loads((run / "result.json").read_text()) | {"seconds": None}
-
-
-def _model(name: str) -> Callable[[Path], Any]:
-    def read(run: Path) -> Any:
-        weights: dict[str, bytes] = {}
-        with (
-            zipfile.ZipFile(run / name / "model.keras") as archive,
-            h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file,
-        ):
-            file.visititems(
-                lambda path, node: weights.__setitem__(path, np.asarray(node).tobytes()) if hasattr(node, "dtype") else None
-            )
-        assert weights
-        return json.loads((run / name / "model.json").read_text()), weights, (run / name / "saved_model").is_dir()
-
-    return read
-
-
-_PARTS: Mapping[str, Callable[[Path], Any]] = {
-    "the last checkpoint": _checkpoint,
-    "the saved averages": _averages,
-    "metrics.jsonl": _metrics,
-    "result.json": _result,
-    "the best model": _model("best"),
-    "the exported model": _model("export"),
-}
 
 
 def main() -> int:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from framework.run_comparison import differences
 from tests.conftest import TOY_WORDS
-from tests.torture import differences, run_undisturbed
+from tests.torture import run_undisturbed
 
 WORDS = (*TOY_WORDS, "epochs=4", "trainer.calc_ema=0.9")
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from tests.torture import SCENARIOS, differences, moments, run_undisturbed, run_with_kills
+from framework.run_comparison import differences
+from tests.torture import SCENARIOS, moments, run_undisturbed, run_with_kills
 
 
 def test_a_run_that_is_killed_again_and_again_equals_an_undisturbed_one(tmp_path: Path) -> None:

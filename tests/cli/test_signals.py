@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from framework.run_comparison import differences
 from tests.cli.test_commands import assert_clean
 from tests.conftest import TOY_WORDS, environment
 from tests.torture import command as script
-from tests.torture import differences, run_undisturbed
+from tests.torture import run_undisturbed
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from framework.run_comparison import differences
 from tests.cli.test_commands import LONG, assert_clean, run_directories
 from tests.conftest import TOY_WORDS, environment
 from tests.torture import command as script
-from tests.torture import differences, run_undisturbed
+from tests.torture import run_undisturbed
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

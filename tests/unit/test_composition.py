@@ -211,6 +211,8 @@ def test_each_shipped_option_composes(path: Path) -> None:
     scenario = next((name for name, options in _OF_SCENARIO.items() if option in options), "mesonet")
     words = [f"scenario={option}"] if group == "scenario" else [f"scenario={scenario}", f"{group}={option}"]
     words = [f"experiment={option}"] if group == "experiment" else words
+    if (group, option) == ("scenario", "module"):
+        words += ["scenario.target=scenarios.lenet.scenario:LeNet", "model=lenet5", "data=digits"]
     if (group, option) == ("data", "image_folder"):
         words.append("data.train_dir=faces")
     compose_config(words)

@@ -12,12 +12,12 @@ import pytest
 from framework.errors import RunDirectoryError
 from framework.export import fault_of
 from framework.lav_report import load_and_validate
+from framework.run_comparison import differences
 from framework.run_directory import RunDirectory
 from framework.trainer import Trainer
 from framework.weight_comparison import RunWeights
 from tests.conftest import REPOSITORY
 from tests.runs import quiet, records, resume, train
-from tests.torture import differences
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 

@@ -24,6 +24,12 @@ FLOORS = [
             "data.image_faults",
             "data.image_files",
             "data.images",
+            "data.rows",
+            "data.labelled_files",
+            "data.texts",
+            "data.image_list",
+            "data.tables",
+            "data.tf_records",
             "data.augment",
             "evaluators",
         ],
@@ -48,8 +54,8 @@ FLOORS = [
         "numerics",
         "profiling",
     ],
-    ["export", "evaluation", "lav", "prediction", "data_check", "changes", "reference"],
-    ["assembly", "bad_numbers", "weight_comparison", "lav_report", "announcement", "training", "trainer", "benchmark"],
+    ["export", "evaluation", "lav", "prediction", "data_check", "changes", "reference", "run_comparison", "new_scenario"],
+    ["assembly", "bad_numbers", "weight_comparison", "lav_report", "announcement", "training", "trainer", "benchmark", "agreement", "contract", "testing"],
     [
         "cli.command",
         "cli.summary",
@@ -61,6 +67,8 @@ FLOORS = [
         "cli.benchmark",
         "cli.validate_data",
         "cli.weights",
+        "cli.check_scenario",
+        "cli.new_scenario",
     ],
 ]
 # Parts do not import each other; these are parts in several files.
@@ -122,7 +130,7 @@ def test_no_module_on_the_way_to_a_config_imports_tensorflow() -> None:
         "for name in sys.argv[1:]: compose(f'scenario={name}')\n"
         "assert not {'tensorflow', 'keras', 'sklearn'} & set(sys.modules), sorted(sys.modules)\n"
     )
-    names = [path.stem for path in (REPOSITORY / "conf" / "scenario").glob("*.yaml")]
+    names = [path.stem for path in (REPOSITORY / "conf" / "scenario").glob("*.yaml") if path.stem != "module"]
     assert names
     subprocess.run([sys.executable, "-c", code, *names], check=True, env=environment())
 

@@ -1,0 +1,43 @@
+"""check-scenario: is a scenario what everything that is promised of its runs rests on?"""
+
+from __future__ import annotations
+
+import argparse
+
+from framework.cli.command import FAILED, OK, check_ownership, command
+from framework.composition import compose_config
+
+
+@command
+def main(words: list[str]) -> int:
+    """Try the contract of a scenario, one line a check."""
+    parser = argparse.ArgumentParser(
+        prog="check-scenario",
+        description="Try the contract of a scenario on a few of its samples, one line a check. Takes about a minute; nothing is kept.",
+        epilog="Exit code 1 where a check fails. From a test: framework.testing.check_scenario.",
+    )
+    parser.add_argument("overrides", nargs="+", metavar="key=value", help="the same words as for train-scenario")
+    parser.add_argument("--config-dir", "-cd", help="a further folder of group options")
+    parser.add_argument("--traceback", action="store_true", help="show where the scenario's code raised what it raised")
+    arguments = parser.parse_args(words)
+    compose_config(arguments.overrides, config_dir=arguments.config_dir)  # a wrong word is answered before TensorFlow is loaded
+
+    check_ownership()
+    from framework.device import import_tensorflow
+
+    import_tensorflow()
+    from framework.console import Console
+    from framework.testing import check_scenario
+
+    console = Console()
+    failed = 0
+    for outcome in check_scenario(*arguments.overrides, config_dir=arguments.config_dir):
+        failed += not outcome.passed
+        console.print(outcome.line, style=None if outcome.passed else "red")
+        if outcome.details and arguments.traceback:
+            console.print(outcome.details)
+    return FAILED if failed else OK
+
+
+if __name__ == "__main__":
+    main()

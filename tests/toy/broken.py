@@ -1,0 +1,121 @@
+"""Scenarios that break the contract, each in one way, or in a few that one run shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from framework import ArraySource, Objective, Scenario, Split, register_scenario
+
+
+@register_scenario("sound")
+class Sound(Scenario):
+    """Breaks nothing; the others derive from it."""
+
+    inputs, outputs, labels = 4, 3, 3
+
+    def build_model(self) -> keras.Model:
+        return keras.Sequential([keras.Input((self.inputs,)), keras.layers.Dense(self.outputs, "softmax")])
+
+    def source(self, split: Split) -> ArraySource:
+        points = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
+        return ArraySource((points, points[:, : self.labels].argmax(axis=1).astype("int32")))
+
+    def objective(self) -> Objective:
+        return Objective(loss="sparse_categorical_crossentropy")
+
+
+@register_scenario("other_inputs")
+class OtherInputs(Sound):
+    inputs = 5
+
+
+@register_scenario("too_many_labels")
+class TooManyLabels(Sound):
+    outputs, labels = 2, 3
+
+
+@register_scenario("other_outputs")
+class OtherOutputs(Sound):
+    def objective(self) -> Objective:
+        return Objective(loss="mse")
+
+    def source(self, split: Split) -> ArraySource:
+        points, _ = super().source(split).numpy()
+        return ArraySource((points, points[:, :2]))
+
+
+@register_scenario("other_validation")
+class OtherValidation(Sound):
+    def source(self, split: Split) -> ArraySource:
+        points, labels = super().source(split).numpy()
+        return ArraySource((points, labels if split is Split.TRAIN else labels.astype("int64")))
+
+
+@register_scenario("without_targets")
+class WithoutTargets(Sound):
+    def source(self, split: Split) -> ArraySource:
+        return ArraySource((super().source(split).numpy()[0],))
+
+
+@register_scenario("infinite")
+class Infinite(Sound):
+    def source(self, split: Split) -> ArraySource:
+        points, labels = super().source(split).numpy()
+        return ArraySource((points * np.float32(np.nan), labels))
+
+
+_SHARED = keras.layers.Dense(3, "softmax")
+
+
+@register_scenario("same_model")
+class SameModel(Sound):
+    def build_model(self) -> keras.Model:
+        return keras.Sequential([keras.Input((4,)), _SHARED])
+
+
+@register_scenario("not_built")
+class NotBuilt(Sound):
+    def build_model(self) -> keras.Model:
+        return keras.Sequential([keras.layers.Dense(3, "softmax")])
+
+
+@register_scenario("raising")
+class Raising(Sound):
+    def build_model(self) -> keras.Model:
+        raise KeyError("units")
+
+
+@register_scenario("random_augmentation")
+class RandomAugmentation(Sound):
+    def augment(self, batch: Any, seeds: tf.Tensor) -> Any:
+        points, labels = batch
+        return points + tf.random.uniform(tf.shape(points)), labels
+
+
+@register_scenario("random_source")
+class RandomSource(Sound):
+    def source(self, split: Split) -> ArraySource:
+        points, labels = super().source(split).numpy()
+        order = np.random.default_rng().permutation(len(labels))
+        return ArraySource((points[order], labels[order]))
+
+
+@keras.saving.register_keras_serializable("broken")
+class Unsteady(keras.layers.Layer):
+    """Noise that no variable holds the state of, the mean of whatever shares the batch, and a call into Python."""
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        if training:
+            inputs = inputs + tf.random.uniform(tf.shape(inputs))
+        known = tf.numpy_function(lambda x: x, [inputs], tf.float32)
+        return tf.ensure_shape(known, inputs.shape) - tf.reduce_mean(inputs, axis=0)
+
+
+@register_scenario("unsteady")
+class WithUnsteady(Sound):
+    def build_model(self) -> keras.Model:
+        return keras.Sequential([keras.Input((4,)), Unsteady(), keras.layers.Dense(3, "softmax")])
