@@ -15,14 +15,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from framework.benchmark import benchmark_input_pipeline
     from framework.classification import Classification, ImageClassification
+    from framework.data.image_list import ImageList
+    from framework.data.images import ImageFolder
     from framework.data.source import ArraySource, DataConfig, Source, Split
+    from framework.data.tables import Table
+    from framework.data.texts import TextFiles
+    from framework.data.tf_records import TfRecords
     from framework.errors import ScenarioError
     from framework.evaluators import Evaluator, Sample
     from framework.lav_report import load_and_validate
     from framework.prediction import predict
+    from framework.registry import Registry
     from framework.run_directory import RunDirectory
     from framework.scenario import Objective, Scenario, compose, register_scenario
     from framework.schema import setting
+    from framework.testing import check_scenario
     from framework.trainer import Trainer
     from framework.weight_comparison import RunWeights
 
@@ -33,7 +40,10 @@ _HOMES = {
     "DataConfig": "data.source",
     "Evaluator": "evaluators",
     "ImageClassification": "classification",
+    "ImageFolder": "data.images",
+    "ImageList": "data.image_list",
     "Objective": "scenario",
+    "Registry": "registry",
     "RunDirectory": "run_directory",
     "RunWeights": "weight_comparison",
     "Sample": "evaluators",
@@ -41,8 +51,12 @@ _HOMES = {
     "ScenarioError": "errors",
     "Source": "data.source",
     "Split": "data.source",
+    "Table": "data.tables",
+    "TextFiles": "data.texts",
+    "TfRecords": "data.tf_records",
     "Trainer": "trainer",
     "benchmark_input_pipeline": "benchmark",
+    "check_scenario": "testing",
     "compose": "scenario",
     "load_and_validate": "lav_report",
     "predict": "prediction",
@@ -56,7 +70,10 @@ __all__ = [
     "DataConfig",
     "Evaluator",
     "ImageClassification",
+    "ImageFolder",
+    "ImageList",
     "Objective",
+    "Registry",
     "RunDirectory",
     "RunWeights",
     "Sample",
@@ -64,8 +81,12 @@ __all__ = [
     "ScenarioError",
     "Source",
     "Split",
+    "Table",
+    "TextFiles",
+    "TfRecords",
     "Trainer",
     "benchmark_input_pipeline",
+    "check_scenario",
     "compose",
     "load_and_validate",
     "predict",

@@ -212,7 +212,9 @@ def read_variant(kind: Any, node: Any, path: str, problems: list[Problem]) -> An
         node, path, problems: as for `schema.read`.
     """
     if not isinstance(kind, Registry):
-        return read(kind, node, path, problems)
+        # An option that is shipped for several scenarios names its class, where one of them has no other.
+        named = isinstance(node, Mapping) and "name" in node and node["name"] == getattr(kind, "name", None)
+        return read(kind, {key: value for key, value in node.items() if key != "name"} if named else node, path, problems)
     name = node.get("name") if isinstance(node, Mapping) else None
     if not isinstance(name, str):
         problems.append(Problem(path, f"no {kind.kind} is chosen", allowed=", ".join(kind), hint=f"add {path}=NAME"))

@@ -104,9 +104,9 @@ def kinds_of(section: str, conf: Path) -> list[tuple[Registry | type, list[str]]
 
 
 def scenarios_of(conf: Path) -> dict[str, Any]:
-    """The classes of the scenarios in `conf/scenario/`, by the names of their files."""
-    files = sorted((conf / "scenario").glob("*.yaml"))
-    return {path.stem: locate(_load(path)["scenario"]["target"], f"{path.name}: scenario.target") for path in files}
+    """The classes of the scenarios in `conf/scenario/`, by the names of their files; not of one that leaves it to the user."""
+    targets = {path: _load(path)["scenario"]["target"] for path in sorted((conf / "scenario").glob("*.yaml"))}
+    return {path.stem: locate(target, f"{path.name}: scenario.target") for path, target in targets.items() if target}
 
 
 def options_of(group: str, kind: Registry | type, conf: Path) -> list[Option]:
@@ -190,6 +190,10 @@ def _about(group: str, conf: Path) -> str:
 
 def _section(section: str, conf: Path) -> Iterator[str]:
     """The lines of a section, below its heading."""
+    if section == "scenario":
+        known = scenarios_of(conf)
+        files = sorted((conf / "scenario").glob("*.yaml"))
+        yield from _bullets(section, ((path.stem, comment_of(path)) for path in files if path.stem not in known))
     for kind, scenarios in kinds_of(section, conf):
         level = "###"
         if section == "scenario":

@@ -8,6 +8,7 @@ applied: the pixels are taken as they are stored.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import logging
@@ -41,6 +42,8 @@ class ImageFiles(Source):
         labels: for each file the index of its class.
         classes: the names of the classes.
         positive_class: with two classes, the one whose target is 1; None: the last.
+        rows: for each file the row of the list that names it, for messages; None where there is no list.
+        root: the folder that may be moved with all that is below it, for the fingerprint; None: what the paths have in common.
 
     >>> source = ImageFiles(["cat.jpg", "dog.png"], image_size=64, labels=[0, 1], classes=("cat", "dog"))
     >>> image, target = source.load(tf.constant(1, tf.int64))
@@ -54,6 +57,8 @@ class ImageFiles(Source):
         labels: Sequence[int] | None = None,
         classes: Sequence[str] = (),
         positive_class: str | None = None,
+        rows: Sequence[str] | None = None,
+        root: str | None = None,
     ) -> None:
         import numpy as np
         import tensorflow as tf
@@ -62,6 +67,9 @@ class ImageFiles(Source):
         self.labels = None if labels is None else np.array(labels, np.int32)
         self.classes = tuple(classes)
         self.image_size = image_size
+        self._positive_class = positive_class
+        self._rows = rows
+        self._root = root
         targets = None if self.labels is None else targets_of(self.labels, self.classes, positive_class)
         with tf.device("/CPU:0"):
             self._files = tf.constant([os.fsencode(path) for path in self.paths], tf.string)
@@ -79,7 +87,8 @@ class ImageFiles(Source):
         return self.paths[index]
 
     def diagnose(self, index: int, reason: str) -> Fault:
-        return diagnose(self.paths[index], reason)
+        fault = diagnose(self.paths[index], reason)
+        return fault if self._rows is None else named_by(self._rows[index], fault)
 
     def remarks(self, index: int) -> Iterable[Fault]:
         return remarks_on(self.paths[index])
@@ -87,11 +96,28 @@ class ImageFiles(Source):
     def fingerprint(self) -> str:
         """The relative paths, so that a folder that was moved is the same, and the classes."""
         folders = {os.path.dirname(path) for path in self.paths}
-        common = os.path.commonpath([os.path.dirname(folder) or folder for folder in folders]) if folders else ""
+        common = self._root or (os.path.commonpath([os.path.dirname(folder) or folder for folder in folders]) if folders else "")
         digest = hashlib.sha256()
         for path, label in zip(self.paths, self.labels if self.labels is not None else itertools.repeat(None), strict=False):
             digest.update(os.fsencode(f"{path.removeprefix(common).lstrip(os.sep)}\0{label}\0"))
         return f"{len(self)} files ({digest.hexdigest()[:12]})"
+
+    def chosen(self, indices: Sequence[int]) -> ImageFiles:
+        """Some of the files, in the order of `indices`."""
+        return ImageFiles(
+            [self.paths[i] for i in indices],
+            image_size=self.image_size,
+            labels=None if self.labels is None else [int(self.labels[i]) for i in indices],
+            classes=self.classes,
+            positive_class=self._positive_class,
+            rows=self._rows and [self._rows[i] for i in indices],
+            root=self._root,
+        )
+
+
+def named_by(row: str, fault: Fault) -> Fault:
+    """The fault of a file, with the row of the list that names the file."""
+    return dataclasses.replace(fault, reason=f"{fault.reason} (named by {row})")
 
 
 def load_image(path: str | Path, image_size: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import itertools
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -19,10 +19,11 @@ from framework.data.image_files import (
     find_images,
     hint_for_missing,
     load_image,
+    named_by,
     visible_entries,
     warn_of_ignored,
 )
-from framework.data.source import DataConfig, Fault, Split
+from framework.data.source import DataConfig, Fault, Split, held_out
 from framework.errors import ConfigError, DataError, Problem, listing, nearest
 from framework.schema import check, setting
 
@@ -109,42 +110,22 @@ class ImageFolder(DataConfig):
         warn = not divided or split is Split.TRAIN
         by_class = _find_images_of(config.classes, f"data.{field}", folder, warn=warn)
         if on_error == "fail":
-            _refuse_unreadable([os.path.join(folder, image) for images in by_class.values() for image in images], folder)
+            refuse_unreadable([os.path.join(folder, image) for images in by_class.values() for image in images], folder)
         if divided:
             _check_divisible(by_class)
             for name, images in by_class.items():
-                kept = _held_out(images, config.validation_split, seed)
+                kept = held_out(images, config.validation_split, seed)
                 by_class[name] = [image for image in images if (image in kept) == (split is Split.VALIDATION)]
         labelled = [(image, label) for label, name in enumerate(config.classes) for image in by_class[name]]
         labelled.sort(key=lambda pair: os.fsencode(pair[0]))
-        return config._files([(os.path.join(folder, image), label) for image, label in labelled], folder, skip=on_error == "skip")
-
-    def _files(self, labelled: Sequence[tuple[str, int]], folder: str, *, skip: bool) -> ImageFiles:
-        """The source of the files that can be read."""
-        assert self.classes is not None
-
-        def source_of(labelled: Sequence[tuple[str, int]]) -> ImageFiles:
-            return ImageFiles(
-                [path for path, _ in labelled],
-                image_size=self.image_size,
-                labels=[label for _, label in labelled],
-                classes=self.classes or (),
-                positive_class=self.positive_class,
-            )
-
-        source = source_of(labelled)
-        faults = source.unreadable(range(len(source))) if skip else []
-        if not faults:
-            return source
-        problem, listed = _describe_faults(faults, len(source), folder)
-        bad = {fault.name for fault in faults}
-        readable = [(path, label) for path, label in labelled if path not in bad]
-        lost = {label for _, label in labelled} - {label for _, label in readable}
-        if lost:
-            names = ", ".join(repr(self.classes[label]) for label in sorted(lost))
-            raise DataError(f"{problem}, none of class {names} can:{listed}")
-        _log.warning("%s and are left out:%s", problem, listed)
-        return source_of(readable)
+        source = ImageFiles(
+            [os.path.join(folder, image) for image, _ in labelled],
+            image_size=config.image_size,
+            labels=[label for _, label in labelled],
+            classes=config.classes,
+            positive_class=config.positive_class,
+        )
+        return without_unreadable(source, folder) if on_error == "skip" else source
 
 
 def _find_classes(folders: dict[str, str]) -> tuple[str, ...]:
@@ -210,19 +191,49 @@ def _find_images_of(classes: Sequence[str], where: str, folder: str, *, warn: bo
     return found
 
 
-def _refuse_unreadable(paths: Sequence[str], folder: str) -> None:
-    """Raise a `DataError` that names all files that are no images, found by their size and first bytes."""
-    if faults := quick_faults(paths):
-        problem, listed = _describe_faults(faults, len(paths), folder)
+def refuse_unreadable(paths: Sequence[str], where: str, rows: Sequence[str] | None = None) -> None:
+    """Raise a `DataError` that names all files that are no images, found by their size and first bytes.
+
+    Args:
+        paths: the files.
+        where: the folder or the list that they are of, for the message.
+        rows: for each file the row of the list that names it.
+    """
+    faults = [
+        fault if row is None else named_by(row, fault)
+        for path, row in zip(paths, rows or itertools.repeat(None), strict=False)
+        for fault in quick_faults([path])
+    ]
+    if faults:
         raise DataError(
-            f"{problem}:{listed}",
+            f"{_describe(faults, len(paths), where)}:{listing(list(map(str, faults)))}",
             hint="data.on_error=skip leaves them out; `validate-data` finds all that is wrong, with the same words as train-scenario",
         )
 
 
-def _describe_faults(faults: Sequence[Fault], count: int, folder: str) -> tuple[str, str]:
-    problem = f"{len(faults):,} of {count:,} images in {folder} cannot be read"
-    return problem, listing([str(fault) for fault in faults])
+def without_unreadable(source: ImageFiles, where: str) -> ImageFiles:
+    """The source without the files that cannot be read, with a warning that names them. Each is tried.
+
+    Raises:
+        DataError: where no file of a class would be left.
+    """
+    faults = source.unreadable(range(len(source)))
+    if not faults:
+        return source
+    problem, listed = _describe(faults, len(source), where), listing(list(map(str, faults)))
+    bad = {fault.name for fault in faults}
+    readable = source.chosen([i for i, path in enumerate(source.paths) if path not in bad])
+    if source.labels is not None and readable.labels is not None:
+        lost = sorted(set(source.labels.tolist()) - set(readable.labels.tolist()))
+        if lost:
+            names = ", ".join(repr(source.classes[label]) for label in lost)
+            raise DataError(f"{problem}, none of class {names} can:{listed}")
+    _log.warning("%s and are left out:%s", problem, listed)
+    return readable
+
+
+def _describe(faults: Sequence[Fault], count: int, where: str) -> str:
+    return f"{len(faults):,} of {count:,} images in {where} cannot be read"
 
 
 def _check_divisible(by_class: dict[str, list[str]]) -> None:
@@ -230,13 +241,6 @@ def _check_divisible(by_class: dict[str, list[str]]) -> None:
     if single:
         what = f"holds a single image of class {', '.join(map(repr, single))}, which cannot be in both training and validation"
         raise ConfigError(Problem("data.train_dir", what, hint="add images, or set data.val_dir"))
-
-
-def _held_out(images: Sequence[str], part: float, seed: int) -> set[str]:
-    """The images of a class that are kept for validation: a part, at least one, and never all."""
-    # Ranked by a hash of seed and name: the same on each platform and with each version of NumPy, and a new image moves few.
-    ranked = sorted(images, key=lambda name: hashlib.sha256(os.fsencode(f"{seed}/{name}")).digest())
-    return set(ranked[: min(max(round(part * len(images)), 1), len(images) - 1)])
 
 
 __all__ = ["SUFFIXES", "ImageFiles", "ImageFolder", "find_images", "load_image"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import abc
 import enum
+import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from framework.errors import DataError, listing, reason_of
 from framework.schema import setting
@@ -14,6 +16,9 @@ from framework.schema import setting
 if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
+
+
+T = TypeVar("T", str, int)
 
 
 class Split(enum.StrEnum):
@@ -166,7 +171,7 @@ def raise_unreadable(source: Source, indices: Iterable[int], cause: Exception) -
         lines = [str(fault) for fault in bad]
         raise DataError(
             f"{len(bad):,} of {len(source):,} samples cannot be loaded:{listing(lines)}",
-            hint="mend or remove them; image folders can pass over them with data.on_error=skip",
+            hint="mend or remove them; image folders and lists can pass over them with data.on_error=skip",
         ) from cause
 
 
@@ -268,3 +273,10 @@ def spread(source: Source, count: int) -> Source:
     """`count` samples of a source, evenly spread over it, so that sorted data give some of each kind; all where it has no more."""
     size = len(source)
     return source if count >= size else Subset(source, [i * size // count for i in range(count)])
+
+
+def held_out(keys: Sequence[T], part: float, seed: int) -> set[T]:
+    """The keys of the training samples that are kept for validation: a part of them, at least one, and never all."""
+    # Ranked by a hash of seed and key: the same on each platform and with each version of NumPy, and a new sample moves few.
+    ranked = sorted(keys, key=lambda key: hashlib.sha256(os.fsencode(f"{seed}/{key}")).digest())
+    return set(ranked[: min(max(round(part * len(keys)), 1), len(keys) - 1)])

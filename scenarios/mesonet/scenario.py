@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from framework.classification import ImageClassification
 from framework.data.augment import AffineAugmentation
+from framework.data.image_list import ImageList
 from framework.data.images import ImageFiles, ImageFolder, find_images
 from framework.data.source import Source
 from framework.registry import Registry
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 DATAS = Registry("data")
 DATAS.register("image_folder")(ImageFolder)
+DATAS.register("image_list")(ImageList)
 DATAS.register("forged_patches")(ForgedPatches)
 
 

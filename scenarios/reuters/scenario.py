@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 
 from framework.classification import Classification
 from framework.data.source import Source, Split
+from framework.data.texts import TextSource, read_texts
 from framework.errors import DataError
 from framework.registry import Registry
 from framework.scenario import Objective, register_scenario
-from scenarios.reuters.data import TextFiles, TextSource, read_texts
+from scenarios.reuters.data import ReutersTexts
 from scenarios.reuters.model import MODELS
 
 if TYPE_CHECKING:
     import keras
 
 DATAS = Registry("data")
-DATAS.register("text_files")(TextFiles)
+DATAS.register("text_files")(ReutersTexts)
 
 _TOP = 5
 

@@ -58,7 +58,9 @@ def test_each_command_has_help(command: Command, name: str) -> None:
     assert "RUN" in result.stdout or "optimizer" in result.stdout or "key=value" in result.stdout or "NAME" in result.stdout
 
 
-@pytest.mark.parametrize("module", ["train", "resume", "lav", "predict", "benchmark", "weights", "validate_data", "check_scenario", "new_scenario"])
+@pytest.mark.parametrize(
+    "module", ["train", "resume", "lav", "predict", "benchmark", "weights", "validate_data", "check_scenario", "new_scenario"]
+)
 def test_each_command_is_a_module_that_a_debugger_can_start(module: str) -> None:
     words = [sys.executable, "-m", f"framework.cli.{module}", "--help"]
     result = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=60, check=False)

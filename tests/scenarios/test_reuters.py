@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from framework.data.source import Split
+from framework.data.texts import TextFiles, read_texts
 from framework.data_check import check_data
 from framework.errors import ConfigError, DataError
 from framework.scenario import compose
-from scenarios.reuters.data import TextFiles, read_texts
+from scenarios.reuters.data import ReutersTexts
 from scenarios.reuters.model import MODELS
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -136,7 +137,7 @@ def test_without_files_and_without_a_network_it_is_said_what_to_do(monkeypatch: 
 
     monkeypatch.setattr(keras.datasets.reuters, "get_word_index", unreachable)
     with pytest.raises(DataError, match=r"no route to host(.|\n)*data\.train=FILE"):
-        TextFiles().resolve(seed=0)
+        ReutersTexts().resolve(seed=0)
 
 
 def test_texts_have_a_fingerprint_and_an_empty_one_is_remarked(tmp_path: Path, train: Path) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from framework.config import PARTS, SCENARIOS, locate
+from framework.data.tables import Table
+from framework.data.tf_records import TfRecords
 from framework.registry import Registry
 from framework.schema import type_hints
 from framework.trainer_config import TrainerConfig
@@ -144,15 +146,36 @@ TABLE: dict[str, dict[str, str]] = {
     "scenarios.lenet.scenario:Settings": {
         "augment": "tests/scenarios/test_lenet.py::test_augmentation_is_a_choice",
     },
-    "scenarios.reuters.data:TextFiles": {
-        "train": "tests/scenarios/test_reuters.py::test_without_val_a_part_is_held_out",
-        "val": "tests/scenarios/test_reuters.py::test_targets_are_those_of_a_classifier",
-        "test": "tests/scenarios/test_reuters.py::test_labels_and_files_that_are_not_there_are_answered",
-        "validation_split": "tests/scenarios/test_reuters.py::test_without_val_a_part_is_held_out",
-        "text": "tests/scenarios/test_reuters.py::test_other_columns_can_be_named",
+    "framework.data.labelled_files:SplitFiles": {
+        "train": "tests/unit/data/test_labelled_files.py::test_a_file_of_its_own_is_not_divided",
+        "val": "tests/unit/data/test_labelled_files.py::test_a_file_of_its_own_is_not_divided",
+        "test": "tests/unit/data/test_labelled_files.py::test_a_file_of_its_own_is_not_divided",
+        "validation_split": "tests/unit/data/test_labelled_files.py::test_the_first_seeds_keep_these_rows",
+    },
+    "framework.data.labelled_files:LabelledFiles": {
         "label": "tests/scenarios/test_reuters.py::test_other_columns_can_be_named",
-        "classes": "tests/scenarios/test_reuters.py::test_targets_are_those_of_a_classifier",
+        "classes": "tests/unit/data/test_labelled_files.py::test_labels_that_are_no_classes",
         "positive_class": "tests/scenarios/test_reuters.py::test_targets_are_those_of_a_classifier",
+    },
+    "framework.data.texts:TextFiles": {
+        "text": "tests/scenarios/test_reuters.py::test_other_columns_can_be_named",
+    },
+    "framework.data.image_list:ImageList": {
+        "file": "tests/unit/data/test_image_list.py::test_other_columns_sizes_classes_and_test_images",
+        "image_size": "tests/unit/data/test_image_list.py::test_other_columns_sizes_classes_and_test_images",
+        "on_error": "tests/unit/data/test_image_list.py::test_skip_leaves_out_whatever_cannot_be_decoded",
+    },
+    "framework.data.tables:Table": {
+        "inputs": "tests/unit/data/test_tables.py::test_inputs_are_taken_in_the_order_that_is_asked_for",
+        "target": "tests/unit/data/test_tables.py::test_inputs_are_taken_in_the_order_that_is_asked_for",
+        "task": "tests/unit/data/test_tables.py::test_a_regression_has_a_number_as_target",
+        "classes": "tests/unit/data/test_tables.py::test_more_classes_have_their_index_as_target",
+        "positive_class": "tests/unit/data/test_tables.py::test_inputs_are_taken_in_the_order_that_is_asked_for",
+    },
+    "framework.data.tf_records:TfRecords": {
+        "train": "tests/unit/data/test_tf_records.py::test_patterns_are_found_in_order_and_paths_made_absolute",
+        "val": "tests/unit/data/test_tf_records.py::test_patterns_are_found_in_order_and_paths_made_absolute",
+        "test": "tests/unit/data/test_tf_records.py::test_patterns_are_found_in_order_and_paths_made_absolute",
     },
     "scenarios.reuters.model:TextModel": {
         "words": "tests/scenarios/test_reuters.py::test_the_settings_of_the_networks[text_cnn]",
@@ -224,13 +247,14 @@ ROWS = [pytest.param(home, name, test, id=f"{home}.{name}") for home, names in T
 
 
 def configs() -> Iterator[type]:
-    """The config classes of the framework and of the shipped scenarios."""
+    """The config classes of the framework, those too that no shipped scenario uses, and of the shipped scenarios."""
     for name in ("mesonet", "lenet", "reuters"):
         importlib.import_module(f"scenarios.{name}.scenario")
     shipped = [cls for cls in SCENARIOS.values() if cls.__module__.startswith("scenarios.")]
     kinds = [
         TrainerConfig,
         *map(locate, PARTS.values()),
+        *(Table, TfRecords),
         *(part for cls in shipped for part in (cls.Config, cls.models, cls.datas)),
     ]
     for kind in kinds:

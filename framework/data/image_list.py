@@ -1,0 +1,103 @@
+"""Images that a list names, each with its label."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from framework.data.image_files import ImageFiles
+from framework.data.images import refuse_unreadable, without_unreadable
+from framework.data.labelled_files import LabelledFiles
+from framework.data.rows import KINDS, Row, check_rows, read_rows, read_text, refuse
+from framework.data.source import Split
+from framework.errors import DataError
+from framework.schema import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageList(LabelledFiles):
+    """A list a split, with an image file and a label a row.
+
+        file,label                        train.csv; or {"file": "faces/one.jpg", "label": "real"} a line in train.jsonl
+        faces/one.jpg,real
+        /data/more/two.png,fake
+
+        faces/one.jpg real                train.txt: the last word of a line is the label, all before it the file
+        /data/more/two.png fake
+
+    Paths are relative to the folder that the list is in, or absolute. What format an image has is told by its content. Samples
+    are in the order of the list. A sample is `(image, target)`: RGB, uint8 [image_size, image_size, 3], and with two classes
+    float32 [1], 1.0 for the positive one, with more an int32 scalar, the index into `classes`.
+    """
+
+    image_size: int = setting(256, "Height and width that images are resized to, in pixels.", ge=1)
+    on_error: Literal["fail", "skip"] = setting(
+        "fail", "What an unreadable image does. skip: every image is tried before the run starts, and left out where it fails."
+    )
+    file: str = setting("file", "Column, or key, of the image's path.")
+
+    what: ClassVar[str] = "images"
+    kinds: ClassVar[str] = f"{KINDS}, or lines of `FILE LABEL` (.txt)"
+
+    def read(self, path: str) -> Sequence[Row]:
+        rows = self._read_lines(path) if path.lower().removesuffix(".gz").endswith(".txt") else read_rows(path, self.kinds)
+        columns = {self.file: "data.file", self.label: "data.label"}
+        check_rows(rows, columns, texts=columns)
+        files = ((row, str(row.cells[self.file])) for row in rows)
+        no_files = [
+            (row, f"its {self.file!r} is {file!r}, and no path") for row, file in files if not file.strip() or "\0" in file
+        ]
+        refuse(rows, no_files, hint="give each row the path of an image, or remove it")
+        return rows
+
+    def _read_lines(self, path: str) -> Sequence[Row]:
+        rows = []
+        for number, line in enumerate(filter(str.strip, read_text(path, self.kinds).split("\n")), start=1):
+            name, words = f"{path}:{number}", line.strip().rsplit(None, 1)
+            problem = None if len(words) == 2 else f"has a single word, {words[0]!r}, where `FILE LABEL` is wanted"
+            rows.append(
+                Row(name, problem=problem) if problem else Row(name, dict(zip((self.file, self.label), words, strict=True)))
+            )
+        if not rows:
+            raise DataError(f"{path} has no rows", hint=f"wanted: {self.kinds}")
+        return rows
+
+    def source(self, split: Split, *, seed: int) -> ImageFiles:
+        """The images of a split.
+
+        Args:
+            split: which.
+            seed: says which images are kept for validation, where `val` is null.
+
+        Raises:
+            ConfigError: where a list is missing.
+            DataError: naming each row that cannot be used, or all images that cannot be read, each with its row.
+        """
+        return self._source(split, seed, on_error=self.on_error)
+
+    def unchecked_source(self, split: Split, *, seed: int) -> ImageFiles:
+        return self._source(split, seed, on_error=None)
+
+    def _source(self, split: Split, seed: int, on_error: str | None) -> ImageFiles:
+        config = self.resolve(seed=seed)
+        assert config.classes is not None
+        path = config.file_of(split)
+        rows = config.read(path)
+        folder = os.path.dirname(path)
+        files = [os.path.join(folder, str(row.cells[config.file])) for row in rows]
+        if on_error == "fail":
+            refuse_unreadable(files, path, [row.name for row in rows])
+        chosen = config.part(range(len(rows)), split, seed=seed)
+        rows = [rows[i] for i in chosen]
+        source = ImageFiles(
+            [files[i] for i in chosen],
+            image_size=config.image_size,
+            labels=config.labels(rows).tolist(),
+            classes=config.classes,
+            positive_class=config.positive_class,
+            rows=[row.name for row in rows],
+            root=folder,
+        )
+        return without_unreadable(source, path) if on_error == "skip" else source

@@ -1,0 +1,168 @@
+"""Tables: columns of numbers and a target, from CSV or JSON lines."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from framework.data.classes import check_classes, targets_of
+from framework.data.labelled_files import SplitFiles, class_indices, labels_of, with_classes
+from framework.data.rows import Row, check_rows, read_rows, refuse
+from framework.data.source import ArraySource, Split
+from framework.errors import ConfigError, Problem
+from framework.schema import check, setting
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_LARGEST = 3.4028234663852886e38  # of float32
+
+
+class TableSource(ArraySource):
+    """Rows of numbers in memory: `(numbers, target)`.
+
+    Args:
+        numbers: float32 [n, columns].
+        targets: float32 [n, 1] or int32 [n].
+        names: what to call each row.
+    """
+
+    def __init__(self, numbers: np.ndarray, targets: np.ndarray, names: list[str]) -> None:
+        super().__init__((numbers, targets), names)
+        digest = hashlib.sha256(numbers.tobytes() + targets.tobytes()).hexdigest()
+        self._fingerprint = f"{len(numbers)} rows of {numbers.shape[1]} numbers ({digest[:12]})"
+
+    def fingerprint(self) -> str:
+        """The values, whatever the files are called that they are from."""
+        return self._fingerprint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(SplitFiles):
+    """A file a split, with columns of numbers and a target: CSV or TSV with a head line, or JSON lines, packed by gzip or not.
+
+    A sample is `(numbers, target)`: float32 [columns], in the order of `inputs`, and the target. With task=regression that is
+    float32 [1]; with two classes float32 [1], 1.0 for the positive one; with more an int32 scalar, the index into `classes`.
+
+    A number is what float32 can hold, neither NaN nor infinity: a cell that is empty, or says something else, is an error. What
+    is not to be guessed here (a value for a missing one, a code for a name, a scale) is for whoever makes the file, or for the
+    model's first layers. When the run starts, `inputs` and, for classification, `classes` are filled in, so that a model can be
+    built of them.
+    """
+
+    inputs: tuple[str, ...] | None = setting(
+        None, "Columns, or keys, of the numbers. null: all but the target, as train has them."
+    )
+    target: str = setting("target", "Column, or key, of the target.")
+    task: Literal["classification", "regression"] = setting(
+        "classification", "What the target is. classification: a label; regression: a number."
+    )
+    classes: tuple[str, ...] | None = setting(
+        None,
+        "Names of the classes. null: the targets of the training data, sorted as texts; with task=regression there are none.",
+    )
+    positive_class: str | None = setting(
+        None, "Of two classes, the one that the model's output is the probability of. null: the last."
+    )
+
+    what: ClassVar[str] = "rows"
+
+    def check(self) -> Iterator[Problem]:
+        if self.task == "classification":
+            yield from check_classes(self.classes, self.positive_class)
+        else:
+            for name in ("classes", "positive_class"):
+                if (given := getattr(self, name)) is not None:
+                    yield Problem(name, "means nothing with task=regression", given=given, allowed="null")
+        if self.inputs is not None and len(set(self.inputs)) < max(len(self.inputs), 1):
+            yield Problem("inputs", "are none, or not all different", given=self.inputs, allowed="one or more columns, or null")
+        elif self.inputs is not None and self.target in self.inputs:
+            yield Problem("inputs", "hold the target", given=self.inputs, allowed=f"columns other than {self.target!r}, or null")
+
+    def read(self, path: str) -> Sequence[Row]:
+        rows = read_rows(path)
+        labels = [self.target] if self.task == "classification" else []
+        check_rows(rows, dict.fromkeys(self.inputs or (), "data.inputs") | {self.target: "data.target"}, texts=labels)
+        return rows
+
+    def resolve(self, *, seed: int) -> Self:
+        """The same with absolute paths, the inputs and the classes named, and, where there are two, the positive one.
+
+        Args:
+            seed: not used; inputs and classes are those of all rows of `train`, whichever are kept for validation.
+
+        Raises:
+            ConfigError, DataError: where a file is missing, or cannot be used. No file is looked at where nothing is left to be
+                filled in.
+        """
+        config = super().resolve(seed=seed)
+        labelled = config.task == "classification"
+        if config.inputs is None or (labelled and config.classes is None):
+            config.check_files()
+        if config.inputs is None:
+            columns = config.all_rows(Split.TRAIN)[0].cells
+            config = dataclasses.replace(config, inputs=tuple(column for column in columns if column != config.target))
+            if problems := check(config, "data"):
+                raise ConfigError(problems)
+        return with_classes(config, lambda: labels_of(config.all_rows(Split.TRAIN), config.target)) if labelled else config
+
+    def source(self, split: Split, *, seed: int) -> TableSource:
+        """The rows of a split.
+
+        Args:
+            split: which.
+            seed: says which rows are kept for validation, where `val` is null.
+
+        Raises:
+            ConfigError: where a file is missing.
+            DataError: naming each row and column that cannot be used, those of the other part too where the file is divided.
+        """
+        import numpy as np
+
+        config = self.resolve(seed=seed)
+        assert config.inputs is not None
+        rows = config.all_rows(split)
+        columns = [*config.inputs, *([config.target] if config.task == "regression" else [])]
+        numbers = np.array(_numbers(rows, columns), np.float32)
+        chosen = config.part(range(len(rows)), split, seed=seed)
+        kept = [rows[i] for i in chosen]
+        numbers = numbers[np.array(chosen)]
+        if config.task == "regression":
+            numbers, targets = numbers[:, :-1], numbers[:, -1:]
+        else:
+            assert config.classes is not None
+            indices = class_indices(kept, labels_of(kept, config.target), config.classes, self.what)
+            targets = targets_of(indices, config.classes, config.positive_class)
+        return TableSource(numbers, targets, [row.name for row in kept])
+
+
+def _numbers(rows: Sequence[Row], columns: Sequence[str]) -> list[list[float]]:
+    """What stands in the columns of each row.
+
+    Raises:
+        DataError: naming each cell that is no finite number.
+    """
+    found = [[_number(row.cells[column]) for column in columns] for row in rows]
+    faults = [
+        (row, f"its {column!r} is {row.cells[column]!r}, and no finite number")
+        for row, numbers in zip(rows, found, strict=True)
+        for column, number in zip(columns, numbers, strict=True)
+        if number is None
+    ]
+    refuse(rows, faults, hint="mend or remove them; data.inputs=[...] names the columns that are numbers")
+    return [[number for number in numbers if number is not None] for numbers in found]
+
+
+def _number(cell: Any) -> float | None:
+    """What a cell says, where that is a number that float32 can hold."""
+    # Python would take 1_000 for a thousand, and true for 1.
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float) or (isinstance(cell, str) and "_" in cell):
+        return None
+    try:
+        number = float(cell)
+    except (ValueError, OverflowError):
+        return None
+    return number if abs(number) <= _LARGEST else None

@@ -1,0 +1,98 @@
+"""Texts with labels, from JSON lines or CSV."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from framework.data.classes import targets_of
+from framework.data.labelled_files import LabelledFiles
+from framework.data.rows import Row, check_rows, read_rows
+from framework.data.source import ArraySource, Fault, Split
+from framework.schema import setting
+
+
+class TextSource(ArraySource):
+    """Texts in memory: `(text, target)`, a string scalar and a label, or `(text,)` without labels.
+
+    Args:
+        texts: the texts.
+        targets: float32 [n, 1] or int32 [n]; None for prediction.
+        names: what to call each text.
+    """
+
+    def __init__(self, texts: Sequence[str], targets: Any, names: list[str]) -> None:
+        import numpy as np
+
+        encoded = np.array([text.encode() for text in texts], dtype=object)
+        super().__init__((encoded,) if targets is None else (encoded, targets), names)
+        self.texts = tuple(texts)
+
+    def remarks(self, index: int) -> Iterable[Fault]:
+        if not self.texts[index].strip():
+            yield Fault(self.sample_name(index), "empty text", "has no words", fatal=False)
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for text in self.texts:
+            digest.update(text.encode() + b"\0")
+        return f"{len(self)} texts ({digest.hexdigest()[:12]})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextFiles(LabelledFiles):
+    """A file a split, with a text and a label a row: JSON lines or CSV with a head line, packed by gzip or not.
+
+    A sample is `(text, target)`: a string scalar, and with two classes float32 [1], 1.0 for the positive one, with more an int32
+    scalar, the index into `classes`.
+    """
+
+    text: str = setting("text", "Column, or key, of the text.")
+
+    what: ClassVar[str] = "texts"
+
+    def read(self, path: str) -> Sequence[Row]:
+        return _read(path, {self.text: "data.text", self.label: "data.label"})
+
+    def source(self, split: Split, *, seed: int) -> TextSource:
+        """The texts of a split.
+
+        Args:
+            split: which.
+            seed: says which texts are kept for validation, where `val` is null.
+
+        Raises:
+            ConfigError: where a file is missing.
+            DataError: naming each row that cannot be used.
+        """
+        config = self.resolve(seed=seed)
+        assert config.classes is not None
+        rows = config.rows(split, seed=seed)
+        targets = targets_of(config.labels(rows), config.classes, config.positive_class)
+        return TextSource([str(row.cells[config.text]) for row in rows], targets, [row.name for row in rows])
+
+
+def read_texts(path: str, text: str = "text", label: str | None = "label") -> list[tuple[str, str, str]]:
+    """The texts in a file, with or without labels.
+
+    Args:
+        path: `.jsonl`, `.csv` or `.tsv`, and `.gz` behind that where it is packed.
+        text, label: the columns; None where no label is wanted.
+
+    Returns:
+        For each row the text, the label (empty without one), and its name: `FILE:ROW`, counted from 1.
+
+    Raises:
+        DataError: naming each row that cannot be used.
+    """
+    rows = _read(path, {text: "data.text"} | ({} if label is None else {label: "data.label"}))
+    return [(str(row.cells[text]), "" if label is None else str(row.cells[label]), row.name) for row in rows]
+
+
+def _read(path: str, columns: dict[str, str]) -> Sequence[Row]:
+    """The rows of a file, each with a text in the columns, given with the settings that name them."""
+    rows = read_rows(path)
+    check_rows(rows, columns, texts=columns)
+    return rows
