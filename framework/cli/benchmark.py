@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from framework.cli.command import OK, check_ownership, command
+from framework.cli.command import OK, ScenarioArgumentParser, check_ownership, command
 from framework.composition import compose_config
 from framework.console import Console
 
@@ -12,11 +12,9 @@ from framework.console import Console
 @command
 def main(words: list[str]) -> int:
     """Time the training batches of a scenario."""
-    parser = argparse.ArgumentParser(
+    parser = ScenarioArgumentParser(
         prog="benchmark-input-pipeline", description="Time the training batches of a scenario, without a model behind them."
     )
-    parser.add_argument("overrides", nargs="+", metavar="key=value", help="the same words as for train-scenario")
-    parser.add_argument("--config-dir", "-cd", help="a further folder of group options")
     parser.add_argument("--seconds", type=_positive, default=5.0, help="how long to measure (default: %(default)s)")
     arguments = parser.parse_args(words)
     config = compose_config(arguments.overrides, config_dir=arguments.config_dir)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-
-from framework.cli.command import FAILED, OK, check_ownership, command
+from framework.cli.command import FAILED, OK, ScenarioArgumentParser, check_ownership, command
 from framework.composition import compose_config
 
 
 @command
 def main(words: list[str]) -> int:
     """Try the contract of a scenario, one line a check."""
-    parser = argparse.ArgumentParser(
+    parser = ScenarioArgumentParser(
         prog="check-scenario",
         description="Try the contract of a scenario on a few of its samples, one line a check. Takes about a minute; nothing is kept.",
         epilog="Exit code 1 where a check fails. From a test: framework.testing.check_scenario.",
     )
-    parser.add_argument("overrides", nargs="+", metavar="key=value", help="the same words as for train-scenario")
-    parser.add_argument("--config-dir", "-cd", help="a further folder of group options")
     parser.add_argument("--traceback", action="store_true", help="show where the scenario's code raised what it raised")
     arguments = parser.parse_args(words)
     compose_config(arguments.overrides, config_dir=arguments.config_dir)  # a wrong word is answered before TensorFlow is loaded

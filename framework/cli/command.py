@@ -67,16 +67,27 @@ def check_ownership() -> None:
             )
 
 
-class RunArgumentParser(argparse.ArgumentParser):
+class _ArgumentParser(argparse.ArgumentParser):
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """The words in any order: options may stand between those that are none."""
+        return self.parse_intermixed_args(args, namespace)
+
+
+class ScenarioArgumentParser(_ArgumentParser):
+    """Words for a command on a scenario: those of `train-scenario`."""
+
+    def __init__(self, prog: str, description: str, *, epilog: str | None = None) -> None:
+        super().__init__(prog=prog, description=description, epilog=epilog)
+        self.add_argument("overrides", nargs="+", metavar="key=value", help="the same words as for train-scenario")
+        self.add_argument("--config-dir", "-cd", help="a further folder of group options")
+
+
+class RunArgumentParser(_ArgumentParser):
     """Words for a command on an existing run: the run directory, then whatever else, then `key=value` words anywhere."""
 
     def __init__(self, prog: str, description: str, *, epilog: str | None = None) -> None:
         super().__init__(prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
         self.add_argument("run", metavar="RUN", help="the run directory, such as outputs/run1")
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """The words in any order: options may stand between those that are none."""
-        return self.parse_intermixed_args(args, namespace)
 
     def add_model_option(self) -> None:
         """`--model best|export|DIR`."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from framework.cli.command import FAILED, OK, check_ownership, command
+from framework.cli.command import FAILED, OK, ScenarioArgumentParser, check_ownership, command
 from framework.composition import compose_config
 from framework.console import Console
 
@@ -15,13 +14,11 @@ _SHOWN = 50
 @command
 def main(words: list[str]) -> int:
     """Load each sample of each split, and tell what cannot be used and what is unusual."""
-    parser = argparse.ArgumentParser(
+    parser = ScenarioArgumentParser(
         prog="validate-data",
         description="Load each sample of a scenario's data, and tell what cannot be used and what is unusual.",
         epilog="Exit code 1 where a sample cannot be used.",
     )
-    parser.add_argument("overrides", nargs="+", metavar="key=value", help="the same words as for train-scenario")
-    parser.add_argument("--config-dir", "-cd", help="a further folder of group options")
     parser.add_argument("--output", metavar="FILE", help="write all that was found as CSV")
     arguments = parser.parse_args(words)
     config = compose_config(arguments.overrides, config_dir=arguments.config_dir)

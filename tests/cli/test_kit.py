@@ -52,7 +52,7 @@ def test_its_own_test_passes_and_finds_what_is_broken(package: Path) -> None:
 
 
 def test_check_scenario_says_what_is_wrong_and_where(command: Command) -> None:
-    result = command("check-scenario", "scenario=module", "scenario.target=broken:Raising", "--traceback")
+    result = command("check-scenario", "scenario=module", "--traceback", "scenario.target=broken:Raising")
     assert result.returncode == 1, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == "passed    it composes"
