@@ -46,7 +46,8 @@ def test_a_new_scenario_is_small_and_trains_at_once(package: Path) -> None:
         assert_clean(in_package(package, *script(*words)), 0)
 
 
-def test_its_own_test_passes_and_finds_what_is_broken(package: Path) -> None:
+@pytest.mark.long
+def test_its_own_test_passes(package: Path) -> None:
     passed = in_package(package, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert passed.returncode == 0, passed.stdout[-3000:]
 

@@ -185,7 +185,9 @@ def test_the_settings_of_the_networks(name: str) -> None:
 # Runs --------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("classes", [["fruit", "tools"], list(WORDS)], ids=["two", "three"])
+@pytest.mark.parametrize(
+    "classes", [pytest.param(["fruit", "tools"], id="two", marks=pytest.mark.long), pytest.param(list(WORDS), id="three")]
+)
 def test_the_walk_of_a_run(command: Command, tmp_path: Path, classes: list[str]) -> None:
     """Trained, interrupted by nothing, resumed, validated, and asked: the vocabulary goes along with the model."""
     write(tmp_path / "train.csv.gz", rows_of(classes, 120))

@@ -19,8 +19,10 @@ LAV, EXPORT = "LAV equals validation, in batches of 1 and of 5", "the export is 
 
 @pytest.mark.parametrize(
     "words",
-    [["scenario.target=structures:TwoByTwo", "lr=1e-2"], ["scenario.target=structures:Line", "lr=0.05"]],
-    ids=["dicts in and out", "regression"],
+    [
+        pytest.param(["scenario.target=structures:TwoByTwo", "lr=1e-2"], id="dicts in and out"),
+        pytest.param(["scenario.target=structures:Line", "lr=0.05"], id="regression", marks=pytest.mark.long),
+    ],
 )
 def test_scenarios_of_each_structure_hold_to_the_contract(words: list[str]) -> None:
     outcomes = list(check_scenario("scenario=module", *words))
