@@ -49,19 +49,14 @@ class Callbacks:
         self._list = keras.callbacks.CallbackList(self._callbacks, model=model, epochs=epochs, steps=steps_per_epoch)
         self._stopped = False
 
-    def __bool__(self) -> bool:
-        return bool(self._callbacks)
-
     def of_batches(self) -> list[str]:
         """The names of the callbacks that look at each batch."""
-        base = keras.callbacks.Callback
-        return [
-            type(callback).__name__
-            for callback in self._callbacks
-            if any(
-                getattr(method := getattr(callback, name), "__func__", method) is not getattr(base, name) for name in _BATCH_HOOKS
-            )
-        ]
+
+        def defines(callback: keras.callbacks.Callback, hook: str) -> bool:
+            method = getattr(callback, hook)
+            return getattr(method, "__func__", method) is not getattr(keras.callbacks.Callback, hook)
+
+        return [type(callback).__name__ for callback in self._callbacks if any(defines(callback, hook) for hook in _BATCH_HOOKS)]
 
     def begin_epoch(self, epoch: int, step: int) -> None:
         """An epoch, counted from 0, begins, or goes on after `step` of its steps."""
