@@ -266,7 +266,10 @@ def _usable_words(overrides: Sequence[str], options: _GroupOptions, problems: li
             names = chosen if isinstance(chosen, list) else [chosen]
             unknown = [name for name in names if name is not None and str(name) not in group_options]
             if unknown:
-                problems.append(unknown_name(key, "option", str(unknown[0]), group_options))
+                problem = unknown_name(key, "option", str(unknown[0]), group_options)
+                if problem.hint is None and key == "scenario":
+                    problem = dataclasses.replace(problem, hint="a scenario of your own is found with --config-dir FOLDER")
+                problems.append(problem)
                 continue
         words[word] = _forced(word, options)
     return words

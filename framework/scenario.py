@@ -139,6 +139,10 @@ class Scenario:
             Problem("scenario", f"{self.name} does not say how to read what is to be predicted", hint="define prediction_source")
         )
 
+    def predicts(self) -> bool:
+        """Whether `predict-scenario` can be asked: where a scenario defines `prediction_source`."""
+        return type(self).prediction_source is not Scenario.prediction_source
+
     def describe_prediction(self, output: Any) -> Mapping[str, Any]:
         """The columns of one sample's prediction. By default each number has a column, called after the model's output.
 

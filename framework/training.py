@@ -150,6 +150,7 @@ class Training:
                 if self._bad_numbers.found(thorough=True):
                     self._bad_numbers.go_back()
                 self._checkpoint()
+                self.console.print(f"saved at step {progress.step:,}: resume-training {self.run.path}")
                 raise
 
     def seconds(self) -> float:

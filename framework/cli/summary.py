@@ -24,7 +24,8 @@ def print_result(result: Result, run: RunDirectory, scenario: Scenario) -> None:
     console.print(f"everything is in {run.path}: best/ and export/ hold the models, metrics.jsonl the metrics, train.log the log")
     console.print("next:")
     console.print(f"  load-and-validate {run.path}")
-    console.print(f"  predict-scenario {run.path} FILES... --output predictions.csv")
+    if scenario.predicts():
+        console.print(f"  predict-scenario {run.path} FILES... --output predictions.csv")
     console.print(f"  resume-training {run.path} epochs={result.epochs + 10}")
     if scenario.config.trainer.tensorboard:
         console.print(f"  tensorboard --logdir {run.tensorboard}")

@@ -41,6 +41,7 @@ def test_a_new_scenario_is_small_and_trains_at_once(package: Path) -> None:
     accuracy = re.search(r"best epoch .* val_accuracy (0\.\d+)", " ".join(trained.stdout.split()))
     assert accuracy is not None
     assert float(accuracy[1]) > 0.9, "what its config promises"
+    assert "predict-scenario" not in trained.stdout, "it does not say how to read what is to be predicted"
     # A run needs the package, and nothing else of it.
     for words in (["load-and-validate", "run"], ["resume-training", "run", "epochs=11"]):
         assert_clean(in_package(package, *script(*words)), 0)
@@ -109,3 +110,9 @@ def test_a_folder_that_is_there_is_left_alone(command: Command, tmp_path: Path) 
     assert_clean(result, 1)
     assert "mine is there already" in result.stderr
     assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_a_scenario_of_ones_own_without_its_folder_is_told_how_it_is_found(command: Command) -> None:
+    result = command("train-scenario", "scenario=wine")
+    assert_clean(result, 2)
+    assert "a scenario of your own is found with --config-dir FOLDER" in result.stderr
