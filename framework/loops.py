@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from framework.registry import Registry
 from framework.schema import setting
@@ -36,9 +36,8 @@ class Loop(Protocol):
 class LoopConfig(Protocol):
     """The section `loop` of a config."""
 
-    @property
-    def sees_batches(self) -> bool:
-        """Whether Python is between two steps, so that Keras callbacks can look at each."""
+    sees_batches: ClassVar[bool]
+    """Whether Python is between two steps, so that Keras callbacks can look at each."""
 
     def build(
         self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None] | None, callbacks: Callbacks
@@ -60,10 +59,7 @@ class CustomLoop:
 
     max_steps_per_call: int = setting(64, "The most training steps in one call.", ge=1)
 
-    @property
-    def sees_batches(self) -> bool:
-        """The steps of a call are one graph."""
-        return False
+    sees_batches: ClassVar[bool] = False  # the steps of a call are one graph
 
     def build(
         self,
@@ -88,39 +84,39 @@ class CustomLoop:
         )
 
 
-@LOOPS.register("fit")
-@dataclass(frozen=True, kw_only=True)
-class FitLoop:
-    """`model.fit`: Keras' own training, one call of its train function a step, with Keras callbacks."""
+class _OfKeras:
+    """A loop that Keras has: it calls Python for each step."""
 
-    @property
-    def sees_batches(self) -> bool:
-        """Keras calls Python after each step."""
-        return True
+    sees_batches: ClassVar[bool] = True
+
+    def _loop_class(self) -> type[Loop]:
+        raise NotImplementedError
 
     def build(
         self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None] | None, callbacks: Callbacks
     ) -> Loop:
         """The loop of a compiled model; see `LoopConfig`."""
+        loop_class: Any = self._loop_class()
+        return loop_class(model, strategy, after_step, callbacks)
+
+
+@LOOPS.register("fit")
+@dataclass(frozen=True, kw_only=True)
+class FitLoop(_OfKeras):
+    """`model.fit`: Keras' own training, one call of its train function a step, with Keras callbacks."""
+
+    def _loop_class(self) -> type[Loop]:
         from framework.keras_loops import Fit
 
-        return Fit(model, strategy, after_step, callbacks)
+        return Fit
 
 
 @LOOPS.register("train_on_batch")
 @dataclass(frozen=True, kw_only=True)
-class TrainOnBatchLoop:
+class TrainOnBatchLoop(_OfKeras):
     """`model.train_on_batch`: each batch is handed over in Python, and can be looked at there."""
 
-    @property
-    def sees_batches(self) -> bool:
-        """Each batch goes through Python."""
-        return True
-
-    def build(
-        self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None] | None, callbacks: Callbacks
-    ) -> Loop:
-        """The loop of a compiled model; see `LoopConfig`."""
+    def _loop_class(self) -> type[Loop]:
         from framework.keras_loops import TrainOnBatch
 
-        return TrainOnBatch(model, strategy, after_step, callbacks)
+        return TrainOnBatch

@@ -21,7 +21,7 @@ def differences(ours: str | Path, theirs: str | Path) -> list[str]:
         ours, theirs: run directories.
 
     Raises:
-        RunDirectoryError: where one has no checkpoint, or no exported model.
+        RunDirectoryError: where one is no run.
     """
     runs = RunDirectory.open(ours), RunDirectory.open(theirs)
     return [part for part, read in _PARTS.items() if read(runs[0]) != read(runs[1])]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from framework.errors import Problem, unknown_name
+from framework.errors import ConfigError, Problem, unknown_name
+from framework.schema import check
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +23,35 @@ def check_classes(classes: Sequence[str] | None, positive_class: str | None) -> 
         yield Problem("positive_class", f"means nothing with {len(classes)} classes", given=positive_class, allowed="null")
     elif positive_class is not None and positive_class not in classes:
         yield unknown_name("positive_class", "class", positive_class, classes)
+
+
+class _HasClasses(Protocol):
+    @property
+    def classes(self) -> tuple[str, ...] | None: ...
+
+    @property
+    def positive_class(self) -> str | None: ...
+
+
+C = TypeVar("C", bound=_HasClasses)
+
+
+def with_classes(config: C, find: Callable[[], Sequence[str]]) -> C:
+    """A section `data` with its classes named, and, where there are two, the positive one.
+
+    Args:
+        config: its settings `classes` and `positive_class` are filled in where they are null.
+        find: gives the classes of the training samples, in their order; called only where they are not named.
+
+    Raises:
+        ConfigError: where they are no classes, or the positive one is not among them.
+    """
+    classes = config.classes or tuple(find())
+    positive = config.positive_class or (classes[-1] if len(classes) == 2 else None)
+    resolved: C = dataclasses.replace(config, classes=classes, positive_class=positive)  # type: ignore[type-var]
+    if problems := check(resolved, "data"):
+        raise ConfigError(problems)
+    return resolved
 
 
 def targets_of(labels: np.ndarray, classes: Sequence[str], positive_class: str | None) -> np.ndarray:

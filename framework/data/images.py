@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from framework.data.classes import check_classes
+from framework.data.classes import check_classes, with_classes
 from framework.data.image_faults import SUFFIXES, quick_faults
 from framework.data.image_files import (
     ImageFiles,
@@ -25,7 +25,7 @@ from framework.data.image_files import (
 )
 from framework.data.source import DataConfig, Fault, Split, held_out
 from framework.errors import ConfigError, DataError, Problem, listing, nearest
-from framework.schema import check, setting
+from framework.schema import setting
 
 _FIELDS = {Split.TRAIN: "train_dir", Split.VALIDATION: "val_dir", Split.TEST: "test_dir"}
 
@@ -75,12 +75,7 @@ class ImageFolder(DataConfig):
         """
         given = {field: getattr(self, field) for field in _FIELDS.values()}
         folders: dict[str, Any] = {field: str(Path(folder).absolute()) for field, folder in given.items() if folder}
-        classes = self.classes or _find_classes(folders)
-        positive = self.positive_class or (classes[-1] if len(classes) == 2 else None)
-        resolved = dataclasses.replace(self, classes=classes, positive_class=positive, **folders)
-        if problems := check(resolved, "data"):
-            raise ConfigError(problems)
-        return resolved
+        return with_classes(dataclasses.replace(self, **folders), lambda: _find_classes(folders))
 
     def unchecked_source(self, split: Split, *, seed: int) -> ImageFiles:
         return self._source(split, seed, on_error=None)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
-from framework.data.classes import check_classes
+from framework.data.classes import check_classes, with_classes
 from framework.data.image_files import hint_for_missing
 from framework.data.rows import KINDS, Row, refuse
 from framework.data.source import DataConfig, Split, held_out
 from framework.errors import ConfigError, DataError, Problem, listing, nearest
-from framework.schema import check, setting
+from framework.schema import setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,7 +147,7 @@ class LabelledFiles(SplitFiles):
         config = super().resolve(seed=seed)
         if config.classes is None:
             config.check_files()
-        return with_classes(config, lambda: labels_of(config.all_rows(Split.TRAIN), config.label))
+        return with_classes(config, lambda: sorted(set(labels_of(config.all_rows(Split.TRAIN), config.label))))
 
     def labels(self, rows: Sequence[Row]) -> np.ndarray:
         """The class of each row, as its index in `classes`, int32 [n].
@@ -157,35 +157,6 @@ class LabelledFiles(SplitFiles):
         """
         assert self.classes is not None
         return class_indices(rows, labels_of(rows, self.label), self.classes, self.what)
-
-
-class _HasClasses(Protocol):
-    @property
-    def classes(self) -> tuple[str, ...] | None: ...
-
-    @property
-    def positive_class(self) -> str | None: ...
-
-
-C = TypeVar("C", bound=_HasClasses)
-
-
-def with_classes(config: C, labels: Callable[[], Iterable[str]]) -> C:
-    """A section `data` with its classes named, and, where there are two, the positive one.
-
-    Args:
-        config: its settings `classes` and `positive_class` are filled in where they are null.
-        labels: gives the labels of the training samples; called only where the classes are not named.
-
-    Raises:
-        ConfigError: where the labels are no classes, or the positive one is not among them.
-    """
-    classes = config.classes or tuple(sorted(set(labels())))
-    positive = config.positive_class or (classes[-1] if len(classes) == 2 else None)
-    resolved: C = dataclasses.replace(config, classes=classes, positive_class=positive)  # type: ignore[type-var]
-    if problems := check(resolved, "data"):
-        raise ConfigError(problems)
-    return resolved
 
 
 def labels_of(rows: Sequence[Row], column: str) -> list[str]:

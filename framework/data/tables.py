@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from framework.data.classes import check_classes, targets_of
-from framework.data.labelled_files import SplitFiles, class_indices, labels_of, with_classes
+from framework.data.classes import check_classes, targets_of, with_classes
+from framework.data.labelled_files import SplitFiles, class_indices, labels_of
 from framework.data.rows import Row, check_rows, read_rows, refuse
 from framework.data.source import ArraySource, Split
 from framework.errors import ConfigError, Problem
@@ -107,7 +107,9 @@ class Table(SplitFiles):
             config = dataclasses.replace(config, inputs=tuple(column for column in columns if column != config.target))
             if problems := check(config, "data"):
                 raise ConfigError(problems)
-        return with_classes(config, lambda: labels_of(config.all_rows(Split.TRAIN), config.target)) if labelled else config
+        if not labelled:
+            return config
+        return with_classes(config, lambda: sorted(set(labels_of(config.all_rows(Split.TRAIN), config.target))))
 
     def source(self, split: Split, *, seed: int) -> TableSource:
         """The rows of a split.
