@@ -35,10 +35,16 @@ class DeviceConfig:
     """What a run computes on. Results are equal bit for bit only on the same kind of device with the same number of threads."""
 
     gpus: tuple[int, ...] | None = setting(
-        None, "GPUs to use, by number. null: the first one where there is one. []: the CPU. Several: each batch is divided.", ge=0
+        None,
+        "GPUs to use, by number. null: the first one where there is one. []: the CPU. Several: each batch is divided.",
+        ge=0,
+        le=1023,
     )
     threads: int | None = setting(
-        None, "Threads of one operation, and operations at a time. null: one for each core; the run records the number.", ge=1
+        None,
+        "Threads of one operation, and operations at a time. null: one for each core; the run records the number.",
+        ge=1,
+        le=1024,
     )
     deterministic: bool = setting(True, "Only operations that give the same bits each time.")
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = setting("float32", "The dtype policy of Keras.")

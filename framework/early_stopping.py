@@ -20,9 +20,9 @@ class EarlyStoppingConfig:
     monitor: str | None = setting(None, "The value to watch, such as `val_accuracy`. null: the scenario's.")
     mode: Mode | None = setting(None, "Whether the lowest or the highest value is best. null: the scenario's.")
     n_to_go: int | None = setting(
-        None, "Stop after that many checked epochs without improvement; 1 stops at the first. null: never.", ge=1
+        None, "Stop after that many checked epochs without improvement; 1 stops at the first. null: never.", ge=1, le=1_000_000
     )
-    frequency: int = setting(1, "Check after each n-th epoch that has a value.", ge=1)
+    frequency: int = setting(1, "Check after each n-th epoch that has a value.", ge=1, le=1_000_000)
     min_delta: float = setting(0.0, "A change smaller than that is no improvement.", ge=0)
     lower_threshold: float | None = setting(
         None, "mode max: no stop while the best is below it. mode min: stop at once where the value reaches it."

@@ -217,8 +217,8 @@ class Noam(LearningRate):
     """
 
     per: Literal["step", "epoch"] = setting("step", _PER)
-    d_model: int = setting(512, "The width of the model.", ge=1)
-    warmup_steps: int = setting(4000, "Steps that the learning rate rises for.", ge=1)
+    d_model: int = setting(512, "The width of the model.", ge=1, le=1_000_000)
+    warmup_steps: int = setting(4000, "Steps that the learning rate rises for.", ge=1, le=10**9)
 
     def value(self, clock: Clock) -> tf.Tensor | float:
         import tensorflow as tf

@@ -57,7 +57,7 @@ class LoopConfig(Protocol):
 class CustomLoop:
     """`model.train_step`, several times in one call of a compiled function, under any strategy."""
 
-    max_steps_per_call: int = setting(64, "The most training steps in one call.", ge=1)
+    max_steps_per_call: int = setting(64, "The most training steps in one call.", ge=1, le=10_000)
 
     sees_batches: ClassVar[bool] = False  # the steps of a call are one graph
 

@@ -62,6 +62,7 @@ class Optimizer:
         1,
         "Batches whose gradients make one step, for a batch larger than the memory holds. Everything else counts these steps.",
         ge=1,
+        le=10_000,
     )
 
     def check(self) -> Iterator[Problem]:

@@ -27,6 +27,8 @@ from framework.errors import Problem, nearest, unknown_name
 
 T = TypeVar("T")
 
+_LARGEST = 2**63 - 1
+
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 _HOLDS = {
     "ge": lambda value, bound: value >= bound,
@@ -47,7 +49,8 @@ def setting(
 ) -> Any:
     """A field of a config dataclass: its default, its line in the reference, its bounds.
 
-    The bounds hold for numbers, and for each number of a tuple; None is never out of bounds.
+    The bounds hold for numbers, and for each number of a tuple; None is never out of bounds. A whole number wants both bounds: one
+    that is too large takes all memory, or ends in a traceback of TensorFlow. Without bounds it must fit into 64 bits.
     """
     bounds = {name: bound for name, bound in (("ge", ge), ("gt", gt), ("le", le), ("lt", lt)) if bound is not None}
     return dataclasses.field(default=default, metadata={"help": help, "bounds": bounds})
@@ -171,6 +174,7 @@ def read_value(hint: Any, value: Any, path: str, problems: list[Problem], bounds
 
 
 def _read_scalar(hint: type, value: Any, path: str, problems: list[Problem], bounds: Mapping[str, float]) -> Any:
+    given = value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     elif hint is int and isinstance(value, float) and value.is_integer():
@@ -180,7 +184,11 @@ def _read_scalar(hint: type, value: Any, path: str, problems: list[Problem], bou
         return None
     finite = not isinstance(value, float) or math.isfinite(value)
     if not finite or not all(_HOLDS[name](value, bound) for name, bound in bounds.items() if hint in (int, float)):
-        problems.append(Problem(path, "out of range", given=value, allowed=describe_type(hint, bounds)))
+        problems.append(Problem(path, "out of range", given=given, allowed=describe_type(hint, bounds)))
+        return None
+    if hint is int and abs(value) > _LARGEST:
+        # A larger one passes Python, and ends in a traceback of TensorFlow.
+        problems.append(Problem(path, "out of range", given=given, allowed=f"{describe_type(hint, bounds)}, in 64 bits"))
         return None
     return value
 
@@ -208,7 +216,7 @@ def describe_type(hint: Any, bounds: Mapping[str, float] | None = None) -> str:
     if dataclasses.is_dataclass(hint):
         return "a section"
     words = _NAMES.get(hint, "anything")
-    limits = " and ".join(f"{_BOUNDS[name]} {bound:.10g}" for name, bound in (bounds or {}).items())
+    limits = " and ".join(f"{_BOUNDS[name]} {bound:,}" for name, bound in (bounds or {}).items())
     return f"{words} {limits}" if limits and hint in (int, float) else words
 
 

@@ -19,25 +19,32 @@ if TYPE_CHECKING:
 class TrainerConfig:
     """How long a run goes, and what it writes down on its way."""
 
-    epochs: int = setting(10, "Epochs to train.", ge=1)
+    epochs: int = setting(10, "Epochs to train.", ge=1, le=1_000_000)
     seed: int = setting(1, "Seeds the initial weights, dropout, the order of samples, and augmentation.", ge=0, le=2**31 - 1)
     output_dir: str | None = setting(None, "The run directory. null makes a new one, `outputs/<scenario>-<date>-<time>`.")
     samples_per_epoch: int | None = setting(
-        None, "Samples that make an epoch; whole batches are trained. null: as many as the training split has.", ge=1
+        None, "Samples that make an epoch; whole batches are trained. null: as many as the training split has.", ge=1, le=10**12
     )
-    steps_per_epoch: int | None = setting(None, "Steps that make an epoch; stands in for `samples_per_epoch`.", ge=1)
+    steps_per_epoch: int | None = setting(None, "Steps that make an epoch; stands in for `samples_per_epoch`.", ge=1, le=10**9)
     overfit_batches: int | None = setting(
-        None, "Train and validate on the samples of that many batches alone: a sound model learns them by heart.", ge=1
+        None,
+        "Train and validate on the samples of that many batches alone: a sound model learns them by heart.",
+        ge=1,
+        le=100_000,
     )
     trial_run: bool = setting(False, "Do one batch of everything, in a folder that is deleted afterwards, to see that all works.")
     val_every_n: int = setting(
-        1, "Validate after each n-th epoch, and after the last. 0: never; best then follows the training metric.", ge=0
+        1,
+        "Validate after each n-th epoch, and after the last. 0: never; best then follows the training metric.",
+        ge=0,
+        le=1_000_000,
     )
     lav_every_n: int = setting(
         0,
         "LAV after each n-th epoch, the first and the last: export the model, load what was exported, and validate that, with the "
         "scenario's evaluators. 0: never.",
         ge=0,
+        le=1_000_000,
     )
     lav_lists: dict[str, dict[str, Any]] = dataclasses.field(
         default_factory=dict,
@@ -52,7 +59,7 @@ class TrainerConfig:
         "Validate, keep as best, and export with fresh BatchNorm statistics, taken over some training batches with the "
         "weights at hand, instead of the moving averages, which lag behind. The training itself is not touched.",
     )
-    recalibrate_batches: int = setting(8, "Training batches that fresh BatchNorm statistics are taken over.", ge=1)
+    recalibrate_batches: int = setting(8, "Training batches that fresh BatchNorm statistics are taken over.", ge=1, le=10_000)
     no_train_scope: str | None = setting(
         None, "A regular expression: layers whose whole path (`backbone/conv1`) it is do not learn, nor what is inside them."
     )
@@ -69,16 +76,19 @@ class TrainerConfig:
         le=0.28,
     )
     post_hoc_every_n_epochs: int = setting(
-        1, "Save these averages after each n-th epoch, and after the last: the oftener, the nearer is what is made of them.", ge=1
+        1,
+        "Save these averages after each n-th epoch, and after the last: the oftener, the nearer is what is made of them.",
+        ge=1,
+        le=1_000_000,
     )
     checkpoint_every_n_epochs: int = setting(
-        1, "Save a checkpoint after each n-th epoch, and after the last. 0: only then.", ge=0
+        1, "Save a checkpoint after each n-th epoch, and after the last. 0: only then.", ge=0, le=1_000_000
     )
-    checkpoint_every_n_steps: int | None = setting(None, "Save a checkpoint after each n-th step, too.", ge=1)
+    checkpoint_every_n_steps: int | None = setting(None, "Save a checkpoint after each n-th step, too.", ge=1, le=10**9)
     checkpoint_every_n_minutes: float | None = setting(
-        10.0, "Save a checkpoint in the middle of an epoch where none was saved for that many minutes.", gt=0
+        10.0, "Save a checkpoint in the middle of an epoch where none was saved for that many minutes.", gt=0, le=1e6
     )
-    keep_checkpoints: int = setting(3, "Checkpoints to keep; older ones are deleted.", ge=1)
+    keep_checkpoints: int = setting(3, "Checkpoints to keep; older ones are deleted.", ge=1, le=100_000)
     export_saved_model: bool = setting(
         True, "Export a SavedModel beside `model.keras`, at the end of the run. It takes a second or two."
     )

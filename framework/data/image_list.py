@@ -32,7 +32,7 @@ class ImageList(LabelledFiles):
     float32 [1], 1.0 for the positive one, with more an int32 scalar, the index into `classes`.
     """
 
-    image_size: int = setting(256, "Height and width that images are resized to, in pixels.", ge=1)
+    image_size: int = setting(256, "Height and width that images are resized to, in pixels.", ge=1, le=4096)
     on_error: Literal["fail", "skip"] = setting(
         "fail", "What an unreadable image does. skip: every image is tried before the run starts, and left out where it fails."
     )

@@ -50,7 +50,7 @@ class ImageFolder(DataConfig):
     validation_split: float = setting(
         0.2, "Part of each class in train_dir that is kept for validation where val_dir is null. The seed says which.", gt=0, lt=1
     )
-    image_size: int = setting(256, "Height and width that images are resized to, in pixels.", ge=1)
+    image_size: int = setting(256, "Height and width that images are resized to, in pixels.", ge=1, le=4096)
     on_error: Literal["fail", "skip"] = setting(
         "fail", "What an unreadable image does. skip: every image is tried before the run starts, and left out where it fails."
     )

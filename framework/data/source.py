@@ -53,13 +53,15 @@ class Fault:
 class DataConfig:
     """What every kind of data has; derive from it, and build a `Source` for each split."""
 
-    batch_size: int = setting(32, "Samples in a training batch, over all devices.", ge=1)
+    batch_size: int = setting(32, "Samples in a training batch, over all devices.", ge=1, le=1_000_000)
     cache: Literal["auto", "memory", "off"] = setting(
         "auto", "Keep loaded samples in memory, unaugmented. auto: where a split fits into `cache_limit`."
     )
-    cache_limit: float = setting(2.0, "Gigabytes of memory that a split may take under cache=auto.", gt=0)
-    limit: int | None = setting(None, "Use that many samples of each split, evenly spread, for quick trials. null: all.", ge=1)
-    workers: int | None = setting(None, "Samples that are loaded at the same time. null: tuned while running.", ge=1)
+    cache_limit: float = setting(2.0, "Gigabytes of memory that a split may take under cache=auto.", gt=0, le=1e6)
+    limit: int | None = setting(
+        None, "Use that many samples of each split, evenly spread, for quick trials. null: all.", ge=1, le=10**12
+    )
+    workers: int | None = setting(None, "Samples that are loaded at the same time. null: tuned while running.", ge=1, le=1024)
 
     def source(self, split: Split, *, seed: int) -> Source:
         """The samples of a split.

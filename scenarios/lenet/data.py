@@ -27,7 +27,7 @@ _FILES = {
 class DigitImages(DataConfig):
     """What both sets share. A sample is `(image, label)`: uint8 [image_size, image_size, 1], white on black, and an int32 scalar."""
 
-    image_size: int = setting(32, "Height and width that images are resized to, in pixels.", ge=8)
+    image_size: int = setting(32, "Height and width that images are resized to, in pixels.", ge=8, le=4096)
 
     classes: ClassVar[tuple[str, ...]] = tuple("0123456789")
 

@@ -17,7 +17,7 @@ class LeNet5:
     Document Recognition, figure 2, as MindSpore's training tutorial has it: ReLU in place of tanh, max pooling, each map of the second
     convolution sees all of the first, and a softmax ends it. 61,706 parameters."""
 
-    image_size: int = setting(32, "Height and width of an image, in pixels.", ge=16)
+    image_size: int = setting(32, "Height and width of an image, in pixels.", ge=16, le=4096)
     deviation: float = setting(0.02, "Standard deviation of the normal distribution that dense weights are drawn from.", gt=0)
     dropout: float = setting(
         0.0, "Part of the activations before each dense layer that dropout sets to 0 while training.", ge=0, lt=1

@@ -49,8 +49,8 @@ class ForgedPatches(DataConfig):
     """
 
     image_size: int = setting(128, "Height and width of a patch, in pixels.", ge=32, le=192)
-    train_samples: int = setting(1200, "Patches to train on.", ge=2)
-    validation_samples: int = setting(300, "Patches to validate on.", ge=2)
+    train_samples: int = setting(1200, "Patches to train on.", ge=2, le=100_000)
+    validation_samples: int = setting(300, "Patches to validate on.", ge=2, le=100_000)
     noise: float = setting(8.0, "Standard deviation of the sensor noise, in pixel values of 0 to 255.", ge=0)
     positive_class: Literal["forged", "real"] = setting("forged", "The class that the model's output is the probability of.")
 

@@ -29,7 +29,7 @@ Activation = Literal["relu", "elu", "lrelu"]
 class MesoModel(abc.ABC):
     """What the models share: pixel values in, one probability (or one a class) out."""
 
-    image_size: int = setting(256, "Height and width of an image, in pixels.", ge=1)
+    image_size: int = setting(256, "Height and width of an image, in pixels.", ge=1, le=4096)
     activation: Activation = setting("relu", "Activation after each convolution. lrelu is LeakyReLU with slope 0.1.")
     dropout: float = setting(0.5, "Part of the activations that dropout sets to 0 while training.", ge=0, lt=1)
 

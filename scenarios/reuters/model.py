@@ -20,9 +20,11 @@ MODELS = Registry("model")
 class TextModel(abc.ABC):
     """What the models share: a text in, one probability (or one a class) out. The vocabulary is a part of the model."""
 
-    words: int | None = setting(None, "The most frequent words of the training texts that are told apart. null: all.", ge=1)
-    tokens: int = setting(300, "Words of a text that are read; a longer one is cut off.", ge=20)
-    embedding: int = setting(7, "Numbers that a word becomes.", ge=1)
+    words: int | None = setting(
+        None, "The most frequent words of the training texts that are told apart. null: all.", ge=1, le=10_000_000
+    )
+    tokens: int = setting(300, "Words of a text that are read; a longer one is cut off.", ge=20, le=100_000)
+    embedding: int = setting(7, "Numbers that a word becomes.", ge=1, le=65_536)
     dropout: float = setting(
         0.0, "Part of the activations before the last layer that dropout sets to 0 while training.", ge=0, lt=1
     )
@@ -79,12 +81,12 @@ class WideTextCNN(TextModel):
     """Convolutions of several widths beside each other, of each the largest value in a text: Kim 2014, Convolutional Neural Networks for
     Sentence Classification, arXiv:1408.5882, figure 1. Its embedding is learned from nothing here (CNN-rand)."""
 
-    embedding: int = setting(128, "Numbers that a word becomes.", ge=1)
+    embedding: int = setting(128, "Numbers that a word becomes.", ge=1, le=65_536)
     dropout: float = setting(
         0.5, "Part of the activations before the last layer that dropout sets to 0 while training.", ge=0, lt=1
     )
     widths: tuple[int, ...] = setting((3, 4, 5), "Words that each convolution sees at once.", ge=1, le=20)
-    filters: int = setting(128, "Features of each width.", ge=1)
+    filters: int = setting(128, "Features of each width.", ge=1, le=65_536)
 
     def _features(self, embedded: keras.KerasTensor) -> keras.KerasTensor:
         from keras import layers

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    samples: int = setting(101, "Training samples.", ge=1)
+    samples: int = setting(101, "Training samples.", ge=1, le=100_000)
     noise: float = setting(0.1, "Standard deviation of the augmentation.", ge=0)
     batch_norm: bool = setting(True, "Whether the network has BatchNorm.")
     dropout: float = setting(0.2, "Part of the hidden units that is dropped in training.", ge=0, lt=1)
-    poison: tuple[int, ...] = setting((), "Indices of training samples whose labels are NaN.", ge=0)
-    stall: int | None = setting(None, "Loading that training sample does not end.", ge=0)
+    poison: tuple[int, ...] = setting((), "Indices of training samples whose labels are NaN.", ge=0, le=100_000)
+    stall: int | None = setting(None, "Loading that training sample does not end.", ge=0, le=100_000)
     blind: bool = setting(False, "Whether the labels of the validation samples are NaN.")
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import importlib
 import io
+import typing
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +16,9 @@ import pytest
 from framework.config import PARTS, SCENARIOS, locate
 from framework.data.tables import Table
 from framework.data.tf_records import TfRecords
+from framework.errors import Problem
 from framework.registry import Registry
-from framework.schema import type_hints
+from framework.schema import read, type_hints
 from framework.trainer_config import TrainerConfig
 from tests.conftest import REPOSITORY
 
@@ -275,6 +277,38 @@ def settings_of(cls: Any) -> Iterator[tuple[str, str]]:
 def test_each_setting_has_a_line() -> None:
     declared = {setting for cls in configs() for setting in settings_of(cls)}
     assert {(home, name) for home, names in TABLE.items() for name in names} == declared
+
+
+def test_each_whole_number_has_both_bounds() -> None:
+    """One that is too large would take all memory, or end in a traceback of TensorFlow."""
+    unbounded = []
+    for cls in configs():
+        for home, name in settings_of(cls):
+            declaring = locate(home)
+            bounds = next(field for field in dataclasses.fields(declaring) if field.name == name).metadata.get("bounds", {})
+            if int in leaf_types(type_hints(declaring)[name]) and not (
+                bounds.keys() & {"ge", "gt"} and bounds.keys() & {"le", "lt"}
+            ):
+                unbounded.append(f"{home}.{name}")
+    assert unbounded == []
+
+
+@pytest.mark.parametrize("value", [10**20, 1e308, -(10**20)])
+def test_a_whole_number_out_of_bounds_is_answered(value: float) -> None:
+    for cls in configs():
+        for name, hint in type_hints(cls).items():
+            if int in leaf_types(hint):
+                problems: list[Problem] = []
+                in_a_list = any(typing.get_origin(kind) is tuple for kind in (hint, *typing.get_args(hint)))
+                given = [value] if in_a_list else value
+                assert read(cls, {name: given}, "section", problems) is None, f"{cls.__name__}.{name}"
+                assert any(problem.message == "out of range" for problem in problems), f"{cls.__name__}.{name}"
+
+
+def leaf_types(hint: Any) -> set[Any]:
+    """The types that a hint is made of: `tuple[int, ...] | None` is made of int and None."""
+    parts = typing.get_args(hint)
+    return {leaf for part in parts for leaf in leaf_types(part)} if parts else {hint}
 
 
 @pytest.mark.parametrize(("home", "name", "test"), ROWS)

@@ -96,14 +96,24 @@ def test_short_forms_have_a_table() -> None:
     "line",
     [
         ("`optimizer.beta_1`", "a number >= 0 and < 1", "`0.9`", "Decay of the mean of the gradient."),
-        ("`trainer.keep_checkpoints`", "a whole number >= 1", "`3`", "Checkpoints to keep; older ones are deleted."),
+        (
+            "`trainer.keep_checkpoints`",
+            "a whole number >= 1 and <= 100,000",
+            "`3`",
+            "Checkpoints to keep; older ones are deleted.",
+        ),
         (
             "`scenario.augmentation.rotation`",
             "a number >= 0 and <= 180",
             "`15.0`",
             "Rotated by up to that many degrees either way.",
         ),
-        ("`model.image_size`", "a whole number >= 1", "as `data.image_size`", "Height and width of an image, in pixels."),
+        (
+            "`model.image_size`",
+            "a whole number >= 1 and <= 4,096",
+            "as `data.image_size`",
+            "Height and width of an image, in pixels.",
+        ),
     ],
 )
 def test_a_line_names_type_bounds_default_and_help(line: tuple[str, ...]) -> None:
@@ -207,7 +217,7 @@ def test_the_script_finds_what_is_stale_and_writes_it_anew(checkout: Path) -> No
     source.write_text(source.read_text().replace('"Epochs to train."', '"Epochs to train for."'))
     stale = run_script(checkout, "--check")
     assert stale.returncode == 1
-    assert "+| `trainer.epochs` | a whole number >= 1 | `10` | Epochs to train for. |" in stale.stdout
+    assert "+| `trainer.epochs` | a whole number >= 1 and <= 1,000,000 | `10` | Epochs to train for. |" in stale.stdout
     assert "docs/reference.md is stale" in stale.stderr
     assert page.read_text(encoding="utf-8") == before
 

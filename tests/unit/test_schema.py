@@ -63,6 +63,8 @@ def test_values_are_taken_and_numbers_converted() -> None:
         ({"count": True}, "example.count", "a whole number"),
         ({"count": 2.5}, "example.count", "a whole number"),
         ({"count": None}, "example.count", "a whole number"),
+        ({"count": 2**63}, "example.count", "a whole number >= 1, in 64 bits"),
+        ({"count": 1e308}, "example.count", "in 64 bits"),
         ({"rate": 0}, "example.rate", "> 0"),
         ({"rate": float("nan")}, "example.rate", "> 0"),
         ({"rate": float("inf")}, "example.rate", "> 0"),
