@@ -29,7 +29,6 @@ from framework.override import overriding
 from framework.run_comparison import differences
 from framework.run_directory import RunDirectory
 from framework.scenario import Scenario, scenario_of
-from framework.trainer import resolve
 
 _STEPS = 300  # in which a model shall learn a batch
 _SAMPLES, _BATCH = 64, 8
@@ -63,7 +62,7 @@ class Subject:
 
     def scenario(self, *more: str) -> Scenario:
         """A new one, made small."""
-        return scenario_of(resolve(compose_config(self.small_words(*more), config_dir=self.config_dir)))
+        return scenario_of(compose_config(self.small_words(*more), config_dir=self.config_dir))
 
     def assembly(self, *more: str, augment: bool = True) -> Assembly:
         """Data, model and loop of a new, small one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +76,7 @@ class Scenario:
     TensorFlow and Keras are imported inside the methods, so that a config is checked without waiting for them.
 
     Args:
-        config: the typed config of the run.
+        config: the typed config of the run, as it was composed or as a run recorded it.
     """
 
     name: ClassVar[str]
@@ -86,7 +88,18 @@ class Scenario:
     """The config class of the section `data`, derived from `DataConfig`, or a `Registry` of them."""
 
     def __init__(self, config: RunConfig) -> None:
-        self.config = config
+        self._composed = config
+
+    @functools.cached_property
+    def config(self) -> RunConfig:
+        """The config of the run with everything filled in that was left to the machine and the data: the number of threads, absolute
+        paths, the names of the classes, the positive one. The data are looked at when this, or `data`, is first asked for.
+
+        Raises:
+            ScenarioError: where the data do not say what is to be filled in.
+        """
+        given = self._composed
+        return dataclasses.replace(given, device=given.device.resolve(), data=given.data.resolve(seed=given.trainer.seed))
 
     # What every scenario says ------------------------------------------------------------------------------------------------
 
@@ -174,32 +187,32 @@ class Scenario:
     @property
     def settings(self) -> Any:
         """The scenario's own settings, an instance of `Config`."""
-        return self.config.scenario.settings
+        return self._composed.scenario.settings
 
     @property
     def model(self) -> Any:
         """The section `model`."""
-        return self.config.model
+        return self._composed.model
 
     @property
     def data(self) -> Any:
-        """The section `data`."""
+        """The section `data`, with the classes named where it has classes; see `config`."""
         return self.config.data
 
     @property
     def optimizer(self) -> Any:
         """The section `optimizer`."""
-        return self.config.optimizer
+        return self._composed.optimizer
 
     @property
     def learning_rate(self) -> Any:
         """The section `learning_rate`."""
-        return self.config.learning_rate
+        return self._composed.learning_rate
 
     @property
     def early_stopping(self) -> Any:
         """The section `early_stopping`."""
-        return self.config.early_stopping
+        return self._composed.early_stopping
 
     @property
     def device(self) -> Any:
@@ -209,16 +222,16 @@ class Scenario:
     @property
     def loop(self) -> Any:
         """The section `loop`."""
-        return self.config.loop
+        return self._composed.loop
 
     @property
     def warmstart(self) -> Any:
         """The section `warmstart`."""
-        return self.config.warmstart
+        return self._composed.warmstart
 
 
 def compose(*overrides: str, config_dir: str | Path | None = None) -> Scenario:
-    """The scenario that the words of a command line stand for.
+    """The scenario that the words of a command line stand for, as a `Trainer` would have it.
 
     Args:
         overrides: words as one types them behind `train-scenario`.

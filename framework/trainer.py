@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from framework.changes import check_changes, describe_changes
-from framework.config import RunConfig
 from framework.console import Console
 from framework.errors import Interrupted, RunDirectoryError
 from framework.export import fault_of
@@ -66,8 +65,10 @@ class Trainer:
     """
 
     def __init__(self, scenario: Scenario, run: RunDirectory, *, console: Console | None = None) -> None:
-        self.scenario = scenario if run.claimed else scenario_of(resolve(scenario.config))
+        self.scenario = scenario
         self.run = run
+        with self._leaving_nothing():
+            _ = scenario.config  # what the data have to say is asked before anything is built
         self._console = console or Console()
         self._interruption = Interruption()
         self._changes: dict[str, tuple[Any, Any]] = {}
@@ -87,7 +88,7 @@ class Trainer:
         run = RunDirectory.open(path)
         run.check_not_in_use()  # who cannot have it shall know before TensorFlow is loaded
         before = run.load_config()
-        after = resolve(run.load_config(overrides)) if overrides else before
+        after = scenario_of(run.load_config(overrides)).config if overrides else before
         changes = describe_changes(before, after)
         check_changes(changes)
         trainer = cls(scenario_of(after), run, console=console)
@@ -135,8 +136,14 @@ class Trainer:
 
     def _prepare(self) -> Training:
         """Build everything before the folder becomes a run, so that what cannot be built leaves nothing behind."""
-        try:
+        with self._leaving_nothing():
             return Training(self.scenario, self.run, self._console, self._interruption.check)
+
+    @contextlib.contextmanager
+    def _leaving_nothing(self) -> Iterator[None]:
+        """Remove the empty folder of a new run where something is raised."""
+        try:
+            yield
         except BaseException:
             if not self.run.claimed:
                 with contextlib.suppress(OSError):
@@ -192,9 +199,3 @@ class Trainer:
 def _result_of(found: Mapping[str, Any]) -> Result:
     values: dict[str, Any] = {field.name: found.get(field.name) for field in dataclasses.fields(Result)}
     return Result(**values)
-
-
-def resolve(config: RunConfig) -> RunConfig:
-    """The same config with everything filled in that was left to the machine and the data, for the run to record: the number of
-    threads, the names of the classes."""
-    return dataclasses.replace(config, device=config.device.resolve(), data=config.data.resolve(seed=config.trainer.seed))

@@ -21,12 +21,11 @@ def main(words: list[str]) -> int:
 
     check_ownership()
     from framework.device import import_tensorflow
-    from framework.trainer import resolve
+    from framework.scenario import scenario_of
 
-    config = resolve(config)
+    config = scenario_of(config).config  # what the data have to say is asked before TensorFlow is waited for
     import_tensorflow()
     from framework.benchmark import benchmark_input_pipeline
-    from framework.scenario import scenario_of
 
     measured = benchmark_input_pipeline(scenario_of(config), seconds=arguments.seconds)
     console = Console()

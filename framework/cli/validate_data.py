@@ -25,13 +25,12 @@ def main(words: list[str]) -> int:
 
     check_ownership()
     from framework.device import import_tensorflow
-    from framework.trainer import resolve
+    from framework.scenario import scenario_of
 
-    config = resolve(config)
+    config = scenario_of(config).config  # what the data have to say is asked before TensorFlow is waited for
     import_tensorflow()
     from framework.data_check import check_data, write_faults
     from framework.files import check_report
-    from framework.scenario import scenario_of
 
     if arguments.output:
         check_report(Path(arguments.output))

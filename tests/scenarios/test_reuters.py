@@ -221,13 +221,9 @@ def test_the_walk_of_a_run(command: Command, tmp_path: Path, classes: list[str])
 
 def test_many_classes_are_judged_by_the_first_five_too(tmp_path: Path) -> None:
     path = write(tmp_path / "many.csv", [{"text": "x", "label": f"topic {i % 7}"} for i in range(21)])
-    from framework.scenario import scenario_of
-    from framework.trainer import resolve
 
     def metrics(*words: str) -> list[Any]:
-        return [
-            getattr(m, "name", m) for m in scenario_of(resolve(compose("scenario=reuters", *words).config)).objective().metrics
-        ]
+        return [getattr(m, "name", m) for m in compose("scenario=reuters", *words).objective().metrics]
 
     assert metrics(f"data.train={path}") == ["accuracy", "top_5"]
     few = write(tmp_path / "few.csv", [{"text": "x", "label": f"topic {i % 5}"} for i in range(10)])
