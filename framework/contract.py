@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -89,11 +89,22 @@ class Subject:
         _finish(self.start("train", run))
         return run
 
+    @cached_property
+    def freshly_loaded(self) -> Mapping[str, float]:
+        """What load-and-validate finds in batches of 1, in a process that has not built the model."""
+        report = self.folder / "fresh.json"
+        _finish(
+            self.start("lav", self.undisturbed, str(self.undisturbed), "batch_size=1", "--output", str(report)),
+            "load-and-validate",
+        )
+        metrics: Mapping[str, float] = json.loads(report.read_text())["metrics"]
+        return metrics
 
-def _finish(process: subprocess.Popen[str]) -> None:
+
+def _finish(process: subprocess.Popen[str], what: str = "training") -> None:
     _, errors = process.communicate()
     if process.returncode:
-        raise Broken(f"training failed: {errors.strip() or f'exit code {process.returncode}'}", "see the message")
+        raise Broken(f"{what} failed: {errors.strip() or f'exit code {process.returncode}'}", "see the message")
 
 
 Check = Callable[[Subject], None]
@@ -240,13 +251,19 @@ def _survives_a_kill(subject: Subject) -> None:
         )
 
 
+@_check("the exported model loads in a process of its own")
+def _loads_afresh(subject: Subject) -> None:
+    # In a process that has built the model, its classes are known, whether another could find them or not.
+    _ = subject.freshly_loaded
+
+
 @_check("LAV equals validation, in batches of 1 and of 5")
 def _lav_equals_validation(subject: Subject) -> None:
     best = (RunDirectory.open(subject.undisturbed).load_result() or {}).get("best")
     if not best:
         raise Broken("no epoch was the best", "objective().monitor names a value that is a number")
-    for size in (1, 5):
-        found = load_and_validate(subject.undisturbed, f"batch_size={size}", output=subject.folder / "lav.json").metrics
+    in_fives = load_and_validate(subject.undisturbed, "batch_size=5", output=subject.folder / "lav.json").metrics
+    for size, found in ((1, subject.freshly_loaded), (5, in_fives)):
         for name, value in best["metrics"].items():
             other = found.get(name.removeprefix("val_"))
             if name.startswith("val_") and other is not None and not math.isclose(value, other, rel_tol=1e-3, abs_tol=1e-4):
@@ -262,7 +279,7 @@ def _exports(subject: Subject) -> None:
     import tensorflow as tf
 
     folder = RunDirectory.open(subject.undisturbed).export
-    model = load_model(folder)
+    model = load_model(folder, subject.scenario().build_model)
     inputs = next(iter(in_order(prepare_source(subject.scenario(), Split.VALIDATION), batch_size=5)))[0]
     if (wanted := inputs_of(model)) is not None:  # Keras casts by itself, a SavedModel does not
         inputs = tf.nest.map_structure(lambda x, to: x if x.dtype == to.dtype else tf.cast(x, to.dtype), inputs, wanted)

@@ -6,9 +6,10 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,11 +80,16 @@ def write_saved_model(model: keras.Model, folder: Path) -> None:
             raise OSError(reason_of(error)) from error
 
 
-def add_saved_model(folder: Path) -> None:
-    """Give an exported model the SavedModel that it was written without. Nothing is done where there is one, or no model."""
+def add_saved_model(folder: Path, build: Callable[[], keras.Model] | None = None) -> None:
+    """Give an exported model the SavedModel that it was written without. Nothing is done where there is one, or no model.
+
+    Args:
+        folder: as `export_model` writes it.
+        build: as for `load_model`.
+    """
     if not (folder / MODEL_FILE).is_file() or (folder / SAVED_MODEL).is_dir():
         return
-    model = load_model(folder)
+    model = load_model(folder, build)
     draft = folder / f".{SAVED_MODEL}"
     write_saved_model(model, draft)
     os.rename(draft, folder / SAVED_MODEL)
@@ -105,21 +111,66 @@ def fault_of(folder: Path) -> str | None:
     return f"{path} is damaged in {damaged}" if damaged else None
 
 
-def load_model(folder: Path) -> keras.Model:
-    """The model of an exported folder, not compiled.
+def load_model(folder: Path, build: Callable[[], keras.Model] | None = None) -> keras.Model:
+    """Load the model of an exported folder, not compiled.
+
+    Args:
+        folder: as `export_model` writes it.
+        build: gives a model that has the classes which the file may name, such as a scenario's `build_model`. It is called where the
+            file names a class or a function that Keras does not know: what builds the model imports its classes. None: such a file is
+            refused. No module that a file names is imported, with `build` or without.
 
     Raises:
-        RunDirectoryError: where there is none, or it is damaged.
+        RunDirectoryError: where there is none, it is damaged, or a class is missing.
     """
+    return load_model_file(folder / MODEL_FILE, build)
+
+
+def load_model_file(path: Path, build: Callable[[], keras.Model] | None = None) -> keras.Model:
+    """Load a `.keras` file, as `load_model` does."""
     import keras
 
-    path = folder / MODEL_FILE
     if not path.is_file():
         raise _no_model(path)
+
+    def load(classes: Mapping[str, Any]) -> Any:
+        return keras.saving.load_model(path, custom_objects=dict(classes), compile=False, safe_mode=True)
+
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever the damaged part makes it raise
+        try:
+            return load({})
+        except Exception as error:  # Keras raises whatever the damaged part makes it raise
+            if build is None or _missing_in(error) is None:
+                raise
+        return load(own_classes(build()))
+    except ScenarioError:
+        raise
+    except Exception as error:
+        if (missing := _missing_in(error)) is not None:
+            raise RunDirectoryError(
+                f"the model at {path} cannot be loaded: Keras does not know its {missing}",
+                hint="decorate it with @keras.saving.register_keras_serializable(), and import it in build_model() or at the top of"
+                " the scenario's module (docs/custom_layers.md)",
+            ) from error
         raise RunDirectoryError(f"the model at {path} cannot be loaded: {reason_of(error)}") from error
+
+
+def own_classes(model: keras.Model) -> dict[str, type]:
+    """The classes of a model and its layers that are not Keras' own, by the names that a file has for them."""
+    import keras
+
+    kinds = {type(layer) for layer in model._flatten_layers()}
+    return {
+        keras.saving.get_registered_name(kind): kind
+        for kind in kinds
+        if not kind.__module__.startswith(("keras.", "tensorflow."))
+    }
+
+
+def _missing_in(error: Exception) -> str | None:
+    """The class or function that Keras could not find: `class 'Scale'`; None where something else was wrong."""
+    found = re.search(r"Could not locate (?:class|function) '[^']*'", str(error))
+    return found and found[0].removeprefix("Could not locate ")
 
 
 def load_facts(folder: Path) -> dict[str, Any]:

@@ -91,24 +91,33 @@ class LavInTraining:
         """
         try:
             export_model(model, self._folder, {}, saved_model=False)
-            self._load()
+            self._load(model)
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
         return {of: validate(of.scenario.evaluators(), between) for of, validate in self._validators}
 
-    def _load(self) -> None:
+    def _load(self, trained: keras.Model) -> None:
         # The first time it is loaded whole; later its weights are, since making and tracing a model anew each time takes seconds.
         if self._model is not None:
             self._model.load_weights(self._folder / MODEL_FILE)
             return
-        self._model = load_compiled(self._folder, self._lists[0][0].scenario, self._strategy)
+        self._model = load_compiled(self._folder, self._lists[0][0].scenario, self._strategy, lambda: trained)
         self._validators = [(of, validator_of(self._model, source, of.scenario, self._strategy)) for of, source in self._lists]
 
 
-def load_compiled(folder: Path, scenario: Scenario, strategy: tf.distribute.Strategy) -> keras.Model:
-    """The model of an exported folder, ready to be evaluated as the scenario says."""
+def load_compiled(
+    folder: Path, scenario: Scenario, strategy: tf.distribute.Strategy, build: Callable[[], keras.Model] | None = None
+) -> keras.Model:
+    """Load the model of an exported folder, ready to be evaluated as the scenario says.
+
+    Args:
+        folder: as `export_model` writes it.
+        scenario: says loss and metrics.
+        strategy: the strategy to load under.
+        build: as for `load_model`; None: the scenario's own.
+    """
     with strategy.scope():
-        model = load_model(folder)
+        model = load_model(folder, build or scenario.build_model)
         # Without an optimizer: there is none in the file, and Keras would look for its variables there.
         model.compile(optimizer=None, **scenario.objective().compile_arguments(), jit_compile=scenario.device.jit_compile)
     return model

@@ -54,7 +54,7 @@ def predict(run: str | Path, arguments: Sequence[str | Path], *overrides: str, m
     good = [i for i in range(len(source)) if source.sample_name(i) not in names]
     rows = []
     if good:
-        loaded = load_model(directory.exported(model))
+        loaded = load_model(directory.exported(model), scenario.build_model)
         outputs = _outputs(loaded, Subset(source, good), scenario.data.batch_size)
         rows = [
             {"file": source.sample_name(i), **scenario.describe_prediction(output)}

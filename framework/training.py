@@ -259,7 +259,7 @@ class Training:
             export_model(self.parts.model, self.run.export, facts, saved_model=self._settings.export_saved_model)
         self._check_interruption()
         if self._settings.export_saved_model and progress.best:
-            add_saved_model(self.run.best)
+            add_saved_model(self.run.best, lambda: self.parts.model)
         self._check_interruption()
         if self.parts.weights.recalibrates:
             share = 100 * self._recalibration_seconds / max(time.perf_counter() - self._session_started, 1e-9)
