@@ -1,56 +1,66 @@
-"""Do data, model and loss of a scenario go together? Keras broadcasts some of what does not, and trains on it without a word."""
+"""Do data, model and loss of a scenario go together? Keras broadcasts some of what does not, and trains on it without a word.
+
+`check_start` is for each start of a run: it looks at shapes and dtypes, which are known without computing, and at the targets of a few
+samples. `check_batch` is for `check-scenario`: it looks at what a model makes of a batch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from framework.assembly import training_stream
-from framework.data.source import Split
-from framework.data.stream import in_order
-from framework.evaluation import prepare_source
-from framework.scenario import Scenario
+from framework.data.source import Source
+from framework.errors import reason_of
+from framework.loss_agreement import Broken, check_targets, described, find_logits, named_parts, outputs_of
+from framework.scenario import Objective
 
 if TYPE_CHECKING:
     import keras
-    import tensorflow as tf
+
+# Samples whose targets are looked at when a run starts: those that are in memory, and those that have to be read first.
+_IN_MEMORY, _TO_BE_READ = 64, 4
 
 
-class Broken(Exception):  # noqa: N818 - what is found, and no error of ours
-    """The contract of a scenario is broken.
+def check_start(model: keras.Model, objective: Objective, batch: Any, source: Source) -> Broken | None:
+    """Look at shapes and dtypes, and at the targets of a few samples. Draws no random numbers and changes no variable.
 
     Args:
-        reason: how, in a sentence.
-        hint: what to do.
+        model: built.
+        objective: its loss is looked at.
+        batch: the structure of a training batch, of `tf.TensorSpec`s.
+        source: the training samples.
+
+    Returns:
+        What is probably wrong, though it can be trained: a loss of probabilities on outputs that are none.
+
+    Raises:
+        Broken: naming the part that does not go with the others.
     """
+    if _steps_by_itself(model):
+        return None
+    inputs, targets = _inputs_and_targets(batch)
+    _check_inputs(model, inputs)
+    if _computes_its_loss(model):
+        return None
+    check_targets(_symbolic_outputs(model, inputs), targets, objective.loss, _some_targets(source, targets))
+    return find_logits(model, objective.loss)
 
-    def __init__(self, reason: str, hint: str) -> None:
-        super().__init__(reason)
-        self.hint = hint
 
-
-def check_agreement(scenario: Scenario) -> None:
-    """Look at a batch, what a new model makes of it, and its loss.
+def check_batch(model: keras.Model, objective: Objective, batch: Any) -> None:
+    """Look at a batch, what a new model makes of it, and its loss. The model is compiled.
 
     Raises:
         Broken: naming the part that does not go with the others.
     """
     import tensorflow as tf
 
-    batch = next(iter(training_stream(scenario, prepare_source(scenario, Split.TRAIN)).from_step(0)))
-    if not isinstance(batch, tuple) or len(batch) not in (2, 3):
-        raise Broken("a sample is not (inputs, targets)", "load(index) gives (x, y) or (x, y, sample_weight)")
-    inputs, targets, weights = (*batch, None)[:3]
-    if scenario.config.trainer.val_every_n:
-        validation = in_order(prepare_source(scenario, Split.VALIDATION), batch_size=scenario.data.batch_size)
-        _check_splits(batch, next(iter(validation)))
-    model, objective = scenario.build_model(), scenario.objective()
+    inputs, targets = _inputs_and_targets(batch)
     _check_inputs(model, inputs)
     outputs = model(inputs, training=False)
-    if _is_of_keras(objective.loss):
-        _check_targets(outputs, targets)
+    check_targets(outputs, targets, objective.loss, targets)
+    if (logits := find_logits(model, objective.loss)) is not None:
+        raise logits
     model.compile(**objective.compile_arguments())
-    loss = model.compute_loss(x=inputs, y=targets, y_pred=outputs, sample_weight=weights)
+    loss = model.compute_loss(x=inputs, y=targets, y_pred=outputs, sample_weight=(*batch, None)[2])
     if not bool(tf.reduce_all(tf.math.is_finite(loss))):
         raise Broken(
             f"the loss of the first batch is {float(loss)}",
@@ -58,16 +68,16 @@ def check_agreement(scenario: Scenario) -> None:
         )
 
 
-def named_parts(structure: Any, name: str = "the sample") -> list[tuple[str, tf.Tensor]]:
-    """The tensors of a structure, with what to call each: `the sample[0]['image']`."""
-    members: Iterable[tuple[Any, Any]] = ()
-    if isinstance(structure, Mapping):
-        members = sorted(structure.items())
-    elif isinstance(structure, tuple | list):
-        members = enumerate(structure)
-    else:
-        return [(name, structure)]
-    return [part for key, member in members for part in named_parts(member, f"{name}[{key!r}]")]
+def check_splits(training: Any, validation: Any) -> None:
+    """Raise a `Broken` where batches of two splits are not of one structure."""
+    ours, theirs = ({name: (part.dtype, part.shape[1:]) for name, part in named_parts(batch)} for batch in (training, validation))
+    for name in ours | theirs:
+        if ours.get(name) != theirs.get(name):
+            found = [described(*parts[name]) if name in parts else "absent" for parts in (ours, theirs)]
+            raise Broken(
+                f"{name} is {found[0]} in training, and {found[1]} in validation",
+                "source(split) gives samples of one structure for each split",
+            )
 
 
 def inputs_of(model: keras.Model) -> Any:
@@ -79,15 +89,63 @@ def inputs_of(model: keras.Model) -> Any:
     return getattr(model, "_inputs_struct", None)  # that of a functional model
 
 
-def _check_splits(training: Any, validation: Any) -> None:
-    ours, theirs = ({name: (part.dtype, part.shape[1:]) for name, part in named_parts(batch)} for batch in (training, validation))
-    for name in ours | theirs:
-        if ours.get(name) != theirs.get(name):
-            found = [_described(*parts[name]) if name in parts else "absent" for parts in (ours, theirs)]
-            raise Broken(
-                f"{name} is {found[0]} in training, and {found[1]} in validation",
-                "source(split) gives samples of one structure for each split",
-            )
+def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:
+    if not isinstance(batch, tuple) or len(batch) not in (2, 3):
+        raise Broken("a sample is not (inputs, targets)", "load(index) gives (x, y) or (x, y, sample_weight)")
+    return batch[0], batch[1]
+
+
+def _steps_by_itself(model: keras.Model) -> bool:
+    """Whether a model takes a batch in a way of its own, of which nothing is known."""
+    import keras
+
+    return type(model).train_step is not keras.Model.train_step
+
+
+def _computes_its_loss(model: keras.Model) -> bool:
+    import keras
+
+    return type(model).compute_loss is not keras.Model.compute_loss
+
+
+def _symbolic_outputs(model: keras.Model, inputs: Any) -> Any:
+    """What the model gives for a batch, as far as that is known without computing it."""
+    import keras
+    import tensorflow as tf
+
+    if (known := outputs_of(model)) is not None:
+        return known
+
+    def symbolic(part: Any) -> Any:
+        return keras.KerasTensor(part.shape, part.dtype.name)
+
+    try:
+        return model.compute_output_spec(tf.nest.map_structure(symbolic, inputs))
+    except Exception as error:  # whatever the model's own code raises
+        raise Broken(
+            f"the model cannot be called with what the data give: {reason_of(error)}",
+            "mend call() of the model, or what source(split) loads",
+        ) from error
+
+
+def _some_targets(source: Source, expected: Any) -> Any:
+    """The targets of a few samples; None where augmentation makes others of them, or a sample cannot be loaded: training names it."""
+    import tensorflow as tf
+
+    count = min(_IN_MEMORY if source.batched else _TO_BE_READ, len(source))
+    indices = [i * len(source) // count for i in range(count)]
+    try:
+        if source.batched:
+            targets = source.load_batch(tf.constant(indices, tf.int64))[1]
+        else:
+            loaded = [source.load(tf.constant(index, tf.int64))[1] for index in indices]
+            targets = tf.nest.map_structure(lambda *parts: tf.stack(parts), *loaded)
+        ours, theirs = (
+            {name: (part.dtype, part.shape[1:]) for name, part in named_parts(structure)} for structure in (targets, expected)
+        )
+    except Exception:  # the samples are looked at as a courtesy; what cannot be loaded has messages of its own
+        return None
+    return targets if ours == theirs else None
 
 
 def _check_inputs(model: keras.Model, inputs: Any) -> None:
@@ -103,52 +161,14 @@ def _check_inputs(model: keras.Model, inputs: Any) -> None:
         found, shape = given[name], tuple(tensor.shape[1:])
         if not found.shape[1:].is_compatible_with(shape):
             raise Broken(
-                f"{name} is {_described(found.dtype, found.shape[1:])}, and the model wants {shape}",
+                f"{name} is {described(found.dtype, found.shape[1:])}, and the model wants {shape}",
                 "mend keras.Input(shape) in build_model(), or what source(split) loads",
+            )
+        if (found.dtype.name == "string") != (tensor.dtype == "string"):
+            raise Broken(
+                f"{name} is {found.dtype.name}, and the model wants {tensor.dtype}",
+                'texts go into keras.Input(shape, dtype="string"), and numbers into one of numbers',
             )
 
 
-def _is_of_keras(losses: Any) -> bool:
-    """Whether Keras says what goes with each loss; a loss of the scenario's own may take what it likes."""
-    import keras
-
-    if isinstance(losses, Mapping | list | tuple):
-        return all(_is_of_keras(loss) for loss in (losses.values() if isinstance(losses, Mapping) else losses))
-    return isinstance(losses, str) or (isinstance(losses, keras.losses.Loss) and type(losses).__module__.startswith("keras."))
-
-
-def _check_targets(outputs: Any, targets: Any) -> None:
-    given, made = dict(named_parts(targets, "the target")), dict(named_parts(outputs, "the target"))
-    if set(given) != set(made):
-        raise Broken(
-            f"the data have {', '.join(given)}, and the model gives {', '.join(made)}",
-            "the keys of targets and outputs are the same",
-        )
-    for name, target in given.items():
-        _check_target(name, target, made[name])
-
-
-def _check_target(name: str, target: tf.Tensor, output: tf.Tensor) -> None:
-    import tensorflow as tf
-
-    shape, made = target.shape[1:], output.shape[1:]
-    if shape.is_compatible_with(made):
-        return
-    # An index into the last axis of the output, or one number for an output of one.
-    of_index = made.rank and made[:-1].is_compatible_with(shape[:-1] if shape.rank == made.rank and shape[-1] == 1 else shape)
-    whole = target.dtype.is_integer or bool(tf.reduce_all(target == tf.round(target)))
-    if not of_index or (made[-1] != 1 and not whole):
-        raise Broken(
-            f"{name} is {_described(target.dtype, shape)}, and the model gives {_described(output.dtype, made)}",
-            "the last layer gives as many numbers as a target has; the index of a class is one whole number",
-        )
-    lowest, highest = int(tf.reduce_min(target)), int(tf.reduce_max(target))
-    if made[-1] != 1 and not 0 <= lowest <= highest < made[-1]:
-        raise Broken(
-            f"{name} has labels of {lowest} to {highest}, and the model gives {made[-1]} classes",
-            "labels are counted from 0; the last layer has as many units as there are classes",
-        )
-
-
-def _described(dtype: tf.DType, shape: Sequence[int | None]) -> str:
-    return f"{dtype.name} {tuple(shape)}"
+__all__ = ["Broken", "check_batch", "check_splits", "check_start", "inputs_of", "named_parts"]

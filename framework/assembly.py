@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from framework.agreement import Broken, check_start
 from framework.data.source import Source, Split, spread
 from framework.data.stream import Stream
 from framework.device import import_tensorflow
 from framework.early_stopping import Mode
-from framework.errors import ConfigError, Problem, nearest
+from framework.errors import ConfigError, Problem, ScenarioError, nearest
 from framework.evaluation import Validator, metric_values, prepare_source, value_names
 from framework.evaluation_weights import (
     AveragedWeights,
@@ -28,7 +29,7 @@ from framework.freezing import freeze
 from framework.lav import LavInTraining, lav_lists
 from framework.loops import LOOPS, Loop
 from framework.power_averages import move, power_average
-from framework.scenario import Scenario
+from framework.scenario import Objective, Scenario
 from framework.warmstart import Transfer, warm_start
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ class Assembly:
             optimizer = scenario.optimizer.build(schedule)
             scenario.optimizer.exclude_from_weight_decay(optimizer, self.model.trainable_variables)
             optimizer.build(self.model.trainable_variables)
+            batch = self.stream.from_step(0).element_spec
+            self._check_agreement(objective, batch)
             self.model.compile(
                 optimizer=optimizer,
                 **objective.compile_arguments(),
@@ -103,7 +106,7 @@ class Assembly:
                 run_eagerly=self._settings.run_eagerly,
             )
             # The metrics' variables, which Keras makes when it sees a batch; under a strategy they cannot be made inside a graph.
-            self.model._symbolic_build(data_batch=self.stream.from_step(0).element_spec)
+            self.model._symbolic_build(data_batch=batch)
             self.averages = self._make_averages()
             self.callbacks = self._make_callbacks()
             self.loop = self.make_loop()
@@ -146,6 +149,17 @@ class Assembly:
             return ()
         count = self._settings.recalibrate_batches
         return self.stream.from_step(max(0, step - -(-count // self.stream.batches_per_step))).take(count)
+
+    def _check_agreement(self, objective: Objective, batch: Any) -> None:
+        """Say in a sentence what TensorFlow would say in a traceback, or not at all."""
+        try:
+            suspect = check_start(self.model, objective, batch, self.source)
+        except Broken as broken:
+            raise ScenarioError(
+                f"data, model and loss of {self.scenario.name} do not go together: {broken}", hint=broken.hint
+            ) from broken
+        if suspect is not None:
+            log.warning("%s\n    hint:    %s", suspect, suspect.hint)
 
     def _open_source(self) -> Source:
         source = prepare_source(self.scenario, Split.TRAIN)

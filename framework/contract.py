@@ -15,8 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from framework.agreement import Broken, check_agreement, inputs_of, named_parts
-from framework.assembly import Assembly
+from framework.agreement import Broken, check_batch, check_splits, inputs_of, named_parts
+from framework.assembly import Assembly, training_stream
 from framework.composition import compose_config
 from framework.config import SHORT_FORMS, RunConfig, parse
 from framework.data.source import Source, Split
@@ -145,7 +145,12 @@ def _builds(subject: Subject) -> None:
 
 @_check("data, model and loss go together")
 def _agrees(subject: Subject) -> None:
-    check_agreement(subject.scenario())
+    scenario = subject.scenario()
+    batch = next(iter(training_stream(scenario, prepare_source(scenario, Split.TRAIN)).from_step(0)))
+    if scenario.config.trainer.val_every_n:
+        validation = in_order(prepare_source(scenario, Split.VALIDATION), batch_size=scenario.data.batch_size)
+        check_splits(batch, next(iter(validation)))
+    check_batch(scenario.build_model(), scenario.objective(), batch)
     subject.assembly()
 
 
@@ -227,9 +232,15 @@ def _learns(subject: Subject) -> None:
             done += parts.loop.run(batches, until - done)
         now = loss()
     if not now <= first / 2:
+        frozen = sorted(
+            layer.name for layer in parts.model._flatten_layers(include_self=False) if layer.weights and not layer.trainable
+        )
         raise Broken(
-            f"its loss went from {first:.4g} to {now:.4g} in {_STEPS} steps, and not to its half",
-            "try another lr; see whether labels belong to their samples, and whether the last activation goes with the loss",
+            f"its loss went from {first:.4g} to {now:.4g} in {_STEPS} steps, and not to its half"
+            + (f"; these layers do not learn: {', '.join(frozen)}" if frozen else ""),
+            "let them learn (trainer.no_train_scope=null, layer.trainable=True), or see whether the others can do it alone"
+            if frozen
+            else "try another lr; see whether labels belong to their samples, and whether the last activation goes with the loss",
         )
 
 

@@ -119,3 +119,61 @@ class Unsteady(keras.layers.Layer):
 class WithUnsteady(Sound):
     def build_model(self) -> keras.Model:
         return keras.Sequential([keras.Input((4,)), Unsteady(), keras.layers.Dense(3, "softmax")])
+
+
+@register_scenario("logits")
+class Logits(Sound):
+    """A softmax is missing."""
+
+    def build_model(self) -> keras.Model:
+        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="scores")])
+
+
+@register_scenario("labels_for_one_by_one")
+class LabelsForOneByOne(Sound):
+    """Ten classes under the loss of two."""
+
+    def objective(self) -> Objective:
+        return Objective(loss="binary_crossentropy")
+
+
+@register_scenario("texts")
+class Texts(Sound):
+    def source(self, split: Split) -> ArraySource:
+        _, labels = super().source(split).numpy()
+        return ArraySource((np.array([[b"a", b"b", b"c", b"d"]] * 40, dtype=object), labels))
+
+
+@register_scenario("text_labels")
+class TextLabels(Sound):
+    def source(self, split: Split) -> ArraySource:
+        points, _ = super().source(split).numpy()
+        return ArraySource((points, np.array([b"cat", b"dog"] * 20, dtype=object)))
+
+
+class _Subclassed(keras.Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = keras.layers.Dense(3, "softmax")
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self.dense(inputs)
+
+
+@register_scenario("subclassed")
+class Subclassed(Sound):
+    """Another width than its data have, which only calling it shows."""
+
+    def build_model(self) -> keras.Model:
+        model = _Subclassed()
+        model(np.zeros((1, 5), "float32"))
+        return model
+
+
+@register_scenario("frozen")
+class Frozen(Sound):
+    def build_model(self) -> keras.Model:
+        body = keras.layers.Dense(4, name="body", trainable=False)
+        return keras.Sequential(
+            [keras.Input((4,)), body, keras.layers.Dense(3, "softmax", kernel_initializer="zeros", name="head")]
+        )

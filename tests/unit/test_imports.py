@@ -56,6 +56,8 @@ FLOORS = [
     ],
     ["export", "evaluation", "lav", "prediction", "data_check", "changes", "reference", "run_comparison", "new_scenario"],
     [
+        "loss_agreement",
+        "agreement",
         "assembly",
         "bad_numbers",
         "weight_comparison",
@@ -64,7 +66,6 @@ FLOORS = [
         "training",
         "trainer",
         "benchmark",
-        "agreement",
         "contract",
         "testing",
     ],

@@ -42,6 +42,7 @@ def test_scenarios_of_each_structure_hold_to_the_contract(words: list[str]) -> N
         ("OtherValidation", AGREES, r"the sample\[1\] is int32 \(\) in training, and int64 \(\) in validation"),
         ("WithoutTargets", AGREES, r"not \(inputs, targets\)"),
         ("Infinite", AGREES, "the loss of the first batch is nan"),
+        ("Logits", AGREES, "layer 'scores' gives any number"),
         ("RandomAugmentation", STREAM, r"batch 3 is another one when it is made again: the sample\[0\], in 32 of 32 values"),
         ("RandomSource", STREAM, "other samples when it is asked again"),
     ],
@@ -57,6 +58,12 @@ def test_a_model_that_cannot_learn_is_found(tmp_path: Path) -> None:
     with pytest.raises(Broken, match="and not to its half"):
         CHECKS[HEART](Subject(["scenario.target=broken:Sound", "lr=1e-9"], None, tmp_path))
     CHECKS[HEART](Subject(["scenario.target=broken:Sound", "lr=0.1"], None, tmp_path))
+
+
+def test_frozen_layers_are_named_where_nothing_is_learned(tmp_path: Path) -> None:
+    with pytest.raises(Broken, match="these layers do not learn: body") as caught:
+        CHECKS[HEART](Subject(["scenario.target=broken:Frozen", "lr=1e-9"], None, tmp_path))
+    assert "no_train_scope" in caught.value.hint
 
 
 def test_state_outside_of_variables_batches_that_matter_and_python_in_the_export_are_found(tmp_path: Path) -> None:
