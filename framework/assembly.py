@@ -34,6 +34,7 @@ from framework.warmstart import Transfer, warm_start
 
 if TYPE_CHECKING:
     from framework.callbacks import Callbacks
+    from framework.schedule import PlateauSchedule
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Assembly:
         steps_per_epoch: steps that make an epoch.
         model: compiled, all its variables made.
         loop: does training steps.
+        plateau: the learning rate schedule, where it goes by what is monitored; None with any other.
         callbacks: the scenario's Keras callbacks.
         validator: runs the model over the validation samples; None without validation.
         lav: validates the exported model; None without LAV.
@@ -71,6 +73,8 @@ class Assembly:
         self._settings = scenario.config.trainer
         import_tensorflow()
         import keras
+
+        from framework.schedule import PlateauSchedule  # imports Keras
 
         # The order is of consequence: devices and threads before anything is computed, the seed before a weight is drawn, all
         # variables made before any is restored.
@@ -94,6 +98,7 @@ class Assembly:
             self.frozen = freeze(self.model, scope) if scope is not None else []
             self.summary = summarise(self.model)
             schedule = scenario.learning_rate.build(steps_per_epoch=self.steps_per_epoch, epochs=self._settings.epochs)
+            self.plateau = schedule if isinstance(schedule, PlateauSchedule) else None
             optimizer = scenario.optimizer.build(schedule)
             scenario.optimizer.exclude_from_weight_decay(optimizer, self.model.trainable_variables)
             optimizer.build(self.model.trainable_variables)
@@ -117,6 +122,8 @@ class Assembly:
         )
         self.monitor = self._find_monitor(scenario.early_stopping.monitor or objective.monitor)
         self.mode: Mode = scenario.early_stopping.mode or objective.mode
+        if self.plateau:
+            self._watch_for_plateaus(self.plateau)
 
     def make_loop(self) -> Loop:
         """What does training steps; traced when it is first used."""
@@ -241,12 +248,29 @@ class Assembly:
             self._validation = self.source if overfits else prepare_source(self.scenario, Split.VALIDATION)
         return self._validation
 
-    def _find_monitor(self, monitor: str) -> str:
-        """The name of the monitored value, known to be there before the first step is done."""
+    def _watch_for_plateaus(self, plateau: PlateauSchedule) -> None:
+        """Tell the schedule which value it goes by: its own, or the one that decides what is best."""
+        settings = self.scenario.learning_rate
+        monitor, mode = self.monitor, self.mode
+        if settings.monitor is not None:
+            monitor = self._find_monitor(settings.monitor, path="learning_rate.monitor")
+            if settings.mode is None and monitor != self.monitor:
+                raise ConfigError(
+                    Problem(
+                        "learning_rate.mode",
+                        f"must be given, since {monitor} is not what decides what is best",
+                        allowed="min, max",
+                    )
+                )
+        plateau.follow(monitor, settings.mode or mode)
+
+    def _find_monitor(self, monitor: str, path: str = "early_stopping.monitor") -> str:
+        """The name of a monitored value, known to be there before the first step is done."""
         trained = list(metric_values(self.model))
         if self.validator is None and monitor.startswith("val_"):
             monitor = monitor.removeprefix("val_")
-            log.info("without validation (trainer.val_every_n=0), the best epoch is the one with the best training %s", monitor)
+            what = "the best epoch is the one with the best" if path.startswith("early") else "the learning rate goes by the"
+            log.info("without validation (trainer.val_every_n=0), %s training %s", what, monitor)
         known = [*trained, *(f"val_{name}" for name in trained if self.validator)]
         for of in lav_lists(self.scenario) if self.lav else ():
             known += [of.prefix + name for name in value_names(trained, of.scenario.evaluators())]
@@ -257,7 +281,7 @@ class Assembly:
                 hint = "set trainer.lav_every_n, to 1 say"
             raise ConfigError(
                 Problem(
-                    "early_stopping.monitor",
+                    path,
                     "there is no such value",
                     given=monitor,
                     allowed=", ".join(known),

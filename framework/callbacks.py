@@ -10,6 +10,13 @@ import keras
 
 from framework.errors import ScenarioError
 
+# The callbacks of Keras that set the learning rate, and what takes their place.
+_SCHEDULES = {
+    keras.callbacks.ReduceLROnPlateau: "learning_rate=reduce_on_plateau does the same",
+    keras.callbacks.LearningRateScheduler: "choose a schedule, such as learning_rate=piecewise, or register one of your own: "
+    "docs/extending.md",
+}
+
 # What Keras calls for each batch; `on_batch_*` are older names of the same.
 _BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 
@@ -27,7 +34,7 @@ class Callbacks:
         epochs, steps_per_epoch: of the run, for the callbacks' `params`.
 
     Raises:
-        ScenarioError: where something else is among them.
+        ScenarioError: where something else is among them, or a callback that sets the learning rate, which is the schedule's to set.
 
     Attributes:
         step: steps of the epoch that are done, which Keras calls the number of the batch.
@@ -41,6 +48,8 @@ class Callbacks:
             raise ScenarioError(
                 f"callbacks() gives {strange[0]!r}, which is no Keras callback", hint="derive it from keras.callbacks.Callback"
             )
+        for callback in callbacks:
+            _refuse_schedule(callback)
         self.step = 0
         self._epoch: int | None = None
         self._muted = False
@@ -62,14 +71,17 @@ class Callbacks:
         """An epoch, counted from 0, begins, or goes on after `step` of its steps."""
         if self._epoch is None:
             self._model.stop_training = False
-            self._list.on_train_begin()
+            with _leaving_the_rate():
+                self._list.on_train_begin()
         self._epoch, self.step = epoch, step
-        self._list.on_epoch_begin(epoch)
+        with _leaving_the_rate():
+            self._list.on_epoch_begin(epoch)
 
     def begin_step(self) -> None:
         """A step of the epoch begins."""
         if not self._muted:
-            self._list.on_train_batch_begin(self.step)
+            with _leaving_the_rate():
+                self._list.on_train_batch_begin(self.step)
 
     def end_step(self, logs: Mapping[str, Any]) -> None:
         """A step is done.
@@ -78,13 +90,15 @@ class Callbacks:
             logs: loss and metrics of the epoch so far.
         """
         if not self._muted:
-            self._list.on_train_batch_end(self.step, dict(logs))
+            with _leaving_the_rate():
+                self._list.on_train_batch_end(self.step, dict(logs))
             self._stopped = self._stopped or self._model.stop_training  # `fit` forgets it
         self.step += 1
 
     def end_epoch(self, logs: Mapping[str, float]) -> str | None:
         """An epoch is done. Gives the reason to end the run where a callback wants that."""
-        self._list.on_epoch_end(self._epoch, dict(logs))
+        with _leaving_the_rate():
+            self._list.on_epoch_end(self._epoch, dict(logs))
         return "a Keras callback set stop_training" if self._stopped or self._model.stop_training else None
 
     def close(self) -> None:
@@ -100,3 +114,30 @@ class Callbacks:
             yield
         finally:
             self._muted = False
+
+
+def _refuse_schedule(callback: keras.callbacks.Callback) -> None:
+    for kind, instead in _SCHEDULES.items():
+        if isinstance(callback, kind):
+            name = type(callback).__name__
+            derived = "" if type(callback) is kind else f", a {kind.__name__}"
+            raise ScenarioError(
+                f"callbacks() gives a {name}{derived}, which sets the learning rate; that is set by the section learning_rate, "
+                "whose state is resumed exactly",
+                hint=f"leave it out; {instead}",
+            )
+
+
+@contextlib.contextmanager
+def _leaving_the_rate() -> Iterator[None]:
+    """Answer in a sentence where a callback sets the learning rate in the context. Keras refuses that, since it is a schedule."""
+    try:
+        yield
+    except (TypeError, AttributeError) as error:
+        if "LearningRateSchedule" not in str(error) and not str(error).endswith("has no attribute 'assign'"):
+            raise
+        raise ScenarioError(
+            f"a callback of the scenario sets the learning rate, which is set by the section learning_rate: {error}",
+            hint="leave it out; learning_rate=reduce_on_plateau and the other schedules take its place, "
+            "or one of your own: docs/extending.md",
+        ) from error

@@ -3,7 +3,8 @@
     schedule = LEARNING_RATES["cosine_decay"](lr=1e-3, final_epochs=5).build(steps_per_epoch=10, epochs=20)
     schedule(175)                                     # 0.00065529, a float32 scalar
 
-A schedule keeps no state, so a run that is resumed at step k goes on with the very value that it would have had there.
+A schedule keeps no state, so a run that is resumed at step k goes on with the very value that it would have had there. The one
+exception, `reduce_on_plateau`, has its state in the checkpoints.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from framework.errors import ConfigError, Problem
+from framework.plateau import PlateauSettings
 from framework.registry import Registry
 from framework.schema import setting
 
@@ -80,9 +82,7 @@ class LearningRate:
         """
         from framework.schedule import Schedule  # imports Keras
 
-        problems = list(self._absolute_problems(epochs))
-        if problems:
-            raise ConfigError(problems)
+        self._raise_problems(epochs)
         return Schedule(self, steps_per_epoch, epochs)
 
     def check_with(self, config: RunConfig) -> Iterator[Problem]:
@@ -97,6 +97,10 @@ class LearningRate:
                 given=self.offset_epochs,
                 allowed=f"a number >= 0 and < {epochs}, the epochs of the run",
             )
+
+    def _raise_problems(self, epochs: int) -> None:
+        if problems := list(self._absolute_problems(epochs)):
+            raise ConfigError(problems)
 
     def _absolute_problems(self, epochs: int) -> Iterator[Problem]:
         for problem in self.check_epochs(epochs):
@@ -296,3 +300,25 @@ class DecayToLimit(LearningRate):
                 given=self.decay_limit,
                 hint="more epochs, a higher decay_limit, or a lower decay_rate",
             )
+
+
+@LEARNING_RATES.register("reduce_on_plateau")
+@dataclass(frozen=True, kw_only=True)
+class ReduceOnPlateau(PlateauSettings, LearningRate):
+    """`lr`, times `factor` whenever the monitored value has not improved for `patience` epochs, as Keras' `ReduceLROnPlateau` does it.
+
+    Only epochs that have the value count (`trainer.val_every_n`), and only those after `offset_epochs`.
+    """
+
+    per: Literal["epoch"] = setting("epoch", "It changes at whole epochs only, since a value is known at the end of one.")
+
+    def build(self, *, steps_per_epoch: int, epochs: int) -> keras.optimizers.schedules.LearningRateSchedule:
+        """The schedule of a run, a `framework.schedule.PlateauSchedule`; see `LearningRate.build`."""
+        from framework.schedule import PlateauSchedule  # imports Keras
+
+        self._raise_problems(epochs)
+        return PlateauSchedule(self, steps_per_epoch, epochs)
+
+    def check(self) -> Iterator[Problem]:
+        if self.min_lr >= self.lr > 0:
+            yield Problem("min_lr", "is not below lr", given=self.min_lr, allowed=f"a number >= 0 and < {self.lr:g}")

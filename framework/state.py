@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,10 @@ from framework.recorder import Recorder
 
 if TYPE_CHECKING:
     import keras
+
+    from framework.schedule import PlateauSchedule
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -48,6 +53,7 @@ class TrainingState:
         recorder: its history goes along.
         averages: the averaged weights, by the names that checkpoints have for them.
         steps_per_epoch, data: go along, since an epoch of another length, or other samples, would make another run of it.
+        plateau: the learning rate schedule, where it is one with a state.
     """
 
     def __init__(
@@ -59,6 +65,7 @@ class TrainingState:
         *,
         steps_per_epoch: int,
         data: str,
+        plateau: PlateauSchedule | None = None,
     ) -> None:
         self.progress = Progress()
         self._steps_per_epoch = steps_per_epoch
@@ -67,6 +74,7 @@ class TrainingState:
         self._averages = averages
         self._early_stopping = early_stopping
         self._recorder = recorder
+        self._plateau = plateau
 
     def _variables(self) -> dict[str, list[Any]]:
         # The raw lists, seed generators of dropout included, which no built-in store of Keras keeps all of.
@@ -87,6 +95,7 @@ class TrainingState:
                 "progress": copy.deepcopy(asdict(self.progress)),
                 "early_stopping": self._early_stopping.state(),
                 "history": list(self._recorder.history),
+                **({"learning_rate": self._plateau.state()} if self._plateau else {}),
             },
             variables={group: copy_variables(variables) for group, variables in self._variables().items()},
         )
@@ -112,4 +121,6 @@ class TrainingState:
         vars(self.progress).update(vars(Progress(**copy.deepcopy(snapshot.state["progress"]))))
         if not new_monitor:
             self._early_stopping.restore(snapshot.state["early_stopping"])
+        if self._plateau and (news := self._plateau.restore(snapshot.state.get("learning_rate"))):
+            log.info(news)
         self._recorder.restore(snapshot.state["history"])

@@ -66,6 +66,7 @@ class Training:
             parts.averages,
             steps_per_epoch=parts.steps_per_epoch,
             data=self._fingerprint,
+            plateau=parts.plateau,
         )
         self._bad_numbers = BadNumbers(parts, self.state, self._settings.on_nan, check_interruption)
         self._clock = self._saved_at = self._session_started = time.perf_counter()
@@ -233,6 +234,7 @@ class Training:
         progress.epoch, progress.best, progress.final = epoch, best, logs
         if value is not None:
             progress.stopped = self._early_stopping.update(value)
+        reduction = self.parts.plateau.end_epoch(epoch, logs) if self.parts.plateau else None
         progress.stopped = self.parts.callbacks.end_epoch(logs) or progress.stopped
         self.parts.model.reset_metrics()
         if self._settings.post_hoc_ema and self._is_due(self._settings.post_hoc_every_n_epochs):
@@ -247,6 +249,8 @@ class Training:
         for phase, metrics in phases.items():
             if phase.startswith("lav"):
                 self.console.values(f"  {phase}", metrics)
+        if reduction:
+            self.console.print(f"  {reduction}")
 
     def _finish(self) -> None:
         """Export the final state and complete the best model."""

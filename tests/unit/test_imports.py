@@ -33,7 +33,7 @@ FLOORS = [
             "data.augment",
             "evaluators",
         ],
-        *["learning_rates", "schedule", "adabelief", "gradients", "optimizers"],
+        *["plateau", "learning_rates", "schedule", "adabelief", "gradients", "optimizers"],
         *["early_stopping", "evaluation_weights", "power_averages", "freezing", "weight_sources", "warmstart", "device"],
     ],
     [
@@ -86,7 +86,7 @@ FLOORS = [
 ]
 # Parts do not import each other; these are parts in several files.
 FAMILIES = [
-    {"schedule", "learning_rates"},
+    {"schedule", "learning_rates", "plateau"},
     {"weight_sources", "warmstart"},
     {"adabelief", "gradients", "optimizers"},
     {m for m in FLOORS[2] if m.startswith("data.")},

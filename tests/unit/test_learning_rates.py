@@ -142,13 +142,13 @@ def test_by_epoch_the_value_changes_at_whole_epochs_only(name):
         assert len(set(values(schedule, range(10 * epoch, 10 * epoch + 10)))) == 1
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in ("constant", "piecewise")])
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("constant", "piecewise", "reduce_on_plateau")])
 def test_by_step_the_value_changes_within_an_epoch(name):
     assert len(set(values(build(name, per="step"), range(40, 50)))) == 10
 
 
 @pytest.mark.parametrize("per", ["step", "epoch"])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [name for name in ALL if name != "reduce_on_plateau"])
 def test_an_offset_moves_the_beginning(name, per):
     moved = build(name, per=per, offset_epochs=4)
     at_once = build(name, per=per, epochs=16)

@@ -141,6 +141,16 @@ def test_weight_decay_is_decoupled_and_spares_what_is_excluded(name):
         assert value == pytest.approx(expected, rel=1e-6), path
 
 
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_the_weight_decay_of_tfaip_is_converted_as_the_training_page_says(name):
+    """tfaip takes weight_decay * (rate of the step / lr) of a weight off, without gradients to move it otherwise."""
+    lr, theirs = 0.05, 0.01
+    schedule = LEARNING_RATES["exponential_decay"](lr=lr, decay=0.5, decay_epochs=1).build(steps_per_epoch=1, epochs=5)
+    expected = np.prod([1 - theirs * float(schedule(step)) / lr for step in range(5)])
+    optimizer = OPTIMIZERS[name](weight_decay=theirs / lr).build(schedule)
+    assert train(optimizer, np.zeros((5, 2)), start=(1.0, 1.0)) == pytest.approx(expected, rel=1e-6)
+
+
 def test_an_exclusion_that_matches_nothing_is_a_problem():
     model = small_model()
     config = OPTIMIZERS["adamw"](weight_decay_exclude=("bias", "gamma"))

@@ -66,6 +66,16 @@ TABLE: dict[str, dict[str, str]] = {
         "decay_rate": "tests/unit/test_learning_rates.py::test_decay_to_limit_counts_a_whole_power_as_whole",
         "decay_limit": "tests/unit/test_learning_rates.py::test_decay_to_limit_counts_a_whole_power_as_whole",
     },
+    "framework.plateau:PlateauSettings": {
+        "factor": "tests/unit/test_plateau.py::test_the_rates_are_those_of_keras[settings1-min]",
+        "patience": "tests/unit/test_plateau.py::test_the_rates_are_those_of_keras[settings1-min]",
+        "min_delta": "tests/unit/test_plateau.py::test_the_rates_are_those_of_keras[settings2-min]",
+        "threshold_mode": "tests/unit/test_plateau.py::test_a_part_of_the_best_value_is_enough_or_not",
+        "cooldown": "tests/unit/test_plateau.py::test_the_rates_are_those_of_keras[settings1-min]",
+        "min_lr": "tests/unit/test_plateau.py::test_the_rates_are_those_of_keras[settings2-min]",
+        "monitor": "tests/unit/test_plateau.py::test_epochs_without_the_value_and_those_before_the_offset_change_nothing",
+        "mode": "tests/unit/test_plateau.py::test_epochs_without_the_value_and_those_before_the_offset_change_nothing",
+    },
     "framework.data.augment:AffineAugmentation": {
         "rotation": "tests/unit/data/test_augment.py::test_settings_at_zero_change_no_bit[uint8]",
         "zoom": "tests/unit/data/test_augment.py::test_settings_at_zero_change_no_bit[uint8]",
