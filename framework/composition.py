@@ -10,12 +10,14 @@ import contextlib
 import copy
 import dataclasses
 import gc
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from framework.config import SECTIONS, SHORT_FORMS, RunConfig, parse
-from framework.errors import ConfigError, Problem, nearest, unknown_name
+from framework.errors import ConfigError, Problem, nearest
+from framework.overrides import GroupOptions, forced, parse_word, usable_words
 
 CONFIG_NAME = "config"
 _SCENARIO_KEYS = ("scenario", "scenario.target", "experiment")
@@ -93,17 +95,16 @@ def compose_plain(
     from omegaconf import OmegaConf
 
     with _hydra(config_dir) as (options, searchpath):
-        words = _usable_words(overrides, options, problems)
-        _check_short_forms(words, problems)
-        if config_name == CONFIG_NAME and not any(word.partition("=")[0] in _SCENARIO_KEYS for word in [*overrides, *words]):
+        words = usable_words(overrides, options, problems)
+        if config_name == CONFIG_NAME and not any(word.lstrip("+").partition("=")[0] in _SCENARIO_KEYS for word in overrides):
             problems.append(
                 Problem("scenario", "none is chosen", allowed=", ".join(options.of("scenario")), hint="add scenario=NAME")
             )
         try:
-            composed = compose(config_name, overrides=[*words.values(), *searchpath])
+            composed = compose(config_name, overrides=[*words, *searchpath])
             plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=False)
         except Exception as error:  # Hydra has no common type for what is wrong with words
-            problems.append(_problem_of(error))
+            problems.append(problem_of(error))
             return None
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
@@ -115,20 +116,7 @@ def forced_words(overrides: Sequence[str], config_dir: str | Path | None = None)
     Words that cannot be used are left as they are, for Hydra to refuse; those with several values are kept for its sweeper.
     """
     with _hydra(config_dir) as (options, _):
-        return [_forced(word, options) for word in overrides]
-
-
-def swept_keys(overrides: Sequence[str]) -> set[str]:
-    """The keys of the words that have several values."""
-    from hydra.errors import HydraException
-
-    keys = set()
-    for word in overrides:
-        with contextlib.suppress(HydraException):
-            override = _parse_word(word)
-            if override.is_sweep_override():
-                keys.add(override.key_or_group)
-    return keys
+        return [forced(word, options) for word in overrides]
 
 
 def apply_overrides(
@@ -146,20 +134,18 @@ def apply_overrides(
         return result
     problems: list[Problem] = []
     with _hydra(config_dir) as (options, searchpath):
-        words = _usable_words(overrides, options, problems)
-        _check_short_forms(words, problems)
-        chosen = [word for word in words.values() if not word.startswith(("++", "~"))]
-        for word in chosen:
+        words = usable_words(overrides, options, problems)
+        for word in words:
             group = word.partition("=")[0]
+            if word.startswith("++"):
+                continue
             if group in ("scenario", "experiment") or group not in SECTIONS:
                 problems.append(Problem(group, "cannot be changed in a run that exists", given=word, hint="start a new run"))
                 continue
             result[group] = _compose_group(group, word, result, searchpath, problems)
-    for word in words.values():
-        if word.startswith("~"):
-            problems.append(Problem(word, "nothing can be taken out of a run's configuration", hint="set it to another value"))
-        elif word.startswith("++"):
-            override = _parse_word(word)
+    for word in words:
+        if word.startswith("++"):
+            override = parse_word(word)
             _set(result, SHORT_FORMS.get(override.key_or_group, override.key_or_group), override.value())
     if problems:
         raise ConfigError(problems, subject="the command line")
@@ -179,7 +165,7 @@ def _compose_group(group: str, word: str, plain: Mapping[str, Any], searchpath: 
             composed[name] = value
         return OmegaConf.to_container(composed[group], resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        problems.append(_problem_of(error))
+        problems.append(problem_of(error))
         return None
 
 
@@ -196,11 +182,15 @@ def _set(plain: dict[str, Any], path: str, value: Any) -> None:
         if not isinstance(plain.get(key), dict):
             plain[key] = {}
         plain = plain[key]
-    plain[last] = value
+    if isinstance(value, Mapping) and isinstance(plain.get(last), dict):
+        for key, inner in value.items():  # as Hydra does in a new run: what is not named stays
+            _set(plain[last], str(key), inner)
+    else:
+        plain[last] = value
 
 
 @contextlib.contextmanager
-def _hydra(config_dir: str | Path | None) -> Iterator[tuple[_GroupOptions, list[str]]]:
+def _hydra(config_dir: str | Path | None) -> Iterator[tuple[GroupOptions, list[str]]]:
     """Hydra, initialised on the shipped conf and `config_dir`: the options of its groups, and the words that put `config_dir` on its path."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -217,101 +207,58 @@ def _hydra(config_dir: str | Path | None) -> Iterator[tuple[_GroupOptions, list[
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_directory()), job_name="tf-scenarios", version_base="1.3"):
-            yield _GroupOptions(folders), searchpath
+            yield GroupOptions(folders), searchpath
     finally:
         GlobalHydra.instance().hydra = previous
 
 
-class _GroupOptions:
-    """The options of each group, read from the names of the files: Hydra takes a twentieth of a second to tell them."""
-
-    def __init__(self, folders: Sequence[Path]) -> None:
-        self._folders = folders
-
-    def of(self, group: str) -> list[str]:
-        return sorted({path.stem for folder in self._folders for path in (folder / group).glob("*.yaml")})
-
-
-def _parse_word(word: str) -> Any:
-    """One word as Hydra reads it; a `HydraException` where it cannot."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    return OverridesParser.create().parse_overrides([word])[0]
+# The packages of Hydra's documented plugins, by the names of the options that they bring.
+_PLUGINS = {
+    "hydra/sweeper": {"optuna": "hydra-optuna-sweeper", "ax": "hydra-ax-sweeper", "nevergrad": "hydra-nevergrad-sweeper"},
+    "hydra/launcher": {
+        "joblib": "hydra-joblib-launcher",
+        "ray": "hydra-ray-launcher",
+        "rq": "hydra-rq-launcher",
+        "submitit_local": "hydra-submitit-launcher",
+        "submitit_slurm": "hydra-submitit-launcher",
+    },
+}
 
 
-def _usable_words(overrides: Sequence[str], options: _GroupOptions, problems: list[Problem]) -> dict[str, str]:
-    """The words that Hydra can compose, by their keys; a problem for each of the others.
-
-    A word that sets a value is forced in (`++`), so that an unknown key is found by the typed config, beside all other problems.
-    """
-    from hydra.errors import HydraException
-
-    words: dict[str, str] = {}
-    for word in overrides:
-        try:
-            override = _parse_word(word)
-        except HydraException as error:
-            reason = str(error).splitlines()[0]
-            problems.append(Problem(word, "cannot be read", hint=f"write key=value, and quote special characters ({reason})"))
-            continue
-        key = override.key_or_group
-        group_options = options.of(key) if not override.is_delete() else []
-        if override.is_sweep_override():
-            problems.append(
-                Problem(key, "has several values", given=word.partition("=")[2], hint="a sweep needs --multirun (-m)")
-            )
-            continue
-        if group_options and _sets(key):
-            chosen = override.value()
-            names = chosen if isinstance(chosen, list) else [chosen]
-            unknown = [name for name in names if name is not None and str(name) not in group_options]
-            if unknown:
-                problem = unknown_name(key, "option", str(unknown[0]), group_options)
-                if problem.hint is None and key == "scenario":
-                    problem = dataclasses.replace(problem, hint="a scenario of your own is found with --config-dir FOLDER")
-                problems.append(problem)
-                continue
-        words[word] = _forced(word, options)
-    return words
-
-
-def _forced(word: str, options: _GroupOptions) -> str:
-    key = word.lstrip("+~").partition("=")[0]
-    if word.startswith("~") or not _sets(key):
-        return word
-    return word.lstrip("+") if options.of(key) else "++" + word.lstrip("+")
-
-
-def _sets(key: str) -> bool:
-    """Whether a key sets something of ours, and not of Hydra's own."""
-    return key != "hydra" and not key.startswith(("hydra.", "hydra/"))
-
-
-def _check_short_forms(words: Mapping[str, str], problems: list[Problem]) -> None:
-    given = {word.lstrip("+").partition("=")[0]: word for word in words}
-    for short, long in SHORT_FORMS.items():
-        if short in given and long in given:
-            problems.append(
-                Problem(long, f"is given twice, as {given[short]!r} and as {given[long]!r}", hint=f"{short} is short for {long}")
-            )
-
-
-def _problem_of(error: Exception) -> Problem:
+def problem_of(error: Exception) -> Problem:
+    """What Hydra or OmegaConf raised, in our words."""
     from hydra.errors import MissingConfigException
+    from omegaconf.errors import OmegaConfBaseException
 
     message = " ".join(str(error).split())
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, option = str(error.missing_cfg_file).rpartition("/")
-        near = nearest(option, error.options or [])
-        return Problem(
-            group or "config",
-            "there is no such option",
-            given=option,
-            allowed=", ".join(error.options or []) or None,
-            hint=f"did you mean {near!r}?" if near else None,
-        )
+        return _missing_option(str(error.missing_cfg_file), error.options or [])
     if "You must specify" in message:
         group = message.split("'")[1]
         return Problem(group, "nothing is chosen", hint=f"add {group}=NAME; `train-scenario --help` lists the names")
-    key = getattr(error, "full_key", None)
-    return Problem(str(key) if key else "config", message)
+    if "does not support sweep type" in message:
+        return Problem(
+            "hydra/sweeper",
+            "the chosen sweeper tries each of several values, and cannot draw one of an interval",
+            hint="choose one that can: pip install hydra-optuna-sweeper, then add hydra/sweeper=optuna",
+        )
+    path = str(getattr(error, "full_key", None) or "config")
+    if found := re.search(r"Environment variable '(\w+)' not found", message):
+        name = found[1]
+        return Problem(
+            path,
+            f"the environment variable {name!r} is not set",
+            hint=f"export {name}=VALUE, or write ${{oc.env:{name},DEFAULT}} where it is asked for",
+        )
+    # The lines behind the first name keys and types of OmegaConf's own.
+    return Problem(path, str(error).splitlines()[0] if isinstance(error, OmegaConfBaseException) and str(error) else message)
+
+
+def _missing_option(path: str, options: Sequence[str]) -> Problem:
+    group, _, option = path.rpartition("/")
+    near = nearest(option, options)
+    hint = f"did you mean {near!r}?" if near else None
+    if group in _PLUGINS:
+        package = _PLUGINS[group].get(option)
+        hint = f"pip install {package}" if package else hint or "install the package that it is in: it is a plugin of Hydra"
+    return Problem(group or "config", "there is no such option", given=option, allowed=", ".join(options) or None, hint=hint)

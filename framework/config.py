@@ -140,16 +140,16 @@ def parse(plain: Mapping[str, Any]) -> RunConfig:
     problems: list[Problem] = []
     _check_sections(plain, problems)
     scenario_class = _find_scenario(plain.get("scenario"), problems)
-    sections: dict[str, Any] = {"trainer": read(TrainerConfig, plain.get("trainer"), "trainer", problems)}
+    sections: dict[str, Any] = {"trainer": read(TrainerConfig, plain.get("trainer", {}), "trainer", problems)}
     if scenario_class is not None:
         own = {k: v for k, v in plain["scenario"].items() if k not in ("name", "target")}
         settings = read(scenario_class.Config, own, "scenario", problems)
         section = plain["scenario"]
         sections["scenario"] = ScenarioSection(name=scenario_class.name, target=section["target"], settings=settings)
         for group in ("model", "data"):
-            sections[group] = read_variant(getattr(scenario_class, group + "s"), plain.get(group), group, problems)
+            sections[group] = read_variant(getattr(scenario_class, group + "s"), plain.get(group, {}), group, problems)
     for group, target in PARTS.items():
-        sections[group] = read_variant(locate(target), plain.get(group), group, problems)
+        sections[group] = read_variant(locate(target), plain.get(group, {}), group, problems)
     if not problems:
         config = RunConfig(**sections)
         problems.extend(scenario_class.check_config(config))

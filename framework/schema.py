@@ -75,10 +75,9 @@ def read(cls: type[T], node: Any, path: str, problems: list[Problem]) -> T | Non
     Returns:
         The section, or None where a problem was found.
     """
-    if node is None:
-        node = {}
     if not isinstance(node, Mapping):
-        problems.append(Problem(path or "config", "is a section", given=node, allowed="a mapping of settings"))
+        hint = "leave it out for the defaults" if node is None else None
+        problems.append(Problem(path or "config", "is a section", given=node, allowed="a mapping of settings", hint=hint))
         return None
     before = len(problems)
     hints = type_hints(cls)  # type: ignore[arg-type]

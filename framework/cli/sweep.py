@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from framework.cli.command import FAILED, OK
-from framework.composition import forced_words, swept_keys
+from framework.composition import forced_words
 from framework.console import Console, format_value
 from framework.errors import Interrupted
 from framework.interruption import Interruption
+from framework.overrides import swept_keys
 from framework.run_directory import RunDirectory
 
 _JOBS_FILE = "jobs.jsonl"

@@ -83,6 +83,55 @@ def test_a_wrong_word_is_answered_at_its_path(words: list[str], path: str) -> No
     assert paths_of(*words) == [path]
 
 
+@pytest.mark.parametrize(
+    ("words", "path", "said"),
+    [
+        (["scenario=[toy,mesonet]"], "scenario", "must be the name of one option"),
+        (["scenario=[toy]"], "scenario", "must be the name of one option"),
+        (["scenario=null"], "scenario", "must be the name of one option"),
+        (["scenario=toy", "scenario=mesonet"], "scenario", "is given twice, as 'scenario=toy' and as 'scenario=mesonet'"),
+        (["scenario=toy", "lr=1", "lr=2"], "learning_rate.lr", "is given twice, as 'lr=1' and as 'lr=2'"),
+        (["scenario=toy", "+lr=1", "learning_rate.lr=2"], "learning_rate.lr", "lr is short for learning_rate.lr"),
+        (["scenario=toy", "optimizer=adam", "optimizer=sgd"], "optimizer", "leave one of them out"),
+        (["scenario=toy", "trainer={epochs: 3}", "epochs=4"], "trainer.epochs", "is given twice, as 'trainer={epochs: 3}'"),
+        (["scenario=toy", "optimizer={name: sgd}"], "optimizer", "set values with optimizer.SETTING=VALUE"),
+        (["scenario=toy", "optimizer=null"], "optimizer", "leave the word out for the default"),
+        (["scenario=toy", "trainer=null"], "trainer", "leave it out for the defaults"),
+        (["scenario=toy", "experiment=[lenet_best,reuters_best]"], "experiment", "must be the name of one option"),
+        (["scenario=toy", "~trainer"], "~trainer", "nothing can be taken out"),
+        (["scenario=toy", "~optimizer.lr"], "~optimizer.lr", "nothing can be taken out"),
+        (["scenario=toy", "optimizer@x=sgd"], "optimizer@x", "write optimizer=NAME"),
+        (["scenario=toy", "=1"], "=1", "it has no key"),
+        (["scenario=toy", "hydra.run.dir=x"], "hydra.run.dir", "output_dir=FOLDER"),
+        (["scenario=toy", "hydra.sweep.dir=x"], "hydra.sweep.dir", "output_dir=FOLDER"),
+        (["scenario=toy", "hydra.sweep.subdir=x"], "hydra.sweep.subdir", "output_dir=FOLDER"),
+        (["scenario=toy", "hydra={run: {dir: x}}"], "hydra.run.dir", "output_dir=FOLDER"),
+        (["scenario=toy", "hydra.job.chdir=true"], "hydra.job.chdir", "output_dir=FOLDER"),
+        (["scenario=toy", "hydra.mode=MULTIRUN"], "hydra.mode", "--multirun"),
+        (["scenario=toy", "hydra/sweeper=optuna"], "hydra/sweeper", "--multirun"),
+        (["scenario=toy", "lr=${oc.env:NO_SUCH_NAME}"], "lr", "'NO_SUCH_NAME' is not set"),
+    ],
+)
+def test_what_would_have_another_effect_than_it_says_is_refused(words: list[str], path: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose_config(words, config_dir=TOY_CONF)
+    (problem,) = caught.value.problems
+    assert problem.path == path
+    assert said in str(problem)
+
+
+def test_a_plus_before_a_word_means_the_same_word() -> None:
+    words = ["experiment=lenet_best", "scenario=lenet", "data.dir=x", "lr=0.5"]
+    assert compose_config([f"+{word}" for word in words]) == compose_config(words)
+
+
+def test_a_section_that_is_typed_as_a_mapping_leaves_the_rest_of_it() -> None:
+    config = compose_toy("trainer={epochs: 3, val_every_n: 2}", "trainer.keep_checkpoints=7")
+    assert (config.trainer.epochs, config.trainer.val_every_n, config.trainer.keep_checkpoints) == (3, 2, 7)
+    changed = parse(apply_overrides(config.to_plain(), ["trainer={epochs: 5}"]))
+    assert (changed.trainer.epochs, changed.trainer.val_every_n, changed.trainer.keep_checkpoints) == (5, 2, 7)
+
+
 def test_a_near_name_is_offered() -> None:
     with pytest.raises(ConfigError, match="did you mean 'adam'") as caught:
         compose_toy("optimizer=adamm")
@@ -170,10 +219,17 @@ def test_words_change_a_run_that_exists() -> None:
     assert plain["trainer"]["epochs"] == 4, "the given values are left alone"
 
 
-@pytest.mark.parametrize("word", ["scenario=mesonet", "optimizer=nosuch", "rubbish", "~trainer"])
-def test_words_that_cannot_change_a_run_are_answered(word: str) -> None:
-    with pytest.raises(ConfigError):
-        apply_overrides(compose_toy().to_plain(), [word])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *[["scenario=mesonet"], ["optimizer=nosuch"], ["rubbish"], ["~trainer"], ["optimizer=null"], ["optimizer=[sgd,adam]"]],
+        *[["epochs=3", "epochs=4"], ["epochs=3", "trainer.epochs=4"], ["hydra.run.dir=x"], ["optimizer={name: sgd}"]],
+    ],
+)
+def test_words_that_cannot_change_a_run_are_answered(words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        apply_overrides(compose_toy().to_plain(), words)
+    assert len(caught.value.problems) == 1
 
 
 SINGLE = {path.parent.name: path for path in conf_directory().glob("*/default.yaml")}
