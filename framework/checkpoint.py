@@ -11,22 +11,25 @@ damages it later is found by its checksums.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
-import os
 import queue
 import re
+import reprlib
 import shutil
 import threading
-import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from framework.checkpoint_arrays import Fault, expected_bytes, key_of, read_arrays, storable
 from framework.errors import CheckpointError
 from framework.files import replacing_directory
+from framework.run_files import UnusableFileError, open_regular, parse_json, read_bytes, read_json
+from framework.run_records import ManifestFile, StateFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-_NAME = re.compile(r"step-(\d{8,})")
+_NAME = re.compile(r"step-([0-9]{8,13})")
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,16 @@ class Snapshot:
     step: int
     state: Mapping[str, Any]
     variables: Mapping[str, Sequence[NamedArray]]
+
+    def group(self, name: str) -> Sequence[NamedArray]:
+        """The variables of a group.
+
+        Raises:
+            CheckpointError: where it has no such group.
+        """
+        if name not in self.variables:
+            raise CheckpointError(f"the checkpoint of step {self.step:,} holds no variables {name!r}")
+        return self.variables[name]
 
 
 def copy_variables(variables: Iterable[Any]) -> list[NamedArray]:
@@ -97,10 +110,12 @@ class CheckpointStore:
     Args:
         folder: where they are.
         keep: how many to keep; None keeps all.
+        holds: what their state.json holds; one that holds something else is damaged.
     """
 
-    def __init__(self, folder: Path, *, keep: int | None = None) -> None:
+    def __init__(self, folder: Path, *, keep: int | None = None, holds: type[StateFile] = StateFile) -> None:
         self.folder = folder
+        self._holds = holds
         self._keep = keep
 
     def steps(self) -> list[int]:
@@ -121,7 +136,7 @@ class CheckpointStore:
         target = self._path(snapshot.step)
         with replacing_directory(target) as draft:
             arrays = {
-                _key(group, i): _storable(named.array)
+                key_of(group, i): storable(named.array)
                 for group, members in snapshot.variables.items()
                 for i, named in enumerate(members)
             }
@@ -165,51 +180,66 @@ class CheckpointStore:
         Raises:
             CheckpointError: naming the file that is missing, damaged, or of a later format.
         """
-        import numpy as np
-
         folder = self._path(step)
-        self._verify(folder)
-        state = _read_json(folder / "state.json")
-        try:
-            described = state.pop("variables")
-            with np.load(folder / "variables.npz", allow_pickle=False) as stored:
-                variables = {
-                    group: [
-                        NamedArray(m["name"], _from_storable(stored[_key(group, i)], m["dtype"])) for i, m in enumerate(members)
-                    ]
-                    for group, members in described.items()
-                }
-            return Snapshot(step=state.pop("step"), state=state, variables=variables)
-        except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-            # The checksums are right, so somebody wrote it like that.
-            raise CheckpointError(f"{folder / 'variables.npz'} does not hold what state.json describes: {error}") from error
+        state = self._inspect(folder, step)
+        described = state.pop("variables")
+        with _damage(folder / "variables.npz"), open_regular(folder / "variables.npz") as file:
+            arrays = read_arrays(file, described)
+        variables = {
+            group: [NamedArray(member["name"], arrays[key_of(group, i)]) for i, member in enumerate(members)]
+            for group, members in described.items()
+        }
+        return Snapshot(step=state.pop("step"), state=state, variables=variables)
+
+    def newest_state(self) -> Mapping[str, Any] | None:
+        """The state in the newest intact checkpoint, without its variables; None where there is none."""
+        for step in reversed(self.steps()):
+            with contextlib.suppress(CheckpointError):
+                return self._inspect(self._path(step), step)
+        return None
 
     def intact_steps(self) -> list[int]:
         """The steps that there are intact checkpoints of, ascending. Damaged ones are passed over with a warning."""
         intact = []
         for step in self.steps():
             try:
-                self._verify(self._path(step))
+                self._inspect(self._path(step), step)
                 intact.append(step)
             except CheckpointError as error:
                 log.warning("%s; it is passed over", error)
         return intact
 
-    def _verify(self, folder: Path) -> None:
-        manifest = _read_json(folder / "manifest.json")
+    def _inspect(self, folder: Path, step: int) -> dict[str, Any]:
+        """What state.json of an intact checkpoint holds. Sizes are compared before anything is read, the state before the arrays."""
+        with _damage(folder):
+            manifest = read_json(folder / "manifest.json", ManifestFile)
         if manifest.get("format") != FORMAT:
             raise CheckpointError(
-                f"{folder / 'manifest.json'} is of format {manifest.get('format')!r}, and {FORMAT} is what is read"
+                f"{folder / 'manifest.json'} is of format {reprlib.repr(manifest.get('format'))}, and {FORMAT} is what is read"
             )
-        files = manifest.get("files")
-        if not isinstance(files, dict) or set(files) != {"variables.npz", "state.json"}:
+        files = manifest.get("files", {})
+        if set(files) != {"variables.npz", "state.json"}:
             raise CheckpointError(f"{folder / 'manifest.json'} is damaged: it does not list the files")
-        for name, expected in files.items():
-            path = folder / name
-            if not path.is_file():
-                raise CheckpointError(f"{path} is missing")
-            if _fingerprint(path) != expected:
-                raise CheckpointError(f"{path} is damaged: its checksum is not the one that was recorded")
+        state_file, arrays_file = folder / "state.json", folder / "variables.npz"
+        with _damage(folder):
+            content = read_bytes(state_file, self._holds.limit)
+            _compare({"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}, files["state.json"], state_file)
+            state = parse_json(content, self._holds, str(state_file))
+            if state["step"] != step:
+                raise CheckpointError(f"{state_file} is damaged: it is of step {state['step']}")
+            with open_regular(arrays_file) as file:
+                size = file.seek(0, 2)
+                if size != files["variables.npz"]["bytes"]:
+                    raise CheckpointError(f"{arrays_file} is damaged: its size is not the one that was recorded")
+        with _damage(arrays_file), open_regular(arrays_file) as file:
+            if size > expected_bytes(state["variables"]):
+                raise Fault("it is larger than what state.json describes")
+            _compare(
+                {"bytes": size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}, files["variables.npz"], arrays_file
+            )
+            # The checksums are right, so what does not fit from here on is what somebody wrote.
+            read_arrays(file, state["variables"], headers_only=True)
+        return state
 
     def drop_after(self, step: int) -> None:
         """Delete those of later steps, which a run that goes back to `step` does anew."""
@@ -263,35 +293,23 @@ class CheckpointWriter:
                 )
 
 
-def _key(group: str, index: int) -> str:
-    return f"{group}.{index:05d}"
-
-
-def _storable(array: np.ndarray) -> np.ndarray:
-    """NumPy's file format knows its own dtypes only; others (bfloat16) go by their bits."""
-    return array if array.dtype.isbuiltin == 1 else array.view(f"u{array.dtype.itemsize}")
-
-
-def _from_storable(array: np.ndarray, dtype: str) -> np.ndarray:
-    if array.dtype.name == dtype:
-        return array
-    import ml_dtypes
-
-    return array.view(getattr(ml_dtypes, dtype))
-
-
 def _fingerprint(path: Path) -> dict[str, Any]:
     with open(path, "rb") as file:
-        return {"bytes": os.path.getsize(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _compare(found: Mapping[str, Any], recorded: Mapping[str, Any], path: Path) -> None:
+    if any(found[key] != recorded.get(key) for key in found):
+        raise CheckpointError(f"{path} is damaged: its checksum is not the one that was recorded")
+
+
+@contextlib.contextmanager
+def _damage(path: Path) -> Iterator[None]:
     try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is damaged: it holds no mapping")
-    return content
+        yield
+    except UnusableFileError as error:
+        raise CheckpointError(str(error)) from error
+    except Fault as error:
+        raise CheckpointError(f"{path} does not hold what state.json describes: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error

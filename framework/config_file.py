@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 
 from framework.config import RunConfig
 from framework.errors import RunDirectoryError
+from framework.run_files import UnusableFileError, read_yaml
 
 FORMAT = 1
 """The version of the layout of a run directory; one of a later version is refused."""
@@ -38,18 +40,15 @@ def read_config(path: Path) -> dict[str, Any]:
         RunDirectoryError: where it is of a later format, or is not as it was written.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        plain = yaml.safe_load(text)
-    except OSError as error:
-        raise UnreadableConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UnreadableConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+        text, plain = read_yaml(path)
+    except UnusableFileError as error:
+        raise UnreadableConfigError(str(error)) from error
     if not isinstance(plain, dict) or "scenario" not in plain:
         raise UnreadableConfigError(f"{path} is damaged: it holds no config of a run")
     found = plain.pop("format", None)
     if found != FORMAT:
         raise RunDirectoryError(
-            f"{path} is of format {found!r}, and this version of tf-scenarios reads format {FORMAT}",
+            f"{path} is of format {reprlib.repr(found)}, and this version of tf-scenarios reads format {FORMAT}",
             hint="use the version that wrote it; provenance.json names it",
         )
     checksum = re.search(r"^# sha256 (\w+)\n", text, re.MULTILINE)

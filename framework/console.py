@@ -126,8 +126,10 @@ def _join(values: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {format_value(value)}" for name, value in values.items())
 
 
-def format_value(value: float) -> str:
-    """A metric as one reads it: four significant digits."""
+def format_value(value: float | None) -> str:
+    """A metric as one reads it: four significant digits; nan where a file has null, since JSON has no NaN."""
+    if value is None:
+        return "nan"
     return f"{value:.4g}" if abs(value) < 0.001 or abs(value) >= 10_000 else f"{value:.4f}"
 
 

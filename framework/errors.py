@@ -57,12 +57,17 @@ class Problem:
     def __str__(self) -> str:
         lines = [f"{self.path}: {self.message}"]
         if self.given is not NOT_GIVEN:
-            lines.append(f"    given:   {self.given!r}")
+            lines.append(f"    given:   {_shortened(repr(self.given))}")
         if self.allowed:
             lines.append(f"    allowed: {self.allowed}")
         if self.hint:
             lines.append(f"    hint:    {self.hint}")
         return "\n".join(lines)
+
+
+def _shortened(text: str, limit: int = 500) -> str:
+    """The beginning of a text that nobody would read to its end."""
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text):,} characters)"
 
 
 def unknown_name(path: str, kind: str, given: str, known: Sequence[str]) -> Problem:

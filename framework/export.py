@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import zipfile
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from framework.errors import RunDirectoryError, ScenarioError, reason_of
 from framework.files import replacing_directory, strict_json
+from framework.run_files import MissingFileError, read_json
+from framework.run_records import ModelFile
 
 if TYPE_CHECKING:
     import keras
@@ -180,13 +181,9 @@ def load_facts(folder: Path) -> dict[str, Any]:
         RunDirectoryError: where it is missing or damaged.
     """
     try:
-        facts = json.loads((folder / FACTS_FILE).read_text())
-    except FileNotFoundError:
+        facts = read_json(folder / FACTS_FILE, ModelFile)
+    except MissingFileError:
         raise _no_model(folder / FACTS_FILE) from None
-    except (OSError, ValueError) as error:
-        raise RunDirectoryError(f"{folder / FACTS_FILE} cannot be read: {error}") from error
-    if not isinstance(facts, dict):
-        raise RunDirectoryError(f"{folder / FACTS_FILE} is damaged: it holds no facts of a model")
     if facts.pop("sha256", None) not in (None, _digest(facts)):
         raise RunDirectoryError(f"{folder / FACTS_FILE} is damaged: its checksum does not fit")
     return facts

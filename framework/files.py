@@ -37,7 +37,7 @@ def check_report(path: Path) -> None:
     """Raise a `RunDirectoryError` where `write_report` could not write, before anybody has waited for what it is to hold."""
     with _report_folder(path):
         draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.touch()
+        write_durably(draft, "")
         draft.unlink()
 
 
@@ -71,8 +71,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def write_durably(path: Path, content: str | bytes) -> None:
-    """Write a file, and have the disk hold it before this returns."""
-    with open(path, "wb") as file:
+    """Write a new file, and have the disk hold it before this returns. A file, or a link, of that name gives way."""
+    path.unlink(missing_ok=True)
+    with open(path, "xb") as file:  # never through a link that somebody put there meanwhile
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())

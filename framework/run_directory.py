@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
+import errno
 import itertools
-import json
 import logging
 import os
 import socket
@@ -16,14 +15,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from framework import run_lock
 from framework.composition import apply_overrides
 from framework.config import RunConfig, parse
 from framework.config_file import FORMAT, UnreadableConfigError, config_text, read_config
 from framework.errors import ConfigError, RunDirectoryError
 from framework.files import now, recover_directories, standing, strict_json, write_atomically, write_durably
 from framework.import_guard import refuse_imports_from
+from framework.run_files import MissingFileError, UnusableFileError, read_json
+from framework.run_records import ProvenanceFile, ResultFile
 
 log = logging.getLogger(__name__)
+
+# What a file system without hard links answers, and one that does not let a file have more of them.
+_WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EMLINK, errno.EXDEV)
 
 
 class RunDirectory:
@@ -75,7 +80,14 @@ class RunDirectory:
             if path is not None:
                 run = cls(path)
                 run.check_free()
+                made = not run.path.exists()
                 run.path.mkdir(parents=True, exist_ok=True)
+                try:
+                    run._check_writable()
+                except OSError:
+                    if made:
+                        run.path.rmdir()
+                    raise
                 return run
             parent = Path("outputs")
             parent.mkdir(exist_ok=True)
@@ -90,15 +102,31 @@ class RunDirectory:
             raise RunDirectoryError(f"cannot make the run directory {path or 'in outputs'}: {error.strerror or error}") from error
 
     def check_free(self) -> None:
-        """Raise a `RunDirectoryError` where the folder holds a run or other files."""
+        """Raise a `RunDirectoryError` where the folder holds a run or other files, or something that leads out of it."""
         if self.config_file.exists():
             raise self._taken()
-        if self.path.is_dir() and any(not entry.name.startswith(".") for entry in self.path.iterdir()):
-            raise RunDirectoryError(
-                f"{self.path} holds other files, and a run wants a folder of its own", hint="name a new or an empty folder"
-            )
-        if self.path.exists() and not self.path.is_dir():
+        if self.path.is_dir():
+            for entry in sorted(os.scandir(self.path), key=lambda entry: entry.name):
+                if not entry.name.startswith("."):
+                    raise RunDirectoryError(
+                        f"{self.path} holds other files, and a run wants a folder of its own",
+                        hint="name a new or an empty folder",
+                    )
+                # A link would have us write to a file elsewhere; so would a second name of it.
+                found = entry.stat(follow_symlinks=False)
+                if not (stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1)):
+                    raise RunDirectoryError(
+                        f"{entry.path} is a link, a pipe or a device, and a run wants a folder of its own",
+                        hint="name a new or an empty folder",
+                    )
+        elif self.path.exists():
             raise RunDirectoryError(f"{self.path} is a file, and a run wants a folder", hint="name a new or an empty folder")
+
+    def _check_writable(self) -> None:
+        """What cannot be written is said before anything is built."""
+        draft = self.path / f".config.{os.getpid()}.yaml"
+        write_durably(draft, "")
+        draft.unlink()
 
     def claim(self, config: RunConfig) -> None:
         """Make the folder a run by writing its `config.yaml`; of several processes, one can.
@@ -116,12 +144,23 @@ class RunDirectory:
                 os.link(draft, self.config_file)
             except FileExistsError:
                 raise self._taken() from None
+            except OSError as error:
+                if error.errno not in _WITHOUT_LINKS:
+                    raise
+                self._claim_without_links(draft)
             finally:
-                draft.unlink()
+                draft.unlink(missing_ok=True)
             self._save_config_copy(config)
         except OSError as error:
             raise RunDirectoryError(f"cannot make the run directory {self.path}: {error.strerror or error}") from error
         self.claimed = True
+
+    def _claim_without_links(self, draft: Path) -> None:
+        """FAT, and some network and FUSE file systems, have no hard links: who holds the lock may put config.yaml in its place."""
+        with self.lock():
+            if self.config_file.exists():
+                raise self._taken()
+            os.rename(draft, self.config_file)
 
     def _taken(self) -> RunDirectoryError:
         return RunDirectoryError(
@@ -208,51 +247,26 @@ class RunDirectory:
     def load_result(self) -> dict[str, Any] | None:
         """What result.json says, or None where there is none that can be read."""
         try:
-            result = json.loads(self.result_file.read_text())
-        except (OSError, ValueError):
+            return read_json(self.result_file, ResultFile)
+        except UnusableFileError:
             return None
-        sound = isinstance(result, dict) and isinstance(result.get("status"), str) and isinstance(result.get("epochs"), int)
-        return result if sound else None
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for this process. The system frees the lock when the process ends, however it ends.
+        """Hold the run for this process. The system frees the lock when the process ends, however it ends; where the file system
+        has no locks, a file with a heartbeat stands in (`framework.run_lock`).
 
         Raises:
             RunDirectoryError: where another process holds it, naming that process.
         """
-        try:
-            handle = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise RunDirectoryError(f"cannot write to {self.path}: {error.strerror}") from error
-        try:
-            self._take_lock(handle, fcntl.LOCK_EX)
-            with contextlib.suppress(OSError):  # on a full disk the holder has no name
-                os.ftruncate(handle, 0)
-                os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        with run_lock.lock(self.path, self.lock_file):
             for folder in (self.path, self.checkpoints, self.averages):
                 recover_directories(folder)
             yield
-        finally:
-            os.close(handle)
 
     def check_not_in_use(self) -> None:
         """Raise a `RunDirectoryError` where another process holds the run. Nothing is written."""
-        with contextlib.suppress(FileNotFoundError):
-            handle = os.open(self.lock_file, os.O_RDONLY)
-            try:
-                self._take_lock(handle, fcntl.LOCK_SH)
-            finally:
-                os.close(handle)
-
-    def _take_lock(self, handle: int, kind: int) -> None:
-        try:
-            fcntl.flock(handle, kind | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(handle, 1000).decode(errors="replace").strip() or "another process"
-            raise RunDirectoryError(
-                f"{self.path} is in use by {holder}", hint="wait for it to end, or end it; then try again"
-            ) from None
+        run_lock.check_not_held(self.path, self.lock_file)
 
     def record_session(self, *, started_at_step: int, changes: Mapping[str, Any], hardware: Mapping[str, Any]) -> None:
         """Add this start or resume to provenance.json."""
@@ -274,21 +288,17 @@ class RunDirectory:
     def changed_versions(self) -> dict[str, tuple[str, str]]:
         """What computes otherwise than in the session before: name to (version then, version now)."""
         sessions = self.load_provenance().get("sessions") or [{}]
-        then, now = sessions[-1].get("versions", {}) if isinstance(sessions[-1], dict) else {}, _versions()
+        then, now = sessions[-1].get("versions", {}), _versions()
         return {name: (then[name], now[name]) for name in now if name in then and then[name] != now[name]}
 
     def load_provenance(self) -> dict[str, Any]:
         """What provenance.json holds; an empty history where it is missing or damaged, since no command depends on it."""
         try:
-            provenance = json.loads(self.provenance_file.read_text())
-            if isinstance(provenance, dict) and isinstance(provenance.get("sessions", []), list):
-                return provenance
-            reason = "it holds no history"
-        except FileNotFoundError:
-            return {"format": FORMAT}
-        except (OSError, ValueError) as error:
-            reason = str(error)
-        log.warning("%s cannot be read (%s), so the history of the run begins anew", self.provenance_file, reason)
+            return read_json(self.provenance_file, ProvenanceFile)
+        except MissingFileError:
+            pass
+        except UnusableFileError as error:
+            log.warning("%s; the history of the run begins anew", error)
         return {"format": FORMAT}
 
 

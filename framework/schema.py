@@ -9,7 +9,7 @@
 
 Supported types: bool, int, float, str, `Literal`, `T | None`, `tuple[T, ...]` (a list in YAML), `dict[str, T]` and further
 dataclasses. A dataclass may have a method `check()` that yields a `Problem` for each rule that needs more than one field; its
-paths are relative to the section.
+paths are relative to the section. Keys that it has no fields for are problems, unless its class says `other_keys = True`.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def read(cls: type[T], node: Any, path: str, problems: list[Problem]) -> T | Non
     hints = type_hints(cls)  # type: ignore[arg-type]
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in node:
-        if key not in fields:
+        if key not in fields and not getattr(cls, "other_keys", False):
             problems.append(_unknown_key(_join(path, str(key)), str(key), list(fields), node[key]))
     values: dict[str, Any] = {}
     for name, field in fields.items():
@@ -175,7 +175,7 @@ def read_value(hint: Any, value: Any, path: str, problems: list[Problem], bounds
 def _read_scalar(hint: type, value: Any, path: str, problems: list[Problem], bounds: Mapping[str, float]) -> Any:
     given = value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < 2**1023 else math.inf
     elif hint is int and isinstance(value, float) and value.is_integer():
         value = int(value)  # 1e3 is how one types a thousand
     if type(value) is not hint:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from framework.checkpoint import Snapshot, copy_variables, restore_variables
 from framework.early_stopping import EarlyStopping
+from framework.errors import CheckpointError
 from framework.evaluation_weights import AveragedWeights
 from framework.recorder import Recorder
 
@@ -42,6 +43,12 @@ class Progress:
     seconds: float = 0.0
     stopped: str | None = None
     left_out: list[int] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, saved: Mapping[str, Any]) -> Progress:
+        """The progress that a checkpoint saved, without what another version keeps beside it."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{key: copy.deepcopy(value) for key, value in saved.items() if key in known})
 
 
 class TrainingState:
@@ -114,13 +121,20 @@ class TrainingState:
             if group in self._averages and group not in snapshot.variables:
                 continue
             if not (new_optimizer and group == "optimizer"):
-                restore_variables(variables, snapshot.variables[group], what=group)
+                restore_variables(variables, snapshot.group(group), what=group)
         for name, average in self._averages.items():
             if name not in snapshot.variables:
                 average.reset()  # averaging begins with this session
-        vars(self.progress).update(vars(Progress(**copy.deepcopy(snapshot.state["progress"]))))
-        if not new_monitor:
-            self._early_stopping.restore(snapshot.state["early_stopping"])
-        if self._plateau and (news := self._plateau.restore(snapshot.state.get("learning_rate"))):
+        try:
+            vars(self.progress).update(vars(Progress.of(snapshot.state["progress"])))
+            if not new_monitor:
+                self._early_stopping.restore(snapshot.state["early_stopping"])
+            news = self._plateau.restore(snapshot.state.get("learning_rate")) if self._plateau else None
+            history = snapshot.state["history"]
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"the checkpoint of step {snapshot.step:,} does not hold the state of a run: {error}"
+            ) from error
+        if news:
             log.info(news)
-        self._recorder.restore(snapshot.state["history"])
+        self._recorder.restore(history)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from framework.changes import check_changes, describe_changes
+from framework.checkpoint import CheckpointStore
 from framework.console import Console
 from framework.errors import Interrupted, RunDirectoryError
 from framework.export import fault_of
@@ -18,7 +19,9 @@ from framework.files import strict_json, write_atomically
 from framework.interruption import Interruption
 from framework.logs import run_log
 from framework.run_directory import RunDirectory
+from framework.run_records import RunStateFile
 from framework.scenario import Scenario, scenario_of
+from framework.state import Progress
 from framework.training import Training
 
 log = logging.getLogger(__name__)
@@ -121,8 +124,12 @@ class Trainer:
             held.enter_context(self._interruption.listening(self._give_up))
             if self.run.claimed:
                 held.enter_context(self.run.lock())
-            training = self._prepare()
-            self._interruption.check()
+            try:
+                training = self._prepare()
+                self._interruption.check()
+            except Interrupted as error:
+                self._note_interruption(str(error))
+                raise
             if not self.run.claimed:
                 self.run.claim(self.scenario.config)
                 held.enter_context(self.run.lock())
@@ -176,24 +183,44 @@ class Trainer:
 
     def _give_up(self, number: int) -> None:
         """The run hangs, and is about to be ended. It goes on from its newest checkpoint."""
-        if self._training is not None:
-            log.error("ended by signal %d while it hung", number, extra={"file_only": True})
-            self._write_result(self._training, "interrupted", f"ended by signal {number} while it hung")
+        message = f"ended by signal {number} while it hung"
+        if self._training is None:
+            self._note_interruption(message)
+            return
+        log.error("%s", message, extra={"file_only": True})
+        self._write_result(self._training, "interrupted", message)
+
+    def _note_interruption(self, message: str) -> None:
+        """A run that was to be continued was interrupted before it was built: result.json says how far it is. One that had ended
+        is as it was."""
+        earlier = self.run.load_result() or {}
+        if not self.run.claimed or earlier.get("status") in ("finished", "stopped_early"):
+            return
+        store = CheckpointStore(self.run.checkpoints, holds=RunStateFile)
+        progress = Progress.of((store.newest_state() or {}).get("progress", {}))
+        with contextlib.suppress(OSError):
+            self._write(_result(progress, "interrupted", message, progress.seconds))
 
     def _write_result(self, training: Training, status: str, message: str | None) -> Result:
-        progress = training.state.progress
-        result = Result(
-            status=status,
-            epochs=progress.epoch,
-            steps=progress.step,
-            best=progress.best,
-            final=progress.final,
-            seconds=round(training.seconds(), 3),
-            message=message,
-            left_out=progress.left_out,
-        )
-        write_atomically(self.run.result_file, strict_json(dataclasses.asdict(result), indent=2))
+        result = _result(training.state.progress, status, message, training.seconds())
+        self._write(result)
         return result
+
+    def _write(self, result: Result) -> None:
+        write_atomically(self.run.result_file, strict_json(dataclasses.asdict(result), indent=2))
+
+
+def _result(progress: Progress, status: str, message: str | None, seconds: float) -> Result:
+    return Result(
+        status=status,
+        epochs=progress.epoch,
+        steps=progress.step,
+        best=progress.best,
+        final=progress.final,
+        seconds=round(seconds, 3),
+        message=message,
+        left_out=progress.left_out,
+    )
 
 
 def _result_of(found: Mapping[str, Any]) -> Result:

@@ -27,6 +27,7 @@ from framework.power_averages import power_average
 from framework.profiling import Profiling
 from framework.recorder import Recorder
 from framework.run_directory import RunDirectory
+from framework.run_records import RunStateFile
 from framework.scenario import Scenario
 from framework.state import TrainingState
 
@@ -50,7 +51,7 @@ class Training:
         self.run, self.console = run, console
         self._check_interruption = check_interruption
         self._settings = scenario.config.trainer
-        self._store = CheckpointStore(run.checkpoints, keep=self._settings.keep_checkpoints)
+        self._store = CheckpointStore(run.checkpoints, keep=self._settings.keep_checkpoints, holds=RunStateFile)
         self._averages_store = CheckpointStore(run.averages)
         self.parts = parts = Assembly(scenario, fresh=not self._store.steps(), lav_folder=run.lav)
         with self._watching():

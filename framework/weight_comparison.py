@@ -18,6 +18,7 @@ from framework.evaluation_weights import GivenWeights, float_weights
 from framework.export import export_model
 from framework.power_averages import LONGEST, Profile, coefficients, deviation, power_average
 from framework.run_directory import RunDirectory
+from framework.run_records import RunStateFile
 from framework.scenario import scenario_of
 
 if TYPE_CHECKING:
@@ -61,13 +62,13 @@ class RunWeights:
     def __init__(self, run: str | Path, *overrides: str) -> None:
         directory = RunDirectory.open(run)
         scenario = scenario_of(directory.load_config(overrides))
-        self._store = CheckpointStore(directory.checkpoints)
+        self._store = CheckpointStore(directory.checkpoints, holds=RunStateFile)
         self._averages = CheckpointStore(directory.averages)
         self._snapshot = self._load_newest(directory)
         self.parts = Assembly(scenario, fresh=False, lav_folder=directory.lav)
         self.step = self._snapshot.step
         """Steps that the run had done."""
-        restore_variables(self.parts.model.variables, self._snapshot.variables["model"], what="model")
+        restore_variables(self.parts.model.variables, self._snapshot.group("model"), what="model")
         self._validator: Validator | None = None
 
     def candidates(self, *, last: int | None = None, lengths: Sequence[float] | None = None) -> list[Candidate]:
@@ -187,7 +188,7 @@ class RunWeights:
             return []
         profiles = [profile for _, profile in saved]
         wanted = [Profile(max(profile.step for profile in profiles), length) for length in lengths]
-        arrays = ([named.array for named in snapshot().variables[power_average(p.length)]] for snapshot, p in saved)
+        arrays = ([named.array for named in snapshot().group(power_average(p.length))] for snapshot, p in saved)
         combined = _combine(arrays, [coefficients(profiles, target) for target in wanted])
         return [
             Candidate(

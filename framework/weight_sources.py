@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import re
 import tempfile
 import zipfile
@@ -128,6 +129,7 @@ def open_weights(location: str) -> WeightSource:
     log.info("warm start from %s", path)
     try:
         if (path / "saved_model.pb").is_file():
+            _check_files(path)
             return _read_saved_model(path)
         if path.is_file() and zipfile.is_zipfile(path):
             return _read_keras(path)
@@ -140,6 +142,14 @@ def open_weights(location: str) -> WeightSource:
         ) from error
     what = "holds no model" if path.is_dir() else "is damaged, or no file of weights"
     raise ConfigError(Problem("warmstart.model", what, given=location, allowed=_KINDS))
+
+
+def _check_files(folder: Path) -> None:
+    """Raise a `ValueError` where a folder holds a pipe or a device, which TensorFlow would wait for without end."""
+    for here, _, files in os.walk(folder):
+        for path in (os.path.join(here, name) for name in files):
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise ValueError(f"{path} is a pipe or a device, and not a file")
 
 
 def _read_keras(path: Path) -> WeightSource:

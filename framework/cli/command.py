@@ -34,6 +34,7 @@ def run(main: Callable[[list[str]], int], words: list[str]) -> int:
     from framework.logs import start_logging
 
     try:
+        _check_current_folder()
         start_logging()
         return main(words)
     except ScenarioError as error:
@@ -48,6 +49,13 @@ def run(main: Callable[[list[str]], int], words: list[str]) -> int:
         # The reader of our output, `head` say, has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return FAILED
+
+
+def _check_current_folder() -> None:
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise ScenarioError(f"the current folder cannot be used: {error.strerror}", hint="change to one that exists") from error
 
 
 def check_ownership() -> None:

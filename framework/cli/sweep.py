@@ -6,24 +6,29 @@ code. The same sweep again finds its jobs there by their words, whatever their o
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import json
+import logging
+import os
 import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from framework.cli.command import FAILED, OK
 from framework.composition import forced_words
 from framework.console import Console, format_value
-from framework.errors import Interrupted
+from framework.errors import Interrupted, RunDirectoryError
 from framework.interruption import Interruption
 from framework.overrides import swept_keys
 from framework.run_directory import RunDirectory
+from framework.run_files import MissingFileError, read_json_lines
+from framework.run_records import JobRecord
+
+log = logging.getLogger(__name__)
 
 _JOBS_FILE = "jobs.jsonl"
 _OUTPUT_KEYS = {"output_dir", "trainer.output_dir"}
@@ -116,11 +121,21 @@ def _folder_of(words: Sequence[str], proposed: Path) -> Path:
     for record in _records(proposed.parent):
         taken.add(folder := proposed.parent / record["directory"])
         if sorted(record["words"]) == sorted(words):
-            return folder
+            if _is_below(proposed.parent, record["directory"]):
+                return folder
+            log.warning("%s leads out of the sweep, and is not used: %s", proposed.parent / _JOBS_FILE, record["directory"])
     folder, number = proposed, 0
-    while folder in taken or RunDirectory(folder).config_file.exists():
+    while folder in taken or folder.is_symlink() or RunDirectory(folder).config_file.exists():
         folder, number = proposed.parent / str(number), number + 1
     return folder
+
+
+def _is_below(sweep_folder: Path, directory: str) -> bool:
+    """Whether a job's folder is in the folder of the sweep, and not elsewhere by way of `..` or a link."""
+    parts = PurePath(directory).parts
+    if not parts or PurePath(directory).is_absolute() or ".." in parts or "\0" in directory:
+        return False
+    return Path(os.path.realpath(sweep_folder / directory)).is_relative_to(os.path.realpath(sweep_folder))
 
 
 def _end_with_parent() -> None:
@@ -130,20 +145,21 @@ def _end_with_parent() -> None:
 
 
 def _append(folder: Path, record: Mapping[str, Any]) -> None:
-    with open(folder / _JOBS_FILE, "a") as file:
+    try:
+        # Not through a link, and not into a pipe.
+        handle = os.open(folder / _JOBS_FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        raise RunDirectoryError(f"{folder / _JOBS_FILE} cannot be written: {error.strerror}") from error
+    with open(handle, "a") as file:
         file.write(json.dumps(record) + "\n")
 
 
 def _records(folder: Path) -> list[dict[str, Any]]:
     """The lines of jobs.jsonl that can be read: a kill may leave half a one."""
-    records = []
-    with contextlib.suppress(FileNotFoundError):
-        for line in (folder / _JOBS_FILE).read_text(errors="replace").splitlines():
-            with contextlib.suppress(ValueError):
-                record = json.loads(line)
-                if isinstance(record, dict) and {"job", "words", "directory"} <= set(record):
-                    records.append(record)
-    return records
+    try:
+        return read_json_lines(folder / _JOBS_FILE, JobRecord)
+    except MissingFileError:
+        return []
 
 
 def _wait(process: subprocess.Popen[bytes], interruption: Interruption) -> int:

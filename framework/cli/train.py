@@ -26,6 +26,11 @@ def main(words: list[str]) -> int:
             Problem("--experimental-rerun", "is not supported: it unpickles a file", hint="resume-training RUN continues a run"),
             subject="the command line",
         )
+    if arguments.resolve and not arguments.cfg:
+        raise ConfigError(
+            Problem("--resolve", "goes together with --cfg", hint="`--cfg job --resolve` prints the configuration"),
+            subject="the command line",
+        )
     options = [word for word in words if word not in arguments.overrides]
     if arguments.multirun:
         from framework.cli.sweep import sweep

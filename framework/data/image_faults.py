@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import warnings
 from collections.abc import Iterable, Iterator
 
@@ -68,7 +69,18 @@ def remarks_on(path: str) -> Iterator[Fault]:
         yield Fault(path, "huge", f"is {width:,} x {height:,} pixels, which are all decoded", fatal=False)
 
 
+def special_fault(path: str) -> Fault | None:
+    """The fault of what is there but is neither a file nor a folder: a pipe or a device, which could be waited for without end."""
+    with contextlib.suppress(OSError, ValueError):
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            return Fault(path, "no file", "is a pipe or a device, and not a file")
+    return None
+
+
 def _quick_fault(path: str) -> Fault | None:
+    if fault := special_fault(path):
+        return fault
     try:
         with open(path, "rb") as file:
             head = file.read(12)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.data.classes import targets_of
-from framework.data.image_faults import SUFFIXES, diagnose, remarks_on
+from framework.data.image_faults import SUFFIXES, diagnose, remarks_on, special_fault
 from framework.data.source import Fault, Source
 from framework.errors import DataError, listing, nearest, reason_of
 
@@ -90,6 +90,9 @@ class ImageFiles(Source):
         fault = diagnose(self.paths[index], reason)
         return fault if self._rows is None else named_by(self._rows[index], fault)
 
+    def known_fault(self, index: int) -> Fault | None:
+        return special_fault(self.paths[index]) and self.diagnose(index, "")
+
     def remarks(self, index: int) -> Iterable[Fault]:
         return remarks_on(self.paths[index])
 
@@ -135,6 +138,8 @@ def load_image(path: str | Path, image_size: int) -> np.ndarray:
     """
     import tensorflow as tf
 
+    if fault := special_fault(os.fspath(path)):
+        raise DataError(f"cannot read the image {fault}")
     try:
         image: np.ndarray = _read(tf.constant(os.fsencode(path)), image_size).numpy()
     except tf.errors.OpError as error:

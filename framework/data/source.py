@@ -121,6 +121,10 @@ class Source(abc.ABC):
         """
         return Fault(self.sample_name(index), "cannot be loaded", reason)
 
+    def known_fault(self, index: int) -> Fault | None:
+        """Why the sample at `index` must not even be tried: it is a pipe, say, which could be waited for without end."""
+        return None
+
     def remarks(self, index: int) -> Iterable[Fault]:
         """What is unusual about the sample at `index`, which can be loaded."""
         return ()
@@ -148,11 +152,15 @@ class Source(abc.ABC):
             # A value of each part is asked for, since a part that nobody looks at would not be made.
             return index, tf.reduce_all(tf.stack([*finite, True])), *(tf.reshape(part, [-1])[:1] for part in parts)
 
-        tried = np.fromiter(indices, np.int64)
+        wanted = [int(index) for index in indices]
+        known = {index: fault for index in wanted if (fault := self.known_fault(index))}
+        tried = np.array([index for index in wanted if index not in known], np.int64)
         attempts = tf.data.Dataset.from_tensor_slices(tried).map(attempt, num_parallel_calls=tf.data.AUTOTUNE)
         loaded = {index: finite for index, finite, *_ in attempts.ignore_errors().as_numpy_iterator()}
-        for index in map(int, tried):
-            if index not in loaded:
+        for index in wanted:
+            if index in known:
+                yield known[index]
+            elif index not in loaded:
                 try:
                     self.load(tf.constant(index, tf.int64))
                 except tf.errors.OpError as error:
@@ -258,6 +266,9 @@ class Subset(Source):
 
     def diagnose(self, index: int, reason: str) -> Fault:
         return self._source.diagnose(self._indices[index], reason)
+
+    def known_fault(self, index: int) -> Fault | None:
+        return self._source.known_fault(self._indices[index])
 
     def remarks(self, index: int) -> Iterable[Fault]:
         return self._source.remarks(self._indices[index])

@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY, environment
 # From the ground up. A module imports from floors below it, and from what stands before it on its own line.
 FLOORS = [
     ["errors", "registry", "override", "files", "import_guard"],
-    ["schema", "trainer_config", "config", "overrides", "composition"],
+    ["schema", "run_files", "run_records", "trainer_config", "config", "overrides", "composition"],
     [
         *[
             "data.source",
@@ -40,7 +40,9 @@ FLOORS = [
         "scenario",
         "classification",
         "config_file",
+        "run_lock",
         "run_directory",
+        "checkpoint_arrays",
         "checkpoint",
         "stepper",
         "callbacks",
