@@ -185,7 +185,7 @@ def _read_scalar(hint: type, value: Any, path: str, problems: list[Problem], bou
     if not finite or not all(_HOLDS[name](value, bound) for name, bound in bounds.items() if hint in (int, float)):
         problems.append(Problem(path, "out of range", given=given, allowed=describe_type(hint, bounds)))
         return None
-    if hint is int and abs(value) > _LARGEST:
+    if isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
         # A larger one passes Python, and ends in a traceback of TensorFlow.
         problems.append(Problem(path, "out of range", given=given, allowed=f"{describe_type(hint, bounds)}, in 64 bits"))
         return None
