@@ -17,7 +17,7 @@ from typing import Any
 
 from framework.config import SECTIONS, SHORT_FORMS, RunConfig, parse
 from framework.errors import ConfigError, Problem, nearest
-from framework.overrides import GroupOptions, forced, parse_word, usable_words
+from framework.overrides import GroupOptions, first_value, parse_word, usable_words
 
 CONFIG_NAME = "config"
 _SCENARIO_KEYS = ("scenario", "scenario.target", "experiment")
@@ -110,13 +110,64 @@ def compose_plain(
     return {str(key): value for key, value in plain.items()}
 
 
-def forced_words(overrides: Sequence[str], config_dir: str | Path | None = None) -> list[str]:
+def forced_words(overrides: Sequence[str], config_dir: str | Path | None = None, *, multirun: bool = False) -> list[str]:
     """The same words in the form in which `compose_config` composes them: values are forced in, group options chosen.
 
-    Words that cannot be used are left as they are, for Hydra to refuse; those with several values are kept for its sweeper.
+    Args:
+        overrides: words as they were typed.
+        config_dir: a further folder of group options.
+        multirun: whether words may have several values; they are kept, for Hydra's sweeper.
+
+    Raises:
+        ConfigError: naming each word that cannot be used. Keys, types and ranges are for `compose_config` to check.
     """
+    problems: list[Problem] = []
     with _hydra(config_dir) as (options, _):
-        return [forced(word, options) for word in overrides]
+        words = usable_words(overrides, options, problems, multirun=multirun)
+    if problems:
+        raise ConfigError(problems, subject="the command line")
+    return words
+
+
+def compose_sweep(
+    overrides: Sequence[str], *, config_dir: str | Path | None = None, config_name: str = CONFIG_NAME
+) -> tuple[list[str], list[str], dict[str, Any]]:
+    """The words of a sweep, made ready for Hydra.
+
+    Args:
+        overrides: words as they were typed, some with several values.
+        config_dir, config_name: as for `compose_config`.
+
+    Returns:
+        The words as the sweeper is to have them; those of the first combination of values, as they are typed for a run; and the
+        settings of the chosen sweeper, `hydra.sweeper`.
+
+    Raises:
+        ConfigError: naming each word that cannot be used, or what Hydra cannot compose, such as a sweeper that is not installed.
+    """
+    from hydra import compose
+    from omegaconf import OmegaConf
+
+    words = forced_words(overrides, config_dir, multirun=True)
+    with _hydra(config_dir) as (options, searchpath):
+        first = [first_value(word, options) for word in words]
+        swept = [word for word, single in zip(words, first, strict=True) if word != single]
+        known = [single for word, single in zip(words, first, strict=True) if word not in swept or not word.startswith("++")]
+        try:
+            composed = compose(config_name, overrides=[*known, *searchpath], return_hydra_config=True)
+        except Exception as error:  # as in compose_plain
+            raise ConfigError(problem_of(error), subject="the command line") from error
+        plain: Any = OmegaConf.to_container(composed, resolve=False, enum_to_str=True)
+    sweeper = plain.pop("hydra")["sweeper"]
+    # A sweeper shows the keys as they are typed, where Hydra does not insist that they are forced in.
+    typed = [word.removeprefix("++") if word in swept and _has(plain, word) else word for word in words]
+    return typed, [word for word in first if not word.startswith(("hydra.", "hydra/"))], sweeper
+
+
+def _has(plain: Mapping[str, Any], word: str) -> bool:
+    parent, _, last = word.lstrip("+").partition("=")[0].rpartition(".")
+    node = _get(plain, parent) if parent else plain
+    return isinstance(node, Mapping) and last in node
 
 
 def apply_overrides(

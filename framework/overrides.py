@@ -83,6 +83,20 @@ def swept_keys(overrides: Sequence[str]) -> set[str]:
     return keys
 
 
+def first_value(word: str, options: GroupOptions) -> str:
+    """The word with the first of its values, where it has several; of an interval, its start."""
+    override = parse_word(word)
+    if not override.is_sweep_override():
+        return word
+    value = override.value()
+    if override.is_interval_sweep():
+        first = str(value.start)
+    else:
+        names = value.filter(options.of(override.key_or_group)) if hasattr(value, "filter") else override.sweep_string_iterator()
+        first = str(next(iter(names)))
+    return f"{word.partition('=')[0]}={first}"
+
+
 def parse_word(word: str) -> Any:
     """One word as Hydra reads it; a `HydraException` where it cannot."""
     from hydra.core.override_parser.overrides_parser import OverridesParser

@@ -53,6 +53,8 @@ class ResultFile(FileRecord):
     seconds: float | None = None
     message: str | None = None
     left_out: tuple[int, ...] | None = _count(())
+    monitor: str | None = None
+    mode: str | None = None
 
     def check(self) -> Iterator[Problem]:
         yield from _not_numbers(self.final, "final")

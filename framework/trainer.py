@@ -40,6 +40,7 @@ class Result:
         seconds: time spent, all sessions together.
         message: why it stopped early, was interrupted, or failed.
         left_out: the steps, counted from 0, that changed nothing, because their numbers were not finite (`trainer.on_nan`).
+        monitor, mode: the value that decides which epoch is best, and whether the lowest ("min") or the highest ("max") of it is.
     """
 
     status: str
@@ -50,6 +51,8 @@ class Result:
     seconds: float
     message: str | None = None
     left_out: Sequence[int] = ()
+    monitor: str | None = None
+    mode: str | None = None
 
 
 class Trainer:
@@ -199,10 +202,12 @@ class Trainer:
         store = CheckpointStore(self.run.checkpoints, holds=RunStateFile)
         progress = Progress.of((store.newest_state() or {}).get("progress", {}))
         with contextlib.suppress(OSError):
-            self._write(_result(progress, "interrupted", message, progress.seconds))
+            result = _result(progress, "interrupted", message, progress.seconds)
+            self._write(dataclasses.replace(result, monitor=earlier.get("monitor"), mode=earlier.get("mode")))
 
     def _write_result(self, training: Training, status: str, message: str | None) -> Result:
         result = _result(training.state.progress, status, message, training.seconds())
+        result = dataclasses.replace(result, monitor=training.parts.monitor, mode=training.parts.mode)
         self._write(result)
         return result
 

@@ -19,11 +19,11 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from framework.cli.command import FAILED, OK
-from framework.composition import forced_words
+from framework.composition import CONFIG_NAME, compose_sweep
 from framework.console import Console, format_value
-from framework.errors import Interrupted, RunDirectoryError
+from framework.errors import ConfigError, Interrupted, RunDirectoryError, ScenarioError
 from framework.interruption import Interruption
-from framework.overrides import swept_keys
+from framework.overrides import parse_word, swept_keys
 from framework.run_directory import RunDirectory
 from framework.run_files import MissingFileError, read_json_lines
 from framework.run_records import JobRecord
@@ -36,54 +36,90 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def sweep(options: Sequence[str], overrides: Sequence[str], *, config_dir: str | None) -> int:
-    """Train one run for each combination of the values in `overrides`.
+def sweep(options: Sequence[str], overrides: Sequence[str], *, config_dir: str | None, config_name: str) -> int:
+    """Train one run for each combination of the values in `overrides`, or those that the chosen sweeper draws.
 
     Args:
         options: Hydra's own options, `-m` among them.
         overrides: words, of which some have several values: `lr=1e-3,1e-4`.
         config_dir: what `--config-dir` names.
+        config_name: the primary config.
 
     Returns:
         The exit code: 1 where a job failed.
-    """
-    from framework.cli.train import run_hydra
 
-    given = {word.lstrip("+").partition("=")[0]: word.partition("=")[2] for word in overrides}
-    words = list(overrides)
-    if "hydra.sweep.dir" in given:
-        folder = Path(given["hydra.sweep.dir"])
-    else:
-        folder = _sweep_folder(given, swept_keys(overrides))
-        words = [word for word in words if word.lstrip("+").partition("=")[0] not in _OUTPUT_KEYS - swept_keys(overrides)]
-        words.append(f"hydra.sweep.dir='{folder}'")
+    Raises:
+        ConfigError: where a word cannot be used; no folder is made then.
+        ScenarioError: where the sweeper fails.
+    """
+    from framework.cli.optimising import direction_words, tries_all
+    from framework.cli.train import JobFailedError, run_hydra
+
+    words, first, sweeper = compose_sweep(overrides, config_dir=config_dir, config_name=config_name)
+    told, sought = direction_words(sweeper, overrides, first, config_dir=config_dir, config_name=config_name)
+    named = _OUTPUT_KEYS - swept_keys(overrides)
+    given = [parse_word(word).value() for word in words if _key(word) in named]
+    folder = Path(given[0]) if given else RunDirectory.create(name="sweep").path
+    words = [*(word for word in words if _key(word) not in named), *told, f"hydra.sweep.dir={_quoted(folder)}"]
     console = Console()
     console.print(f"sweep directory: {folder}")
+    if sought:
+        console.print(sought)
     interruption = Interruption()
     extra = ["--config-dir", config_dir] if config_dir else []
+    extra += ["--config-name", config_name] if config_name != CONFIG_NAME else []
     started = len(_records(folder))
-    named = {"hydra.sweep.dir", *(_OUTPUT_KEYS - swept_keys(overrides))} & set(given)
-    again = shlex.join(["train-scenario", *options, *overrides, *([] if named else [f"output_dir={folder}"])])
+    again = shlex.join(["train-scenario", *options, *overrides, *([] if given else [f"output_dir={folder}"])])
+    command = again if tries_all(sweeper) else None  # another sweeper may draw other values
     try:
         with interruption.listening():
-            run_hydra([*options, *forced_words(words, config_dir)], lambda composed: _job(extra, interruption))
+            run_hydra([*options, *words], lambda composed: _job(extra, interruption, asks=not tries_all(sweeper)))
     except Interrupted:
-        _summarise(folder, console, started, again)
+        _summarise(folder, console, started, command)
         raise
-    return _summarise(folder, console, started, again)
+    except JobFailedError as error:
+        console.print(f"the sweeper ended the sweep, since {error}", style="red")
+    except ConfigError:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # where nothing was trained
+        raise
+    except Exception as error:
+        # A job answers for its own errors, so this is the sweeper's or the launcher's.
+        log.debug("the sweep", exc_info=error)
+        _summarise(folder, console, started, command)
+        raise ScenarioError(
+            f"the sweeper or the launcher failed: {type(error).__name__}: {error}",
+            hint="with SCENARIO_LOG_LEVEL=DEBUG in the environment its traceback is shown",
+        ) from error
+    return _summarise(folder, console, started, command)
 
 
-def _sweep_folder(given: dict[str, str], swept: set[str]) -> Path:
-    """The folder that the user named for the runs of the sweep, or a new one."""
-    for key in _OUTPUT_KEYS - swept:
-        if key in given:
-            return Path(given[key])
-    return RunDirectory.create(name="sweep").path
+def _key(word: str) -> str:
+    return word.lstrip("+").partition("=")[0]
 
 
-def _job(extra: Sequence[str], interruption: Interruption) -> None:
-    """Train one job, or finish it; called by Hydra's launcher, which may do so in another process."""
+def _quoted(folder: Path) -> str:
+    """A path as one value of a word, whatever its characters are."""
+    return "'" + str(folder).replace("'", "\\'") + "'"
+
+
+def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> float | None:
+    """Train one job, or finish it; called by Hydra's launcher, which may do so in another process.
+
+    Args:
+        extra: options for the command of the job.
+        asks: whether the sweeper asks for a value.
+
+    Returns:
+        The best monitored value of the job, where the sweeper asks.
+
+    Raises:
+        JobFailedError: where there is none.
+    """
     from hydra.core.hydra_config import HydraConfig
+
+    from framework.cli.optimising import value_of
+    from framework.cli.train import JobFailedError
 
     interruption.check()
     job = HydraConfig.get()
@@ -100,16 +136,19 @@ def _job(extra: Sequence[str], interruption: Interruption) -> None:
     _append(sweep_folder, record)
     if done:
         _append(sweep_folder, record | {"exit_code": OK})
-        return
+        return value_of(run) if asks else None
     if resumes:
         command = ["framework.cli.resume", str(folder)]
     else:
-        directory = [] if _OUTPUT_KEYS & {word.partition("=")[0] for word in words} else [f"++output_dir='{folder}'"]
+        directory = [] if _OUTPUT_KEYS & {word.partition("=")[0] for word in words} else [f"++output_dir={_quoted(folder)}"]
         command = ["framework.cli.train", *extra, *job.overrides.task, *directory]
     # -P: unlike the installed command, `-m` would let modules be imported from the current folder.
     code = _wait(subprocess.Popen([sys.executable, "-P", "-m", *command], preexec_fn=_end_with_parent), interruption)
     _append(sweep_folder, record | {"exit_code": code})
     interruption.check()
+    if asks and code != OK:
+        raise JobFailedError(f"job {job.job.num} failed")
+    return value_of(run) if asks else None
 
 
 def _folder_of(words: Sequence[str], proposed: Path) -> Path:
@@ -177,8 +216,12 @@ def _wait(process: subprocess.Popen[bytes], interruption: Interruption) -> int:
                     told = True
 
 
-def _summarise(folder: Path, console: Console, started: int, command: str) -> int:
-    """Say how the jobs of this sweep ended: those whose lines are behind the first `started` ones."""
+def _summarise(folder: Path, console: Console, started: int, command: str | None) -> int:
+    """Say how the jobs of this sweep ended: those whose lines are behind the first `started` ones.
+
+    Args:
+        command: what does the jobs that are not finished; None where nothing is sure to.
+    """
     jobs = {tuple(record["words"]): record for record in _records(folder)[started:]}
     rows, failed = [], []
     for job in sorted(jobs.values(), key=lambda job: int(job["job"])):
@@ -195,5 +238,6 @@ def _summarise(folder: Path, console: Console, started: int, command: str) -> in
     if failed:
         named = ", ".join(f"{job['job']} ({' '.join(job['words'])})" for job in failed)
         console.print(f"{len(failed)} of {len(jobs)} jobs are not finished: {named}", style="red")
-        console.print(f"the same sweep again does only what is missing: {command}")
+        if command:
+            console.print(f"the same sweep again does only what is missing: {command}")
     return FAILED if failed else OK

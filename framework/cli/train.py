@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from framework.cli.command import OK, check_ownership, command
-from framework.composition import CONFIG_NAME, compose_config, conf_directory, forced_words
+from framework.composition import CONFIG_NAME, compose_config, conf_directory, forced_words, problem_of
 from framework.config import RunConfig
 from framework.errors import ConfigError, Problem
 
@@ -20,7 +20,8 @@ def main(words: list[str]) -> int:
     """Train as the words say. Hydra reads them, so that all its options are there; its messages are replaced by ours."""
     from hydra._internal.utils import get_args_parser
 
-    arguments = get_args_parser().parse_args(words)
+    # Hydra wants its options before the words, or behind them; here they may stand among them.
+    arguments = get_args_parser().parse_intermixed_args(words)
     if arguments.experimental_rerun:
         raise ConfigError(
             Problem("--experimental-rerun", "is not supported: it unpickles a file", hint="resume-training RUN continues a run"),
@@ -32,16 +33,21 @@ def main(words: list[str]) -> int:
             subject="the command line",
         )
     options = [word for word in words if word not in arguments.overrides]
+    config_name = arguments.config_name or CONFIG_NAME
+    asked = [name for name in ("cfg", "info", "multirun", "run", "shell_completion") if getattr(arguments, name)]
+    if len(asked) > 1:
+        first, second = (f"--{name.replace('_', '-')}" for name in asked[:2])
+        raise ConfigError(Problem(first, f"does not go together with {second}"), subject="the command line")
+    if arguments.help or arguments.hydra_help or arguments.cfg or arguments.info or arguments.shell_completion:
+        if arguments.cfg or arguments.info:
+            forced_words(arguments.overrides, arguments.config_dir, multirun=arguments.multirun)
+        run_hydra([*options, *arguments.overrides], lambda composed: None)
+        return OK
     if arguments.multirun:
         from framework.cli.sweep import sweep
 
-        return sweep(options, arguments.overrides, config_dir=arguments.config_dir)
-    if arguments.help or arguments.hydra_help or arguments.cfg or arguments.info or arguments.shell_completion:
-        run_hydra(words, lambda composed: None)
-        return OK
-    config = compose_config(
-        arguments.overrides, config_dir=arguments.config_dir, config_name=arguments.config_name or CONFIG_NAME
-    )
+        return sweep(options, arguments.overrides, config_dir=arguments.config_dir, config_name=config_name)
+    config = compose_config(arguments.overrides, config_dir=arguments.config_dir, config_name=config_name)
     # What was composed and checked is what Hydra composes again, so that its callbacks and its own settings have their effect.
     run_hydra([*options, *forced_words(arguments.overrides, arguments.config_dir)], lambda composed: train(config))
     return OK
@@ -72,11 +78,15 @@ def for_trial(config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, trainer=trainer, data=data)
 
 
+class JobFailedError(Exception):
+    """A job of a sweep gives no value. It is for the sweeper, which knows what to do then."""
+
+
 def run_hydra(words: Sequence[str], task: Callable[[Any], Any]) -> None:
     """Run Hydra's own command line on `words`, with `task` as the application.
 
     Raises:
-        ConfigError: where Hydra refuses the words. What `task` raises passes through.
+        ConfigError: where Hydra refuses the words. What `task` raises passes through; of a `JobFailedError` the sweeper is told.
     """
     import hydra
     from hydra.errors import HydraException
@@ -84,12 +94,15 @@ def run_hydra(words: Sequence[str], task: Callable[[Any], Any]) -> None:
 
     raised: list[BaseException] = []
 
-    def application(composed: Any) -> None:
+    def application(composed: Any) -> Any:
         # Hydra prints a line of its own about what an application raises; so it is not shown it.
         try:
-            task(composed)
+            return task(composed)
+        except JobFailedError:
+            raise
         except BaseException as error:
             raised.append(error)
+            return None
 
     argv, sys.argv = sys.argv, [sys.argv[0], *words]
     full_error = os.environ.get("HYDRA_FULL_ERROR")
@@ -97,8 +110,12 @@ def run_hydra(words: Sequence[str], task: Callable[[Any], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         hydra.main(config_path=str(conf_directory()), config_name=CONFIG_NAME, version_base="1.3")(application)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(Problem("config", " ".join(str(error).split()))) from error
+    except Exception as error:
+        if raised:
+            raise raised[0] from None
+        if isinstance(error, HydraException | OmegaConfBaseException):
+            raise ConfigError(problem_of(error)) from error
+        raise
     finally:
         sys.argv = argv
         if full_error is None:

@@ -9,6 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from framework.cli.command import run
+from framework.cli.train import main
 from framework.run_comparison import differences
 from tests.cli.test_commands import LONG, assert_clean, run_directories
 from tests.conftest import TOY_WORDS, environment
@@ -83,3 +87,28 @@ def test_a_signal_ends_a_sweep_and_its_job_and_says_how_to_go_on(tmp_path: Path)
     assert not (folder / "1" / "config.yaml").exists()
     assert f"output_dir={folder.relative_to(tmp_path)}" in "".join(shown.split("\n"))
     assert "1 of 1 jobs are not finished: 0 (" in " ".join(shown.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["lr=range(3,1)"], "lr: has no values"),
+        (["optimizer=glob(x*)"], "optimizer: has no values"),
+        (["lr=glob(*)"], "lr: has no values"),
+        (["optimizer=adam,sgdd"], "did you mean 'sgd'?"),
+        (["lr=1,2", "lr=3"], "is given twice, as 'lr=1,2' and as 'lr=3'"),
+        (["lr=1,2", "hydra.sweep.dir=x"], "output_dir=FOLDER"),
+        (["lr=1,2", "hydra/sweeper=optuna"], "pip install hydra-optuna-sweeper"),
+        (["lr=1,2", "hydra/launcher=nosuch"], "it is a plugin of Hydra"),
+        (["lr=interval(1,2)"], "add hydra/sweeper=optuna"),
+        (["lr=1,2", "--cfg", "job"], "--cfg: does not go together with --multirun"),
+    ],
+)
+def test_a_sweep_that_cannot_be_leaves_nothing_behind(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With `-m` among the words, where Hydra itself refuses it."""
+    monkeypatch.chdir(tmp_path)
+    assert run(main.__wrapped__, ["scenario=mesonet", "-m", *words]) == 2  # type: ignore[attr-defined]
+    assert said in capsys.readouterr().err
+    assert [path for path in tmp_path.rglob("*") if path.name != "outputs"] == []

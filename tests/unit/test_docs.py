@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra._internal.utils import get_args_parser
 
-from framework.composition import apply_overrides, compose_config
+from framework.composition import apply_overrides, compose_config, compose_sweep
 from framework.config import parse
+from framework.errors import ConfigError
 from tests.conftest import REPOSITORY
 
 DOCUMENTS = [
@@ -20,39 +22,70 @@ DOCUMENTS = [
     *sorted((REPOSITORY / "scenarios").rglob("*.md")),
     *sorted((REPOSITORY / "conf").rglob("*.yaml")),
 ]
-COMPOSED = ("train-scenario", "benchmark-input-pipeline", "validate-data")
+COMPOSED = ("train-scenario", "benchmark-input-pipeline", "validate-data", "check-scenario")
 ON_A_RUN = ("resume-training", "load-and-validate", "predict-scenario", "ema-weights")
-COMMAND = re.compile(rf"[#\s]*(?:SCENARIO_LOG_LEVEL=\w+ )?((?:{'|'.join((*COMPOSED, *ON_A_RUN))}) [^`]*)")
+NAMES = "|".join((*COMPOSED, *ON_A_RUN))
+LINE = re.compile(rf"[#\s]*(?:SCENARIO_LOG_LEVEL=\w+ )?((?:{NAMES}) [^`]*)")
+INLINE = re.compile(rf"`((?:{NAMES})\s[^`]*=[^`]*)`")
+WRONG = "scenario.fliters=8"
+"""What the tutorial shows the answer to."""
 
 
 def commands() -> Iterator[tuple[Path, list[str]]]:
-    """The commands on lines of their own, but for those about scenarios that are not shipped."""
+    """The commands on lines of their own, and those in the text, but for those about scenarios that nobody has."""
     for document in DOCUMENTS:
-        for line in document.read_text().splitlines():
-            if match := COMMAND.fullmatch(line):
-                words = shlex.split(re.sub(r"\s#\s.*", "", match[1]))
-                if "--config-dir" not in words and not any(word.startswith("scenario.target=my_") for word in words):
-                    yield document, words
+        text = document.read_text()
+        lines = [match[1] for match in map(LINE.fullmatch, text.splitlines()) if match]
+        for command in [*lines, *INLINE.findall(re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))]:
+            words = shlex.split(re.sub(r"\s#\s.*", "", command))
+            theirs = {"key=value", "scenario=NAME", "scenario=my_digits"} & set(words) or (
+                "--config-dir" in words and "scenario=strokes" not in words
+            )
+            if not theirs and not any(word.startswith("scenario.target=my_") for word in words):
+                yield document, words
 
 
 COMMANDS = [pytest.param(words, id=f"{document.name}: {' '.join(words)}") for document, words in commands()]
 
 
+@pytest.fixture(scope="module")
+def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The package that the tutorial writes, found by Python; its folder of options."""
+    package = tmp_path_factory.mktemp("tutorial")
+    blocks = re.findall(
+        r"^```\w+\n# (\S+)\n(.*?)^```", (REPOSITORY / "docs" / "tutorial.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    for name, content in blocks:
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(package))
+        yield package / "conf"
+
+
 def test_there_are_commands_of_each_kind() -> None:
-    assert len(COMMANDS) > 50
+    assert len(COMMANDS) > 60
     assert {param.values[0][0] for param in COMMANDS} == {*COMPOSED, *ON_A_RUN}  # type: ignore[index]
+    assert any({"-m", "scenario=strokes"} <= set(param.values[0]) for param in COMMANDS), "the tutorial's, in its text"
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-def test_what_the_documents_say_can_be_typed(words: list[str]) -> None:
-    settings = [word for word in words if "=" in word]
+def test_what_the_documents_say_can_be_typed(words: list[str], tutorial: Path) -> None:
+    settings = [word for word in words if "=" in word and not word.startswith(("hydra.", "hydra/"))]
     if words[0] in ON_A_RUN:
         config = compose_config(["scenario=mesonet", "data=image_folder", "data.train_dir=DIR", "data.val_dir=DIR"])
         parse(apply_overrides(config.to_plain(), settings))
-    elif "-m" in words:
-        compose_config([setting.partition(",")[0] for setting in settings])
+        return
+    folder = tutorial if "--config-dir" in words else None
+    if words[0] == "train-scenario":
+        get_args_parser().parse_intermixed_args(words[1:])  # as the command does
+    if "-m" in words:
+        _, settings, _ = compose_sweep(settings, config_dir=folder)
+    if WRONG in words:
+        with pytest.raises(ConfigError, match="did you mean 'filters'"):
+            compose_config(settings, config_dir=folder)
     else:
-        compose_config(settings)
+        compose_config(settings, config_dir=folder)
 
 
 def test_the_evaluator_of_the_training_page() -> None:

@@ -74,8 +74,9 @@ FLOORS = [
     [
         "cli.command",
         "cli.summary",
-        "cli.sweep",
         "cli.train",
+        "cli.optimising",
+        "cli.sweep",
         "cli.resume",
         "cli.lav",
         "cli.predict",
@@ -93,9 +94,9 @@ FAMILIES = [
     {"adabelief", "gradients", "optimizers"},
     {m for m in FLOORS[2] if m.startswith("data.")},
 ]
-# A function that brings in, when it is called, what stands above it: a schedule is built by the config that it holds, and a sweep
-# starts the Hydra command line that called it. And a type alone: the section of the trainer is checked beside the others.
-RETURNS = {("learning_rates", "schedule"), ("cli.sweep", "cli.train"), ("trainer_config", "config")}
+# A function that brings in, when it is called, what stands above it: a schedule is built by the config that it holds, and the command
+# line starts a sweep, which comes back to it for Hydra. And a type alone: the section of the trainer is checked beside the others.
+RETURNS = {("learning_rates", "schedule"), ("cli.train", "cli.sweep"), ("trainer_config", "config")}
 ORDER = [module for floor in FLOORS for module in floor]
 
 

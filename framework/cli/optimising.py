@@ -1,0 +1,107 @@
+"""A sweep whose sweeper looks for the best values: which value each job gives it, and whether the lowest or the highest is best."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from framework.cli.train import JobFailedError
+from framework.composition import compose_config
+from framework.errors import ConfigError, Problem, ScenarioError
+from framework.run_directory import RunDirectory
+
+# Where the sweepers that optimise have their direction: the setting, and its values for "min" and for "max".
+_DIRECTIONS: dict[str, dict[str, Any]] = {
+    "direction": {"min": "minimize", "max": "maximize"},  # Optuna
+    "optim.maximize": {"min": False, "max": True},  # Nevergrad
+    "ax_config.experiment.minimize": {"min": True, "max": False},  # Ax
+}
+
+
+def tries_all(sweeper: Mapping[str, Any]) -> bool:
+    """Whether a sweeper is Hydra's own, which tries all combinations and asks for no value."""
+    return str(sweeper.get("_target_")).endswith(".BasicSweeper")
+
+
+def direction_words(
+    sweeper: Mapping[str, Any], overrides: Sequence[str], first: Sequence[str], *, config_dir: str | None, config_name: str
+) -> tuple[list[str], str | None]:
+    """The words that tell a sweeper which direction is better, so that it is the one that decides which epoch of a run is best.
+
+    Args:
+        sweeper: its settings.
+        overrides: all words of the sweep.
+        first: the words of one of its jobs.
+
+    Returns:
+        The words to add, and what is looked for, as a sentence; None where the sweeper has no direction that is known.
+
+    Raises:
+        ConfigError: where the sweeper was told another direction, or several.
+    """
+    found = next(((path, values) for path, values in _DIRECTIONS.items() if _get(sweeper, path) is not None), None)
+    if found is None:
+        return [], None
+    path, values = found
+    set_to, key = _get(sweeper, path), f"hydra.sweeper.{path}"
+    monitor, mode = _monitored(first, config_dir, config_name)
+    typed = any(word.lstrip("+").partition("=")[0] == key for word in overrides)
+    # What is not typed and is "min" is the sweeper's default; none has "max" for it.
+    if set_to != values[mode] and (typed or set_to != values["min"]):
+        raise ConfigError(
+            Problem(
+                key,
+                f"contradicts the run: of {monitor} the {'highest' if mode == 'max' else 'lowest'} value is best",
+                given=set_to,
+                allowed=str(values[mode]).lower(),
+                hint="leave it out; early_stopping.monitor and early_stopping.mode say what is best",
+            ),
+            subject="the command line",
+        )
+    words = [] if set_to == values[mode] else [f"{key}={str(values[mode]).lower()}"]
+    return words, f"looking for the {'highest' if mode == 'max' else 'lowest'} {monitor}"
+
+
+def value_of(run: RunDirectory) -> float:
+    """The best monitored value of a run that has ended.
+
+    Raises:
+        JobFailedError: where it has none.
+    """
+    result = run.load_result() or {}
+    value = _get(result, f"best.metrics.{result.get('monitor')}")
+    if not isinstance(value, int | float):
+        raise JobFailedError(f"{run.path} has no best value")
+    return float(value)
+
+
+def _get(node: Any, path: str) -> Any:
+    for key in path.split("."):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
+
+
+def _monitored(words: Sequence[str], config_dir: str | None, config_name: str) -> tuple[str, str]:
+    """What decides which epoch of a run is best: a value, and "min" or "max"."""
+    compose_config(words, config_dir=config_dir, config_name=config_name)  # a wrong word is answered at once
+    # A process of its own, since an objective may need TensorFlow, which would take memory for as long as the sweep lasts.
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        monitor, mode, fault = pool.submit(_ask_objective, list(words), config_dir, config_name).result()
+    if fault:
+        raise ScenarioError(f"what the sweep is to look for cannot be told: {fault}")
+    return monitor, mode
+
+
+def _ask_objective(words: Sequence[str], config_dir: str | None, config_name: str) -> tuple[str, str, str | None]:
+    from framework.device import import_tensorflow
+    from framework.scenario import scenario_of
+
+    try:
+        import_tensorflow()
+        scenario = scenario_of(compose_config(words, config_dir=config_dir, config_name=config_name))
+        objective, own = scenario.objective(), scenario.early_stopping
+        return own.monitor or objective.monitor, own.mode or objective.mode, None
+    except Exception as error:  # an error of a scenario's own may not survive the way back
+        return "", "", f"{type(error).__name__}: {error}"
