@@ -20,6 +20,7 @@ _FIXED = (
         "trainer.post_hoc_ema",
     ),
     *("data.name", "data.batch_size", "data.limit", "optimizer.accumulate_steps"),
+    "warmstart",
 )
 
 
@@ -42,7 +43,9 @@ def check_changes(changes: Mapping[str, tuple[Any, Any]]) -> None:
             "cannot change in a run that has begun",
             given=new,
             allowed=f"{old!r}, as the run was started",
-            hint="start a new run",
+            hint="a warm start gives a new run its first weights: train-scenario ... warmstart.model=..."
+            if path.startswith("warmstart")
+            else "start a new run",
         )
         for path, (old, new) in changes.items()
         if any(path == fixed or path.startswith(fixed + ".") for fixed in _FIXED)

@@ -26,7 +26,9 @@ class WarmStartConfig:
     it: `backbone` is every variable inside."""
 
     model: str | None = setting(
-        None, "Weights to begin with: a run directory (its best model), a `.keras`, `.weights.h5` or `.h5` file, or a SavedModel."
+        None,
+        "Weights to begin with: a run directory (its best model, or where it has none yet, its newest checkpoint), a checkpoint "
+        "(`RUN/checkpoints/step-00000220`), a `.keras`, `.weights.h5` or `.h5` file, or a SavedModel.",
     )
     allow_partial: bool = setting(False, "Begin even where some variables find no weights, and keep their initial values.")
     include: str | None = setting(None, "Pattern of the variables that get weights. null: all.")

@@ -7,6 +7,7 @@ outermost model: `backbone/conv1/kernel`. No pickle and no Lambda runs. What a f
     .weights.h5    layers have names, their variables numbers, `conv1/0`; before Keras wrote names there, only Keras' own keys
     legacy .h5     layers and variables have names; of weights alone or of a whole model, Keras 1 to 3
     SavedModel     TensorFlow's names, of which some leave out a layer on the way
+    checkpoint     the same
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ import re
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from framework.checkpoint_weights import load_checkpoint, weights_of
 from framework.errors import ConfigError, Problem, reason_of
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MODEL_FILES = ("best/model.keras", "export/model.keras", "model.keras")
-_KINDS = "a run directory, a .keras, .weights.h5 or legacy .h5 file, or a SavedModel folder"
+_KINDS = "a run directory, one of its checkpoints, a .keras, .weights.h5 or legacy .h5 file, or a SavedModel folder"
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ def open_weights(location: str) -> WeightSource:
     """The weights at a place on disk. What a file holds decides how it is read, not how it is called.
 
     Args:
-        location: a run directory (its best model, else its exported one), a folder with a `model.keras`, a SavedModel, or a file.
+        location: a run directory (its best model, else its exported one, else its newest intact checkpoint), a checkpoint, a folder
+            with a `model.keras`, a SavedModel, or a file.
 
     Raises:
         ConfigError: at `warmstart.model`, where there is nothing, or it is damaged or of an unknown kind.
@@ -131,6 +134,8 @@ def open_weights(location: str) -> WeightSource:
         if (path / "saved_model.pb").is_file():
             _check_files(path)
             return _read_saved_model(path)
+        if (snapshot := load_checkpoint(path)) is not None:
+            return _graph_named(weights_of(snapshot))
         if path.is_file() and zipfile.is_zipfile(path):
             return _read_keras(path)
         if path.is_file() and h5py.is_hdf5(path):
@@ -194,6 +199,11 @@ def _read_saved_model(path: Path) -> WeightSource:
         name = nodes[node].variable.name
         if not name.endswith("seed_generator_state"):
             found.append((name, reader.get_tensor(saved.nodes[places[number]].attributes[0].checkpoint_key)))
+    return _graph_named(found)
+
+
+def _graph_named(found: Sequence[tuple[str, np.ndarray]]) -> WeightSource:
+    """Arrays with TensorFlow's names of them."""
     paths = _unique(name for name, _ in found)
     return WeightSource({path: array for path, (_, array) in zip(paths, found, strict=True)}, naming="graph_name")
 

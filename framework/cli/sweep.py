@@ -6,6 +6,7 @@ code. The same sweep again finds its jobs there by their words, whatever their o
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import logging

@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY, environment
 # From the ground up. A module imports from floors below it, and from what stands before it on its own line.
 FLOORS = [
     ["errors", "registry", "override", "files", "import_guard"],
-    ["schema", "run_files", "run_records", "trainer_config", "config", "overrides", "composition"],
+    ["schema", "run_files", "run_records", "checkpoint_arrays", "checkpoint", "trainer_config", "config", "overrides", "composition"],
     [
         *[
             "data.source",
@@ -34,7 +34,8 @@ FLOORS = [
             "evaluators",
         ],
         *["plateau", "learning_rates", "schedule", "adabelief", "gradients", "optimizers"],
-        *["early_stopping", "evaluation_weights", "power_averages", "freezing", "weight_sources", "warmstart", "device"],
+        *["early_stopping", "evaluation_weights", "power_averages", "freezing", "device"],
+        *["checkpoint_weights", "weight_sources", "warmstart"],
     ],
     [
         "scenario",
@@ -42,8 +43,6 @@ FLOORS = [
         "config_file",
         "run_lock",
         "run_directory",
-        "checkpoint_arrays",
-        "checkpoint",
         "stepper",
         "callbacks",
         "keras_loops",
@@ -90,7 +89,7 @@ FLOORS = [
 # Parts do not import each other; these are parts in several files.
 FAMILIES = [
     {"schedule", "learning_rates", "plateau"},
-    {"weight_sources", "warmstart"},
+    {"checkpoint_weights", "weight_sources", "warmstart"},
     {"adabelief", "gradients", "optimizers"},
     {m for m in FLOORS[2] if m.startswith("data.")},
 ]

@@ -141,11 +141,13 @@ def test_another_optimizer_starts_its_state_anew(tmp_path: Path) -> None:
     [
         *("seed=3", "batch_size=16", "optimizer.accumulate_steps=3", "samples_per_epoch=50"),
         *("device.precision=mixed_bfloat16", "scenario.name=other"),
+        *("warmstart.model=elsewhere", "warmstart={model: elsewhere, rename: [a->b]}"),
     ],
 )
 def test_changes_that_would_break_a_run_are_refused(undisturbed: Path, word: str) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError) as caught:
         Trainer.resume(undisturbed, word, console=quiet())
+    assert caught.value.exit_code == 2
 
 
 def test_a_run_whose_data_changed_says_so(tmp_path: Path) -> None:
@@ -312,7 +314,7 @@ def test_a_warm_start_begins_where_the_other_run_was_best(tmp_path: Path) -> Non
     second = train(tmp_path / "second", *plain, "seed=7", "lr=0", f"warmstart.model={tmp_path / 'first'}")
     assert second.final["val_loss"] == pytest.approx(first.final["val_loss"], abs=1e-6)
     assert "hidden/kernel" in (tmp_path / "second" / "train.log").read_text()
-    resume(tmp_path / "second", "epochs=2")
+    assert resume(tmp_path / "second", "epochs=2").epochs == 2, "its own warm start is no change"
     with pytest.raises(ConfigError):
         train(tmp_path / "third", "warmstart.model=nowhere")
 

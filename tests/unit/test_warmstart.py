@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from framework.checkpoint import CheckpointStore, NamedArray, Snapshot, copy_variables
 from framework.errors import ConfigError, Problem
 from framework.schema import read
 from framework.warmstart import Transfer, WarmStartConfig, describe, warm_start
@@ -96,9 +97,23 @@ def save_saved_model(model: keras.Model, folder: Path) -> Path:
     return folder / "saved"
 
 
+def save_checkpoint(model: keras.Model, folder: Path, *, step: int = 220, averaged: bool = False) -> Path:
+    """As a run saves its raw model, or with averages of twice the weights beside it."""
+    arrays = copy_variables(model.variables)
+    variables: dict[str, Sequence[NamedArray]] = {"model": arrays, "optimizer": [], "metrics": []}
+    if averaged:
+        variables["average"] = [NamedArray(f"average_{i}", 2 * weight.numpy()) for i, weight in enumerate(model.weights)]
+    return CheckpointStore(folder / "run" / "checkpoints").save(Snapshot(step=step, state={}, variables=variables))
+
+
+def save_run_without_a_model(model: keras.Model, folder: Path) -> Path:
+    save_checkpoint(make(98), folder, step=110)
+    return save_checkpoint(model, folder).parents[1]
+
+
 KINDS: list[Callable[[keras.Model, Path], Path]] = [
     *[save_run, save_exported_run, save_keras, save_trained_weights],
-    *[save_legacy_model, save_legacy_weights, save_saved_model],
+    *[save_legacy_model, save_legacy_weights, save_saved_model, save_checkpoint, save_run_without_a_model],
 ]
 
 
@@ -129,6 +144,48 @@ def test_each_kind_of_source_is_loaded_bit_for_bit(save: Callable[[keras.Model, 
     assert [(row.path, row.outcome, row.reason) for row in rows] == [(path, "loaded", "") for path in PATHS]
     assert values(model) == values(source)
     np.testing.assert_array_equal(model.get_layer("dropout").seed_generator.state.numpy(), seed)
+
+
+def test_a_checkpoint_with_averaged_weights_gives_these(tmp_path: Path) -> None:
+    source, model = make(1), make(2)
+    start(model, save_checkpoint(source, tmp_path, averaged=True))
+    for weight, raw in zip(model.weights, source.weights, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), 2 * raw.numpy())
+
+
+@pytest.mark.parametrize("place", ["checkpoints", "checkpoints/step-00000220", "checkpoints/step-00000220/variables.npz"])
+def test_a_checkpoint_of_layers_that_keras_named(place: str, tmp_path: Path) -> None:
+    source, model = automatic(1), automatic(2)
+    save_checkpoint(source, tmp_path)
+    start(model, tmp_path / "run" / place)
+    for weight, expected in zip(model.weights, source.weights, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), expected.numpy())
+
+
+def test_a_part_of_a_checkpoint(tmp_path: Path) -> None:
+    model = make(2, head="other")
+    rows = start(model, save_checkpoint(make(1), tmp_path), allow_partial=True)
+    assert outcomes(rows) == dict.fromkeys(PATHS[:-2], "loaded") | {"other/kernel": "skipped", "other/bias": "skipped"}
+
+
+def test_a_damaged_checkpoint_is_named_or_passed_over(tmp_path: Path) -> None:
+    older, newer = save_checkpoint(make(1), tmp_path, step=110), save_checkpoint(make(3), tmp_path)
+    (newer / "variables.npz").write_bytes(b"damaged")
+    with pytest.raises(ConfigError, match=r"step-00000220/variables\.npz is damaged") as caught:
+        start(make(2), newer)
+    assert [problem.path for problem in caught.value.problems] == ["warmstart.model"]
+    model = make(2)
+    start(model, tmp_path / "run")
+    assert values(model) == values(make(1)), "the newest intact one"
+    (older / "state.json").unlink()
+    with pytest.raises(ConfigError, match="none of the 2 checkpoints"):
+        start(make(2), tmp_path / "run")
+
+
+def test_averages_alone_are_no_model(tmp_path: Path) -> None:
+    snapshot = Snapshot(step=220, state={}, variables={"power-0.1": copy_variables(make(1).weights)})
+    with pytest.raises(ConfigError, match="ema-weights"):
+        start(make(2), CheckpointStore(tmp_path / "averages").save(snapshot))
 
 
 def test_without_a_model_nothing_is_done() -> None:
