@@ -94,6 +94,12 @@ class TrainerConfig:
     )
     tensorboard: bool = setting(True, "Write TensorBoard scalars.")
     profile: bool = setting(False, "Write a TensorBoard profile of some steps, early in the session.")
+    profile_steps: tuple[int, ...] = setting(
+        (),
+        "Write a TensorBoard profile of the steps from the first to the last of `[FIRST,LAST]`, counted from 1. [] writes none.",
+        ge=1,
+        le=10**12,
+    )
     run_eagerly: bool = setting(
         False, "Run each training step as plain Python, so that a debugger stops in it and a print prints. Slow."
     )
@@ -118,6 +124,15 @@ class TrainerConfig:
             yield Problem("calc_ema", "is no rate", given=self.calc_ema, allowed="a number >= 0 and < 1, or -1, or null")
         if len(set(self.post_hoc_ema)) < len(self.post_hoc_ema):
             yield Problem("post_hoc_ema", "names a length twice", given=list(self.post_hoc_ema))
+        if self.profile_steps and (len(self.profile_steps) != 2 or self.profile_steps[0] > self.profile_steps[1]):
+            yield Problem(
+                "profile_steps",
+                "must be a first and a last step",
+                given=list(self.profile_steps),
+                allowed="[FIRST,LAST], two whole numbers, the second not below the first; [10,10] is one step",
+            )
+        if self.profile_steps and self.profile:
+            yield Problem("profile_steps", "stands in for profile, and both are set", given=list(self.profile_steps))
         if self.samples_per_epoch is not None and self.steps_per_epoch is not None:
             yield Problem(
                 "steps_per_epoch",

@@ -58,7 +58,8 @@ class Training:
             parts.loop.prepare(parts.batches(0))
         self._early_stopping = EarlyStopping(scenario.early_stopping, parts.mode)
         self._recorder = Recorder(run.metrics_file, run.tensorboard if self._settings.tensorboard else None)
-        self._profiling = Profiling(run.tensorboard if self._settings.profile else None)
+        chosen = self._settings.profile_steps
+        self._profiling = Profiling(run.tensorboard if self._settings.profile or chosen else None, chosen)
         self._fingerprint = parts.source.fingerprint()
         self.state = TrainingState(
             parts.model,
@@ -174,7 +175,8 @@ class Training:
                 self._check_interruption()
                 self._profiling.before_call(progress.step)
                 before = progress.step
-                progress.step += self._do_steps(at_most=min(end, self._next_checkpoint()) - progress.step)
+                until = min(end, self._next_checkpoint(), self._profiling.next_edge(progress.step))
+                progress.step += self._do_steps(at_most=until - progress.step)
                 due = progress.step < end and self._checkpoint_is_due()
                 if self._bad_numbers.found(thorough=due or progress.step == end):
                     with self.parts.callbacks.muted():

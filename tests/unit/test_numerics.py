@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from framework.errors import NumericsError
+from framework.errors import ConfigError, NumericsError
 from framework.loops import CustomLoop
 from framework.numerics import watching, what_was_bad
 from framework.optimizers import OPTIMIZERS
-from tests.runs import compose_toy, records, train
+from tests.runs import comparable, compose_toy, records, train
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
@@ -141,6 +141,24 @@ def test_a_profile_of_some_steps(tmp_path: Path) -> None:
     assert "profile of steps 2 to 12: tensorboard --logdir" in (tmp_path / "with" / "train.log").read_text()
     train(tmp_path / "without", "epochs=1")
     assert not (tmp_path / "without" / "tensorboard").exists()
+
+
+def test_a_profile_of_chosen_steps(tmp_path: Path) -> None:
+    """Wherever the calls of the loop and the epochs end; the training is not touched."""
+    train(tmp_path / "plain", "epochs=2")
+    for chosen, said in (("[11,15]", "profile of steps 11 to 15"), ("[23,40]", "at step 24 of 40"), ("[90,95]", "no profile")):
+        path = tmp_path / chosen
+        train(path, "epochs=2", f"trainer.profile_steps={chosen}")
+        assert said in (path / "train.log").read_text()
+        assert len(list((path / "tensorboard").rglob("*.xplane.pb"))) == (0 if said == "no profile" else 1)
+        assert comparable(path) == comparable(tmp_path / "plain")
+
+
+@pytest.mark.parametrize("words", [["[15,11]"], ["[5]"], ["[1,2,3]"], ["[0,5]"], ["[5,9]", "trainer.profile=true"]])
+def test_steps_that_cannot_be_profiled_are_answered(words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose_toy(f"trainer.profile_steps={words[0]}", *words[1:])
+    assert [problem.path.partition("[")[0] for problem in caught.value.problems] == ["trainer.profile_steps"]
 
 
 def test_a_run_that_fails_while_it_is_profiled_lets_the_next_one_profile(tmp_path: Path) -> None:

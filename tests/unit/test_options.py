@@ -230,6 +230,7 @@ TABLE: dict[str, dict[str, str]] = {
         "export_saved_model": "tests/unit/test_option_effects.py::test_what_is_written_beside_the_model[False]",
         "tensorboard": "tests/unit/test_option_effects.py::test_what_is_written_beside_the_model[False]",
         "profile": "tests/unit/test_numerics.py::test_a_profile_of_some_steps",
+        "profile_steps": "tests/unit/test_numerics.py::test_a_profile_of_chosen_steps",
         "run_eagerly": "tests/unit/test_numerics.py::test_eager_steps_are_plain_python",
         "on_nan": "tests/unit/test_bad_numbers.py::test_skip_changes_nothing_but_that_step",
         "trace_nan": "tests/unit/test_option_effects.py::test_how_many_steps_a_call_does_at_most[trainer.trace_nan=true]",
