@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.agreement import Broken, check_start
+from framework.data.duplicates import warn_of_shared_files
 from framework.data.source import Source, Split, spread
 from framework.data.stream import Stream
 from framework.device import import_tensorflow
@@ -115,7 +116,7 @@ class Assembly:
             self.averages = self._make_averages()
             self.callbacks = self._make_callbacks()
             self.loop = self.make_loop()
-        self.validator = self.make_validator() if self._settings.val_every_n else None
+        self.validator = self.make_validator() if self._settings.val_every_n and self._has_validation() else None
         self.lav = self._make_lav(lav_folder) if self._settings.lav_every_n else None
         self.weights = EvaluationWeights(
             self.model, recalibrate=self._settings.recalibrate_batch_norm, average=self.averages.get("average")
@@ -242,10 +243,15 @@ class Assembly:
         sources = [prepare_source(of.scenario, of.split) if of.name else self._validation_source() for of in lists]
         return LavInTraining(lists, sources, strategy=self._strategy, folder=folder)
 
+    def _has_validation(self) -> bool:
+        return self._settings.overfit_batches is not None or self.scenario.data.validates()
+
     def _validation_source(self) -> Source:
-        if self._validation is None:
-            overfits = self._settings.overfit_batches is not None
-            self._validation = self.source if overfits else prepare_source(self.scenario, Split.VALIDATION)
+        if self._validation is None and self._settings.overfit_batches is not None:
+            self._validation = self.source
+        elif self._validation is None:
+            self._validation = prepare_source(self.scenario, Split.VALIDATION)
+            warn_of_shared_files(self.source, self._validation)
         return self._validation
 
     def _watch_for_plateaus(self, plateau: PlateauSchedule) -> None:
@@ -269,8 +275,9 @@ class Assembly:
         trained = list(metric_values(self.model))
         if self.validator is None and monitor.startswith("val_"):
             monitor = monitor.removeprefix("val_")
+            why = "data.validation_split=0" if self._settings.val_every_n else "trainer.val_every_n=0"
             what = "the best epoch is the one with the best" if path.startswith("early") else "the learning rate goes by the"
-            log.info("without validation (trainer.val_every_n=0), %s training %s", what, monitor)
+            log.info("without validation (%s), %s training %s", why, what, monitor)
         known = [*trained, *(f"val_{name}" for name in trained if self.validator)]
         for of in lav_lists(self.scenario) if self.lav else ():
             known += [of.prefix + name for name in value_names(trained, of.scenario.evaluators())]

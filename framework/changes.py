@@ -19,7 +19,7 @@ _FIXED = (
         "trainer.steps_per_epoch",
         "trainer.post_hoc_ema",
     ),
-    *("data.name", "data.batch_size", "data.limit", "optimizer.accumulate_steps"),
+    *("data.name", "data.batch_size", "data.limit", "data.exif", "data.jpeg", "optimizer.accumulate_steps"),
     "warmstart",
 )
 

@@ -3,16 +3,95 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from framework.config import RunConfig
-from framework.errors import Problem
+from framework.data.image_config import ImageConfig
+from framework.data.image_files import ImageFiles, find_images
+from framework.errors import ConfigError, Problem
 from framework.evaluators import BinaryReport, ClassReport, Evaluator
 from framework.scenario import Objective, Scenario
+from framework.schema import setting
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+
+
+# The losses of Keras that fit a probability, and those that fit a distribution over classes.
+_OF_TWO = (
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "mean_squared_error",
+    "mean_absolute_error",
+    "huber",
+    "log_cosh",
+    "hinge",
+    "squared_hinge",
+)
+_OF_MORE = (
+    "sparse_categorical_crossentropy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_hinge",
+    "kl_divergence",
+    "mean_squared_error",
+    "mean_absolute_error",
+    "huber",
+    "log_cosh",
+)
+# Those that smooth labels themselves; one of them, in Keras, does not, and is computed by the one that gives the same numbers and does.
+_SMOOTHING = {
+    "binary_crossentropy": "BinaryCrossentropy",
+    "binary_focal_crossentropy": "BinaryFocalCrossentropy",
+    "sparse_categorical_crossentropy": "CategoricalCrossentropy",
+    "categorical_crossentropy": "CategoricalCrossentropy",
+    "categorical_focal_crossentropy": "CategoricalFocalCrossentropy",
+}
+
+LossName = Literal[
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "sparse_categorical_crossentropy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_hinge",
+    "hinge",
+    "squared_hinge",
+    "kl_divergence",
+    "mean_squared_error",
+    "mean_absolute_error",
+    "huber",
+    "log_cosh",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationSettings:
+    """The settings of a scenario that gives each sample one label. Derive from it to add some."""
+
+    loss: LossName | None = setting(
+        None,
+        "What training minimises, by its name in Keras. null: binary_crossentropy with two classes, sparse_categorical_crossentropy with "
+        "more.",
+    )
+    label_smoothing: float = setting(
+        0.0,
+        "Targets are moved that part of the way to the mean over the classes, for a loss that is a cross-entropy.",
+        ge=0,
+        lt=1,
+    )
+
+    def check(self) -> Iterator[Problem]:
+        if self.label_smoothing and self.loss is not None and self.loss not in _SMOOTHING:
+            yield Problem(
+                "label_smoothing",
+                f"means nothing with {self.loss}",
+                given=self.label_smoothing,
+                allowed=f"0; or {', '.join(_SMOOTHING)}",
+            )
 
 
 class Classification(Scenario):
@@ -29,9 +108,28 @@ class Classification(Scenario):
         classes: Sequence[str] = self.data.classes
         return classes
 
+    Config = ClassificationSettings
+
     def objective(self) -> Objective:
-        loss = "binary_crossentropy" if len(self.classes) == 2 else "sparse_categorical_crossentropy"
-        return Objective(loss=loss, metrics=["accuracy"], monitor="val_accuracy", mode="max")
+        return Objective(loss=self._loss(), metrics=["accuracy"], monitor="val_accuracy", mode="max")
+
+    def _loss(self) -> Any:
+        """The loss that the settings name, as `keras.Model.compile` takes it.
+
+        Raises:
+            ConfigError: where it does not fit the number of classes.
+        """
+        count = len(self.classes)
+        fitting = _OF_TWO if count == 2 else _OF_MORE
+        # Settings that are not derived from ours have neither.
+        name = getattr(self.settings, "loss", None) or fitting[0]
+        smoothing = getattr(self.settings, "label_smoothing", 0.0)
+        if name not in fitting:
+            what = f"does not fit {count} classes, of which the model gives {'one probability' if count == 2 else 'a softmax'}"
+            raise ConfigError(Problem("scenario.loss", what, given=name, allowed=", ".join(fitting)))
+        if name == fitting[0] and not smoothing:
+            return name
+        return _of_indices(name, smoothing, count) if count > 2 else _of_targets(name, smoothing)
 
     def evaluators(self) -> Sequence[Evaluator]:
         """A report on each class, since accuracy does not say which of them are missed."""
@@ -52,9 +150,40 @@ class Classification(Scenario):
         return {"classes": list(self.classes), **positive}
 
 
+def _of_targets(name: str, smoothing: float) -> Any:
+    """A loss of Keras by its name, with smoothed labels."""
+    import keras
+
+    return getattr(keras.losses, _SMOOTHING[name])(label_smoothing=smoothing) if smoothing else name
+
+
+def _of_indices(name: str, smoothing: float, classes: int) -> Any:
+    """A loss of Keras between a distribution over classes and the index of the right class, int [batch]."""
+    import keras
+
+    loss = keras.losses.get(_of_targets(name, smoothing))
+    compute = loss.call if isinstance(loss, keras.losses.Loss) else loss
+
+    def of_indices(targets: Any, outputs: Any) -> Any:
+        # Of each sample; Keras takes the mean, over several devices and with the samples' weights as with a loss of its own.
+        # They come as [batch, 1]: Keras gives targets the rank of the outputs.
+        indices = keras.ops.cast(keras.ops.reshape(targets, [-1]), "int32")
+        return compute(keras.ops.one_hot(indices, classes, dtype=outputs.dtype), outputs)
+
+    of_indices.__name__ = name
+    return of_indices
+
+
 class ImageClassification(Classification):
     """Images of one size. The section `model` builds itself for a number of classes; the settings have `augment`, whether training images
     are augmented, and `augmentation`, by what. The size is set at `data.image_size`; `model.image_size` refers to it."""
+
+    def image_files(self, arguments: Sequence[str | Path]) -> ImageFiles:
+        """The images that are meant by files and folders, without targets, read as those of the data are."""
+        paths = find_images(arguments)
+        if isinstance(self.data, ImageConfig):
+            return self.data.files(paths)
+        return ImageFiles(paths, image_size=self.model.image_size)
 
     def build_model(self) -> keras.Model:
         model: keras.Model = self.model.build(classes=len(self.classes))

@@ -14,8 +14,15 @@ from framework.config import RunConfig
 from framework.errors import RunDirectoryError
 from framework.run_files import UnusableFileError, read_yaml
 
-FORMAT = 1
-"""The version of the layout of a run directory; one of a later version is refused."""
+FORMAT = 2
+"""The version of the layout of a run directory; one of a later version is refused.
+
+1: as of version 0.1.0. 2: images have the settings `exif` and `jpeg`; before, the fast decoding was all there was, and EXIF was ignored.
+"""
+
+
+# The settings by which image folders and lists are known: format 1 has all of them, and a name for the class only with a registry.
+_IMAGES_OF_FORMAT_1 = {"image_size", "on_error", "classes", "positive_class"}
 
 
 class UnreadableConfigError(RunDirectoryError):
@@ -46,9 +53,9 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(plain, dict) or "scenario" not in plain:
         raise UnreadableConfigError(f"{path} is damaged: it holds no config of a run")
     found = plain.pop("format", None)
-    if found != FORMAT:
+    if isinstance(found, bool) or found not in range(1, FORMAT + 1):
         raise RunDirectoryError(
-            f"{path} is of format {reprlib.repr(found)}, and this version of tf-scenarios reads format {FORMAT}",
+            f"{path} is of format {reprlib.repr(found)}, and this version of tf-scenarios reads formats 1 to {FORMAT}",
             hint="use the version that wrote it; provenance.json names it",
         )
     checksum = re.search(r"^# sha256 (\w+)\n", text, re.MULTILINE)
@@ -58,6 +65,19 @@ def read_config(path: Path) -> dict[str, Any]:
             hint=f"settings are changed by words, `resume-training {path.parent} epochs=60`; checkpoints/config.yaml is a copy to "
             "bring back; where an edit is meant, take the line with the checksum out",
         )
+    return upgrade(plain, found)
+
+
+def upgrade(plain: dict[str, Any], written_as: int) -> dict[str, Any]:
+    """The plain values of an earlier format as this one has them, so that a run goes on with what it was made with.
+
+    Args:
+        plain: as they were written.
+        written_as: the format that they have.
+    """
+    data = plain.get("data")
+    if written_as < 2 and isinstance(data, dict) and set(data) >= _IMAGES_OF_FORMAT_1:
+        plain = plain | {"data": {"exif": "ignore", "jpeg": "fast"} | data}
     return plain
 
 

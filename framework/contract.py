@@ -147,7 +147,7 @@ def _builds(subject: Subject) -> None:
 def _agrees(subject: Subject) -> None:
     scenario = subject.scenario()
     batch = next(iter(training_stream(scenario, prepare_source(scenario, Split.TRAIN)).from_step(0)))
-    if scenario.config.trainer.val_every_n:
+    if scenario.config.trainer.val_every_n and scenario.data.validates():
         validation = in_order(prepare_source(scenario, Split.VALIDATION), batch_size=scenario.data.batch_size)
         check_splits(batch, next(iter(validation)))
     check_batch(scenario.build_model(), scenario.objective(), batch)
@@ -273,6 +273,8 @@ def _lav_equals_validation(subject: Subject) -> None:
     best = (RunDirectory.open(subject.undisturbed).load_result() or {}).get("best")
     if not best:
         raise Broken("no epoch was the best", "objective().monitor names a value that is a number")
+    if not subject.config.data.validates():
+        return
     in_fives = load_and_validate(subject.undisturbed, "batch_size=5", output=subject.folder / "lav.json").metrics
     for size, found in ((1, subject.freshly_loaded), (5, in_fives)):
         for name, value in best["metrics"].items():
@@ -291,7 +293,8 @@ def _exports(subject: Subject) -> None:
 
     folder = RunDirectory.open(subject.undisturbed).export
     model = load_model(folder, subject.scenario().build_model)
-    inputs = next(iter(in_order(prepare_source(subject.scenario(), Split.VALIDATION), batch_size=5)))[0]
+    split = Split.VALIDATION if subject.config.data.validates() else Split.TRAIN
+    inputs = next(iter(in_order(prepare_source(subject.scenario(), split), batch_size=5)))[0]
     if (wanted := inputs_of(model)) is not None:  # Keras casts by itself, a SavedModel does not
         inputs = tf.nest.map_structure(lambda x, to: x if x.dtype == to.dtype else tf.cast(x, to.dtype), inputs, wanted)
     expected = tf.nest.flatten(model.predict_on_batch(inputs))

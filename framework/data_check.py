@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from framework.data.source import Fault, Split
+from framework.data.duplicates import find_duplicates
+from framework.data.source import Fault, Source, Split
 from framework.errors import ScenarioError
 from framework.files import write_report
 from framework.scenario import Scenario
@@ -43,21 +45,31 @@ class SplitReport:
         return [(kind, count, fatal) for (kind, fatal), count in ordered]
 
 
-def check_data(scenario: Scenario) -> list[SplitReport]:
-    """Load each sample of each split that there is.
+def check_data(scenario: Scenario, *, near_duplicates: bool = False) -> list[SplitReport]:
+    """Load each sample of each split that there is, and look for files that are there twice.
 
-    Training and validation data must be there; a test split that is not is left out.
+    Training and validation data must be there, unless the settings say that there is no validation; a test split that is not is left
+    out.
+
+    Args:
+        scenario: its data are read.
+        near_duplicates: whether to look for images that are nearly the same, too.
     """
-    reports = []
+    reports: dict[Split, SplitReport] = {}
+    sources: dict[Split, Source] = {}
     for split in Split:
         try:
             source = scenario.unchecked_source(split)
             empty = None if len(source) else "it has no samples"
-            reports.append(SplitReport(split, len(source), list(source.inspect(range(len(source)))), empty))
+            reports[split] = SplitReport(split, len(source), list(source.inspect(range(len(source)))), empty)
+            sources[split] = source
         except ScenarioError as error:
-            if split is not Split.TEST:
-                reports.append(SplitReport(split, None, problem=str(error)))
-    return reports
+            if split is Split.TRAIN or (split is Split.VALIDATION and scenario.data.validates()):
+                reports[split] = SplitReport(split, None, problem=str(error))
+    for split, faults in find_duplicates(sources, near=near_duplicates).items():
+        report = reports[split]
+        reports[split] = dataclasses.replace(report, faults=[*report.faults, *faults])
+    return list(reports.values())
 
 
 def write_faults(reports: Sequence[SplitReport], path: Path) -> None:

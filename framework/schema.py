@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 _LARGEST = 2**63 - 1
 
+_WRONG_TYPE = "wrong type"
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 _HOLDS = {
     "ge": lambda value, bound: value >= bound,
@@ -136,13 +137,19 @@ def read_value(hint: Any, value: Any, path: str, problems: list[Problem], bounds
         if value is None and type(None) in options:
             return None
         attempts = [option for option in options if option is not type(None)]
+        trials: list[list[Problem]] = []
         for option in attempts:
             trial: list[Problem] = []
             result = read_value(option, value, path, trial, bounds)
             if not trial:
                 return result
+            trials.append(trial)
+        # What is of one of the types, and wrong all the same, is told by that type.
+        closest = next((trial for trial in trials if all(p.path != path or p.message != _WRONG_TYPE for p in trial)), None)
         if len(attempts) == 1:
             problems.extend(dataclasses.replace(p, allowed=f"{p.allowed}, or null") if p.path == path else p for p in trial)
+        elif closest:
+            problems.extend(closest)
         else:
             problems.append(_wrong_type(path, hint, value, bounds))
         return None
@@ -193,7 +200,7 @@ def _read_scalar(hint: type, value: Any, path: str, problems: list[Problem], bou
 
 
 def _wrong_type(path: str, hint: Any, value: Any, bounds: Mapping[str, float]) -> Problem:
-    return Problem(path, "wrong type", given=value, allowed=describe_type(hint, bounds))
+    return Problem(path, _WRONG_TYPE, given=value, allowed=describe_type(hint, bounds))
 
 
 _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}

@@ -146,6 +146,13 @@ class TrainerConfig:
             yield Problem(
                 "trainer.lav_lists", "are not validated on", given=list(self.lav_lists), hint="set trainer.lav_every_n, to 1 say"
             )
+        elif self.lav_every_n and not self.lav_lists and self.overfit_batches is None and not config.data.validates():
+            yield Problem(
+                "trainer.lav_every_n",
+                "has nothing to validate on, since data.validation_split=0 keeps nothing for it",
+                given=self.lav_every_n,
+                hint="name validation data, or a list in trainer.lav_lists",
+            )
         if config.device.jit_compile:
             for name in ("run_eagerly", "trace_nan"):
                 if getattr(self, name):

@@ -16,10 +16,16 @@ def main(words: list[str]) -> int:
     """Load each sample of each split, and tell what cannot be used and what is unusual."""
     parser = ScenarioArgumentParser(
         prog="validate-data",
-        description="Load each sample of a scenario's data, and tell what cannot be used and what is unusual.",
+        description="Load each sample of a scenario's data, and tell what cannot be used and what is unusual, such as a file whose "
+        "content is in two splits.",
         epilog="Exit code 1 where a sample cannot be used.",
     )
     parser.add_argument("--output", metavar="FILE", help="write all that was found as CSV")
+    parser.add_argument(
+        "--near-duplicates",
+        action="store_true",
+        help="find images that are nearly the same in two splits or two classes, too; each is decoded once more for it",
+    )
     arguments = parser.parse_args(words)
     config = compose_config(arguments.overrides, config_dir=arguments.config_dir)
 
@@ -34,7 +40,7 @@ def main(words: list[str]) -> int:
 
     if arguments.output:
         check_report(Path(arguments.output))
-    reports = check_data(scenario_of(config))
+    reports = check_data(scenario_of(config), near_duplicates=arguments.near_duplicates)
     console = Console()
     faults = [fault for report in reports for fault in report.faults]
     for fault in sorted(faults, key=lambda fault: not fault.fatal)[:_SHOWN]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from framework.errors import ConfigError, Problem, unknown_name
@@ -13,8 +15,40 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def check_classes(classes: Sequence[str] | None, positive_class: str | None) -> Iterator[Problem]:
-    """The problems of the two settings; none where the classes are left for the data to say."""
+@dataclass(frozen=True, kw_only=True)
+class Renaming:
+    """Classes under other names than the data have for them."""
+
+    rename: dict[str, str] = dataclasses.field(
+        default_factory=dict,
+        metadata={
+            "help": "Other names for classes of the data, `{df: fake}`, in each split; classes that get one name become one. All other "
+            "settings take the new names."
+        },
+    )
+
+
+def check_renaming(rename: Mapping[str, str], known: Collection[str]) -> None:
+    """Refuse new names for classes that the data do not have.
+
+    Args:
+        rename: new names by the names that the data have.
+        known: the classes of the data of all splits, by the names that they have there.
+
+    Raises:
+        ConfigError: naming each class that there is nowhere.
+    """
+    if unknown := [name for name in rename if name not in known]:
+        raise ConfigError([unknown_name("data.rename", "class of the data", name, sorted(known)) for name in unknown])
+
+
+def check_classes(
+    classes: Sequence[str] | None, positive_class: str | None, rename: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Problem]:
+    """The problems of the settings; of the names only where they are not left for the data to say."""
+    for name, new in rename.items():
+        if not new.strip():
+            yield Problem(f"rename.{name}", "is an empty name", given=new, allowed="the name of a class")
     if classes is None:
         return
     if len(set(classes)) < max(len(classes), 2):
@@ -22,7 +56,9 @@ def check_classes(classes: Sequence[str] | None, positive_class: str | None) -> 
     elif positive_class is not None and len(classes) != 2:
         yield Problem("positive_class", f"means nothing with {len(classes)} classes", given=positive_class, allowed="null")
     elif positive_class is not None and positive_class not in classes:
-        yield unknown_name("positive_class", "class", positive_class, classes)
+        problem = unknown_name("positive_class", "class", positive_class, classes)
+        renamed = f"data.rename calls it {rename[positive_class]!r}" if positive_class in rename else None
+        yield dataclasses.replace(problem, hint=renamed or problem.hint)
 
 
 class _HasClasses(Protocol):

@@ -9,6 +9,7 @@ import stat
 import warnings
 from collections.abc import Iterable, Iterator
 
+from framework.data.exif import MEANINGS, orientation_of
 from framework.data.source import Fault
 
 _FORMATS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"BM": "BMP", b"GIF8": "GIF"}
@@ -40,12 +41,21 @@ def diagnose(path: str, reason: str) -> Fault:
     return _quick_fault(path) or Fault(path, "truncated" if _breaks_off(path) else "damaged", reason)
 
 
-def remarks_on(path: str) -> Iterator[Fault]:
-    """What is unusual about an image that can be read, and how it is read all the same."""
+def remarks_on(path: str, *, exif: str = "apply") -> Iterator[Fault]:
+    """What is unusual about an image that can be read, and how it is read all the same.
+
+    Args:
+        path: the file.
+        exif: whether an orientation in its EXIF data is applied, or ignored.
+    """
     from PIL import Image
 
     with open(path, "rb") as file:
-        head = file.read(26)
+        content = file.read()
+    head = content[:26]
+    if meaning := MEANINGS.get(orientation_of(content)):
+        done = f"is {meaning}, as its EXIF data say" if exif == "apply" else f"is not {meaning}, though its EXIF data say so"
+        yield Fault(path, "rotated by EXIF", done, fatal=False)
     found = _format_of(head)
     if found and not path.lower().endswith(_SUFFIXES[found]):
         yield Fault(path, "suffix of another format", f"is a {found} by its content, and is read as one", fatal=False)

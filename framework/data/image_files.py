@@ -1,10 +1,4 @@
-"""Image files as samples.
-
-JPEG, PNG, BMP, WebP and GIF are told apart by their first bytes, not by their names. Whatever a file holds becomes uint8 RGB:
-grey values are repeated, of 16 bits the upper 8 are kept, CMYK is converted, of an animation the first frame is taken, and alpha
-is dropped, as Pillow's `convert("RGB")` does (to composite, one would have to invent a background). An orientation in EXIF is not
-applied: the pixels are taken as they are stored.
-"""
+"""Image files as samples."""
 
 from __future__ import annotations
 
@@ -18,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.data.classes import targets_of
+from framework.data.image_decoding import Exif, Jpeg, height_and_width, read_image
 from framework.data.image_faults import SUFFIXES, diagnose, remarks_on, special_fault
 from framework.data.source import Fault, Source
 from framework.errors import DataError, listing, nearest, reason_of
@@ -32,13 +27,14 @@ _log = logging.getLogger("framework")
 class ImageFiles(Source):
     """Images by index, decoded and resized when they are loaded.
 
-    A sample is `(image, target)`, or `(image,)` without labels, for prediction. The image is RGB, uint8
-    [image_size, image_size, 3]; its aspect ratio is not kept. The target is float32 [1] with two classes, 1.0 for the positive
-    one, and an int32 scalar, the index into `classes`, with more.
+    A sample is `(image, target)`, or `(image,)` without labels, for prediction. The image is RGB, uint8 [height, width, 3]; its
+    aspect ratio is not kept. The target is float32 [1] with two classes, 1.0 for the positive one, and an int32 scalar, the index
+    into `classes`, with more.
 
     Args:
         paths: the files. They are not looked at before they are loaded; see `unreadable`.
-        image_size: height and width of a sample, in pixels.
+        image_size: height and width of a sample, in pixels: one number for both, or both.
+        exif, jpeg: as for `framework.data.image_decoding.read_image`.
         labels: for each file the index of its class.
         classes: the names of the classes.
         positive_class: with two classes, the one whose target is 1; None: the last.
@@ -53,7 +49,9 @@ class ImageFiles(Source):
         self,
         paths: Sequence[str | Path],
         *,
-        image_size: int,
+        image_size: int | Sequence[int],
+        exif: Exif = "apply",
+        jpeg: Jpeg = "accurate",
         labels: Sequence[int] | None = None,
         classes: Sequence[str] = (),
         positive_class: str | None = None,
@@ -67,6 +65,8 @@ class ImageFiles(Source):
         self.labels = None if labels is None else np.array(labels, np.int32)
         self.classes = tuple(classes)
         self.image_size = image_size
+        self._exif: Exif = exif
+        self._jpeg: Jpeg = jpeg
         self._positive_class = positive_class
         self._rows = rows
         self._root = root
@@ -79,7 +79,7 @@ class ImageFiles(Source):
         return len(self.paths)
 
     def load(self, index: tf.Tensor) -> Any:
-        image = _read(self._files[index], self.image_size)
+        image = read_image(self._files[index], height_and_width(self.image_size), exif=self._exif, jpeg=self._jpeg)
         return (image,) if self._targets is None else (image, self._targets[index])
 
     def sample_name(self, index: int) -> str:
@@ -94,7 +94,7 @@ class ImageFiles(Source):
         return special_fault(self.paths[index]) and self.diagnose(index, "")
 
     def remarks(self, index: int) -> Iterable[Fault]:
-        return remarks_on(self.paths[index])
+        return remarks_on(self.paths[index], exif=self._exif)
 
     def fingerprint(self) -> str:
         """The relative paths, so that a folder that was moved is the same, and the classes."""
@@ -110,6 +110,8 @@ class ImageFiles(Source):
         return ImageFiles(
             [self.paths[i] for i in indices],
             image_size=self.image_size,
+            exif=self._exif,
+            jpeg=self._jpeg,
             labels=None if self.labels is None else [int(self.labels[i]) for i in indices],
             classes=self.classes,
             positive_class=self._positive_class,
@@ -123,15 +125,15 @@ def named_by(row: str, fault: Fault) -> Fault:
     return dataclasses.replace(fault, reason=f"{fault.reason} (named by {row})")
 
 
-def load_image(path: str | Path, image_size: int) -> np.ndarray:
+def load_image(path: str | Path, image_size: int | Sequence[int], *, exif: Exif = "apply", jpeg: Jpeg = "accurate") -> np.ndarray:
     """One image, bit for bit as `ImageFiles` loads it.
 
     Args:
         path: its file.
-        image_size: height and width of the result, in pixels.
+        image_size, exif, jpeg: as for `ImageFiles`.
 
     Returns:
-        uint8 [image_size, image_size, 3], RGB.
+        uint8 [height, width, 3], RGB.
 
     Raises:
         DataError: naming the file, where it cannot be read.
@@ -141,7 +143,8 @@ def load_image(path: str | Path, image_size: int) -> np.ndarray:
     if fault := special_fault(os.fspath(path)):
         raise DataError(f"cannot read the image {fault}")
     try:
-        image: np.ndarray = _read(tf.constant(os.fsencode(path)), image_size).numpy()
+        file, size = tf.constant(os.fsencode(path)), height_and_width(image_size)
+        image: np.ndarray = read_image(file, size, exif=exif, jpeg=jpeg).numpy()
     except tf.errors.OpError as error:
         raise DataError(f"cannot read the image {os.fspath(path)}: {reason_of(error)}") from error
     return image
@@ -224,69 +227,3 @@ def warn_of_ignored(paths: Sequence[str]) -> None:
     """Say in one warning which files are passed over, if there are any."""
     if paths:
         _log.warning("ignored %d file(s) that are no images by their suffix:%s", len(paths), listing(sorted(paths), 5))
-
-
-def _read(file: tf.Tensor, size: int) -> tf.Tensor:
-    """The file at a path, a string scalar, as uint8 [size, size, 3]."""
-    import tensorflow as tf
-
-    with tf.device("/CPU:0"):
-        return _resize(_decode(tf.io.read_file(file)), size)
-
-
-def _decode(data: tf.Tensor) -> tf.Tensor:
-    """The content of an image file, a string scalar, as uint8 [height, width, 3].
-
-    `tf.io.decode_image` knows all formats, but fails on a WebP with alpha, and takes a BMP's indices into its palette for grey
-    values.
-    """
-    import tensorflow as tf
-
-    head = tf.io.decode_raw(data, tf.uint8, fixed_length=32)
-
-    def stands(text: bytes, at: int) -> tf.Tensor:
-        return tf.reduce_all(head[at : at + len(text)] == tf.constant(list(text), tf.uint8))
-
-    def bit_4(at: int) -> tf.Tensor:
-        return tf.bitwise.bitwise_and(head[at], 0x10) > 0
-
-    # Where a WebP says that it has alpha: RFC 9649, sections 2.7 (VP8X) and 3.4 (VP8L).
-    webp_with_alpha = stands(b"RIFF", 0) & ((stands(b"WEBPVP8X", 8) & bit_4(20)) | (stands(b"WEBPVP8L", 8) & bit_4(24)))
-    bmp_with_palette = stands(b"BM", 0) & (head[28] == 8)
-
-    def decode_palette() -> tf.Tensor:
-        # The table of blue, green, red, 0 follows the file header of 14 bytes and the info header, which starts with its length.
-        start = 14 + tf.cast(head[14], tf.int32)
-        table = tf.reshape(tf.io.decode_raw(tf.strings.substr(data, start, 1024), tf.uint8, fixed_length=1024), [256, 4])
-        indices = tf.io.decode_bmp(data)[..., 0]
-        return tf.gather(table[:, 2::-1], tf.cast(indices, tf.int32))
-
-    return tf.cond(
-        webp_with_alpha,
-        # The first frame of [frames, height, width, 4]. channels=0 would do for every WebP, but has TensorFlow 2.21 write beyond
-        # its memory where an animation has no alpha. With 3 channels, below, it refuses such a file.
-        lambda: tf.image.decode_webp(data, channels=4)[0, ..., :3],
-        lambda: tf.cond(
-            bmp_with_palette,
-            decode_palette,
-            lambda: tf.io.decode_image(data, channels=3, expand_animations=False),
-        ),
-    )
-
-
-def _resize(image: tf.Tensor, size: int) -> tf.Tensor:
-    """Resize uint8 [height, width, 3] to uint8 [size, size, 3], bilinearly.
-
-    An image that shrinks to half or less is smoothed on the way (antialias), or pixels would be passed over. Smoothing takes
-    three times as long as decoding and plain resizing together; above half it would change a photograph by 0.6 of 255 at the
-    most, on average, and is left out.
-    """
-    import tensorflow as tf
-
-    image = tf.ensure_shape(image, [None, None, 3])
-    resized = tf.cond(
-        tf.reduce_max(tf.shape(image)[:2]) >= 2 * size,
-        lambda: tf.image.resize(image, [size, size], antialias=True),
-        lambda: tf.image.resize(image, [size, size]),
-    )
-    return tf.ensure_shape(tf.cast(tf.round(resized), tf.uint8), [size, size, 3])

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
+from framework.data.image_config import ImageConfig, check_image_size
 from framework.data.image_files import ImageFiles
 from framework.data.images import refuse_unreadable, without_unreadable
 from framework.data.labelled_files import LabelledFiles
 from framework.data.rows import KINDS, Row, check_rows, read_rows, read_text, refuse
 from framework.data.source import Split
-from framework.errors import DataError
+from framework.errors import DataError, Problem
 from framework.schema import setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageList(LabelledFiles):
+class ImageList(ImageConfig, LabelledFiles):
     """A list a split, with an image file and a label a row.
 
         file,label                        train.csv; or {"file": "faces/one.jpg", "label": "real"} a line in train.jsonl
@@ -28,18 +29,18 @@ class ImageList(LabelledFiles):
         /data/more/two.png fake
 
     Paths are relative to the folder that the list is in, or absolute. What format an image has is told by its content. Samples
-    are in the order of the list. A sample is `(image, target)`: RGB, uint8 [image_size, image_size, 3], and with two classes
-    float32 [1], 1.0 for the positive one, with more an int32 scalar, the index into `classes`.
+    are in the order of the list. A sample is `(image, target)`: RGB, uint8 [height, width, 3], and with two classes float32 [1],
+    1.0 for the positive one, with more an int32 scalar, the index into `classes`.
     """
 
-    image_size: int = setting(256, "Height and width that images are resized to, in pixels.", ge=1, le=4096)
-    on_error: Literal["fail", "skip"] = setting(
-        "fail", "What an unreadable image does. skip: every image is tried before the run starts, and left out where it fails."
-    )
     file: str = setting("file", "Column, or key, of the image's path.")
 
     what: ClassVar[str] = "images"
     kinds: ClassVar[str] = f"{KINDS}, or lines of `FILE LABEL` (.txt)"
+
+    def check(self) -> Iterator[Problem]:
+        yield from check_image_size(self.image_size)
+        yield from super().check()
 
     def read(self, path: str) -> Sequence[Row]:
         rows = self._read_lines(path) if path.lower().removesuffix(".gz").endswith(".txt") else read_rows(path, self.kinds)
@@ -91,9 +92,8 @@ class ImageList(LabelledFiles):
             refuse_unreadable(files, path, [row.name for row in rows])
         chosen = config.part(range(len(rows)), split, seed=seed)
         rows = [rows[i] for i in chosen]
-        source = ImageFiles(
+        source = config.files(
             [files[i] for i in chosen],
-            image_size=config.image_size,
             labels=config.labels(rows).tolist(),
             classes=config.classes,
             positive_class=config.positive_class,

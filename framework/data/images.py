@@ -6,12 +6,13 @@ import dataclasses
 import itertools
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from framework.data.classes import check_classes, with_classes
+from framework.data.classes import Renaming, check_classes, check_renaming, with_classes
+from framework.data.image_config import ImageConfig, check_image_size
 from framework.data.image_faults import SUFFIXES, quick_faults
 from framework.data.image_files import (
     ImageFiles,
@@ -23,7 +24,7 @@ from framework.data.image_files import (
     visible_entries,
     warn_of_ignored,
 )
-from framework.data.source import DataConfig, Fault, Split, held_out
+from framework.data.source import Fault, Split, held_out
 from framework.errors import ConfigError, DataError, Problem, listing, nearest
 from framework.schema import setting
 
@@ -33,7 +34,7 @@ _log = logging.getLogger("framework")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageFolder(DataConfig):
+class ImageFolder(Renaming, ImageConfig):
     """Images in one sub-folder per class.
 
         train_dir/cat/one.jpg
@@ -48,11 +49,11 @@ class ImageFolder(DataConfig):
     val_dir: str | None = setting(None, "Folder of the validation images. null: a part of train_dir, see validation_split.")
     test_dir: str | None = setting(None, "Folder of the test images.")
     validation_split: float = setting(
-        0.2, "Part of each class in train_dir that is kept for validation where val_dir is null. The seed says which.", gt=0, lt=1
-    )
-    image_size: int = setting(256, "Height and width that images are resized to, in pixels.", ge=1, le=4096)
-    on_error: Literal["fail", "skip"] = setting(
-        "fail", "What an unreadable image does. skip: every image is tried before the run starts, and left out where it fails."
+        0.2,
+        "Part of each class in train_dir that is kept for validation where val_dir is null. The seed says which. 0: none; a run trains on "
+        "all, and without validation.",
+        ge=0,
+        lt=1,
     )
     classes: tuple[str, ...] | None = setting(
         None, "Names of the classes. null: the sub-folders of train_dir, in alphabetical order."
@@ -62,7 +63,16 @@ class ImageFolder(DataConfig):
     )
 
     def check(self) -> Iterator[Problem]:
-        yield from check_classes(self.classes, self.positive_class)
+        yield from check_image_size(self.image_size)
+        yield from check_classes(self.classes, self.positive_class, self.rename)
+
+    def validates(self) -> bool:
+        """Whether there is a validation split: a folder, or a part of the training images."""
+        return bool(self.val_dir) or self._divides(Split.VALIDATION)
+
+    def _divides(self, split: Split) -> bool:
+        """Whether a split is a part of the training folder."""
+        return not self.val_dir and self.validation_split > 0 and split is not Split.TEST
 
     def resolve(self, *, seed: int) -> ImageFolder:
         """The same with absolute folders, the classes named, and, where there are two, the positive one.
@@ -75,7 +85,7 @@ class ImageFolder(DataConfig):
         """
         given = {field: getattr(self, field) for field in _FIELDS.values()}
         folders: dict[str, Any] = {field: str(Path(folder).absolute()) for field, folder in given.items() if folder}
-        return with_classes(dataclasses.replace(self, **folders), lambda: _find_classes(folders))
+        return with_classes(dataclasses.replace(self, **folders), lambda: _find_classes(folders, self.rename))
 
     def unchecked_source(self, split: Split, *, seed: int) -> ImageFiles:
         return self._source(split, seed, on_error=None)
@@ -95,7 +105,7 @@ class ImageFolder(DataConfig):
 
     def _source(self, split: Split, seed: int, on_error: str | None) -> ImageFiles:
         config = self.resolve(seed=seed)
-        divided = not config.val_dir and split is not Split.TEST
+        divided = config._divides(split)
         field = "train_dir" if divided else _FIELDS[split]
         folder = getattr(config, field)
         if not folder:
@@ -103,7 +113,7 @@ class ImageFolder(DataConfig):
         assert config.classes is not None
         # The training images of a divided folder come with the warning already.
         warn = not divided or split is Split.TRAIN
-        by_class = _find_images_of(config.classes, f"data.{field}", folder, warn=warn)
+        by_class = _find_images_of(config.classes, config.rename, f"data.{field}", folder, warn=warn)
         if on_error == "fail":
             refuse_unreadable([os.path.join(folder, image) for images in by_class.values() for image in images], folder)
         if divided:
@@ -113,9 +123,8 @@ class ImageFolder(DataConfig):
                 by_class[name] = [image for image in images if (image in kept) == (split is Split.VALIDATION)]
         labelled = [(image, label) for label, name in enumerate(config.classes) for image in by_class[name]]
         labelled.sort(key=lambda pair: os.fsencode(pair[0]))
-        source = ImageFiles(
+        source = config.files(
             [os.path.join(folder, image) for image, _ in labelled],
-            image_size=config.image_size,
             labels=[label for _, label in labelled],
             classes=config.classes,
             positive_class=config.positive_class,
@@ -123,8 +132,8 @@ class ImageFolder(DataConfig):
         return without_unreadable(source, folder) if on_error == "skip" else source
 
 
-def _find_classes(folders: dict[str, str]) -> tuple[str, ...]:
-    """The classes in `folders["train_dir"]`; the other folders need only be there."""
+def _find_classes(folders: dict[str, str], rename: Mapping[str, str]) -> list[str]:
+    """The classes in `folders["train_dir"]`, under their new names; the other folders need only be there."""
     if "train_dir" not in folders:
         raise _not_set("train_dir", "the names of the classes")
     problems: list[Problem] = []
@@ -134,16 +143,19 @@ def _find_classes(folders: dict[str, str]) -> tuple[str, ...]:
             found[field], _ = _class_folders(f"data.{field}", folder)
         except ConfigError as error:
             problems += error.problems
-    if len(found.get("train_dir", ())) == 1:
-        what = f"holds one class only, {found['train_dir'][0]!r}"
+    names = sorted({rename.get(name, name) for name in found.get("train_dir", ())}, key=os.fsencode)
+    if len(names) == 1:
+        what = f"holds one class only, {names[0]!r}" + (", with data.rename" if names[0] not in found["train_dir"] else "")
         problems.append(Problem("data.train_dir", what, given=folders["train_dir"], allowed="two or more folders of classes"))
     if problems:
         raise ConfigError(problems)
-    return tuple(found["train_dir"])
+    check_renaming(rename, {name for classes in found.values() for name in classes})
+    return names
 
 
 def _not_set(field: str, needed: str) -> ConfigError:
-    return ConfigError(Problem(f"data.{field}", f"is needed for {needed}", given=None, hint=f"add data.{field}=DIR"))
+    hint = f"add data.{field}=DIR" + ("; data.validation_split=0 keeps nothing for validation" if field == "val_dir" else "")
+    return ConfigError(Problem(f"data.{field}", f"is needed for {needed}", given=None, hint=hint))
 
 
 def _class_folders(where: str, folder: str) -> tuple[list[str], list[str]]:
@@ -161,19 +173,22 @@ def _class_folders(where: str, folder: str) -> tuple[list[str], list[str]]:
     return classes, files
 
 
-def _find_images_of(classes: Sequence[str], where: str, folder: str, *, warn: bool) -> dict[str, list[str]]:
+def _find_images_of(
+    classes: Sequence[str], rename: Mapping[str, str], where: str, folder: str, *, warn: bool
+) -> dict[str, list[str]]:
     """For each class the paths of its images, relative to `folder`, sorted."""
     folders, ignored = _class_folders(where, folder)
-    unknown = [name for name in folders if name not in classes]
+    unknown = [name for name in folders if rename.get(name, name) not in classes]
     if unknown:
         what = f"holds folders of unknown classes: {', '.join(map(repr, unknown))}"
         near = nearest(unknown[0], classes)
-        hint = f"is {unknown[0]!r} meant to be {near!r}?" if near else None
+        hint = f"is {unknown[0]!r} meant to be {near!r}? " if near else ""
+        hint += f"'data.rename={{{unknown[0]}: {near or 'CLASS'}}}' gives it the name of a class"
         raise ConfigError(Problem(where, what, given=folder, allowed=", ".join(classes), hint=hint))
     found: dict[str, list[str]] = {name: [] for name in classes}
     for name in folders:
         images, others = files_below(os.path.join(folder, name))
-        found[name] = [f"{name}/{image}" for image in images]
+        found[rename.get(name, name)] += [f"{name}/{image}" for image in images]
         ignored += [f"{name}/{other}" for other in others]
     empty = [name for name, images in found.items() if not images]
     if empty and (where == "data.train_dir" or len(empty) == len(classes)):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
-from framework.data.classes import check_classes, with_classes
+from framework.data.classes import Renaming, check_classes, check_renaming, with_classes
 from framework.data.image_files import hint_for_missing
 from framework.data.rows import KINDS, Row, refuse
 from framework.data.source import DataConfig, Split, held_out
@@ -31,7 +32,11 @@ class SplitFiles(DataConfig):
     val: str | None = setting(None, "File of the validation data. null: a part of the training data, see validation_split.")
     test: str | None = setting(None, "File of the test data.")
     validation_split: float = setting(
-        0.2, "Part of the training data that is kept for validation where val is null. The seed says which.", gt=0, lt=1
+        0.2,
+        "Part of the training data that is kept for validation where val is null. The seed says which. 0: none; a run trains on all, and "
+        "without validation.",
+        ge=0,
+        lt=1,
     )
 
     what: ClassVar[str] = "rows"
@@ -83,6 +88,8 @@ class SplitFiles(DataConfig):
         path: str | None = getattr(self, field)
         if path is None:
             hint = f"add data.{field}=FILE"
+            if field == "val":
+                hint += "; data.validation_split=0 keeps nothing for validation"
             raise ConfigError(
                 Problem(f"data.{field}", f"is needed for the {split} {self.what}", given=None, allowed=self.kinds, hint=hint)
             )
@@ -92,7 +99,11 @@ class SplitFiles(DataConfig):
 
     def divides(self, split: Split) -> bool:
         """Whether a split is a part of the file of the training data."""
-        return self.val is None and split is not Split.TEST
+        return self.val is None and self.validation_split > 0 and split is not Split.TEST
+
+    def validates(self) -> bool:
+        """Whether there is a validation split: a file, or a part of the training data."""
+        return self.val is not None or self.divides(Split.VALIDATION)
 
     def part(self, items: Sequence[T], split: Split, *, seed: int) -> Sequence[T]:
         """What a split has of something that there is one of for each row of its file; all, where the file is not divided.
@@ -123,7 +134,40 @@ class SplitFiles(DataConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledFiles(SplitFiles):
+class RowsOfClasses(Renaming, SplitFiles):
+    """A file a split, whose rows name a class each."""
+
+    def names_of(self, rows: Sequence[Row], column: str) -> list[str]:
+        """The class of each row, under its new name where it is renamed.
+
+        Args:
+            rows: the rows.
+            column: where they name it.
+
+        Raises:
+            DataError: naming each row where the cell is empty.
+        """
+        return [self.rename.get(label, label) for label in labels_of(rows, column)]
+
+    def find_classes(self, column: str) -> list[str]:
+        """The classes of the training data, sorted, under their new names.
+
+        Raises:
+            DataError: as of `names_of`.
+            ConfigError: where `rename` has classes that are in no file.
+        """
+        rows = self.all_rows(Split.TRAIN)
+        known = set(labels_of(rows, column))
+        if not known.issuperset(self.rename):
+            for split in Split:
+                with contextlib.suppress(ConfigError):  # a split that is not there
+                    known |= set(labels_of(self.all_rows(split), column))
+        check_renaming(self.rename, known)
+        return sorted(set(self.names_of(rows, column)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledFiles(RowsOfClasses):
     """A file a split, whose rows have a label each out of several."""
 
     label: str = setting("label", "Column, or key, of the label.")
@@ -133,7 +177,7 @@ class LabelledFiles(SplitFiles):
     )
 
     def check(self) -> Iterator[Problem]:
-        yield from check_classes(self.classes, self.positive_class)
+        yield from check_classes(self.classes, self.positive_class, self.rename)
 
     def resolve(self, *, seed: int) -> Self:
         """The same with absolute paths, the classes named, and, where there are two, the positive one.
@@ -147,7 +191,7 @@ class LabelledFiles(SplitFiles):
         config = super().resolve(seed=seed)
         if config.classes is None:
             config.check_files()
-        return with_classes(config, lambda: sorted(set(labels_of(config.all_rows(Split.TRAIN), config.label))))
+        return with_classes(config, lambda: config.find_classes(config.label))
 
     def labels(self, rows: Sequence[Row]) -> np.ndarray:
         """The class of each row, as its index in `classes`, int32 [n].
@@ -156,7 +200,7 @@ class LabelledFiles(SplitFiles):
             DataError: naming each row whose label is no class.
         """
         assert self.classes is not None
-        return class_indices(rows, labels_of(rows, self.label), self.classes, self.what)
+        return class_indices(rows, self.names_of(rows, self.label), self.classes, self.what)
 
 
 def labels_of(rows: Sequence[Row], column: str) -> list[str]:

@@ -79,6 +79,10 @@ class DataConfig:
         """The samples of a split with those that cannot be loaded among them, for `validate-data` to find."""
         return self.source(split, seed=seed)
 
+    def validates(self) -> bool:
+        """Whether there is a validation split. Where the settings say that there is none, a run trains without validation."""
+        return True
+
     def resolve(self, *, seed: int) -> DataConfig:
         """The same config with everything filled in that was left for the data to say, such as the names of the classes.
         A run records what this returns."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from framework.data.classes import check_classes, targets_of, with_classes
-from framework.data.labelled_files import SplitFiles, class_indices, labels_of
+from framework.data.labelled_files import RowsOfClasses, class_indices
 from framework.data.rows import Row, check_rows, read_rows, refuse
 from framework.data.source import ArraySource, Split
 from framework.errors import ConfigError, Problem
@@ -41,7 +41,7 @@ class TableSource(ArraySource):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table(SplitFiles):
+class Table(RowsOfClasses):
     """A file a split, with columns of numbers and a target: CSV or TSV with a head line, or JSON lines, packed by gzip or not.
 
     A sample is `(numbers, target)`: float32 [columns], in the order of `inputs`, and the target. With task=regression that is
@@ -72,11 +72,11 @@ class Table(SplitFiles):
 
     def check(self) -> Iterator[Problem]:
         if self.task == "classification":
-            yield from check_classes(self.classes, self.positive_class)
+            yield from check_classes(self.classes, self.positive_class, self.rename)
         else:
-            for name in ("classes", "positive_class"):
-                if (given := getattr(self, name)) is not None:
-                    yield Problem(name, "means nothing with task=regression", given=given, allowed="null")
+            for name, nothing in (("classes", "null"), ("positive_class", "null"), ("rename", "{}")):
+                if given := getattr(self, name):
+                    yield Problem(name, "means nothing with task=regression", given=given, allowed=nothing)
         if self.inputs is not None and len(set(self.inputs)) < max(len(self.inputs), 1):
             yield Problem("inputs", "are none, or not all different", given=self.inputs, allowed="one or more columns, or null")
         elif self.inputs is not None and self.target in self.inputs:
@@ -109,7 +109,7 @@ class Table(SplitFiles):
                 raise ConfigError(problems)
         if not labelled:
             return config
-        return with_classes(config, lambda: sorted(set(labels_of(config.all_rows(Split.TRAIN), config.target))))
+        return with_classes(config, lambda: config.find_classes(config.target))
 
     def source(self, split: Split, *, seed: int) -> TableSource:
         """The rows of a split.
@@ -136,7 +136,7 @@ class Table(SplitFiles):
             numbers, targets = numbers[:, :-1], numbers[:, -1:]
         else:
             assert config.classes is not None
-            indices = class_indices(kept, labels_of(kept, config.target), config.classes, self.what)
+            indices = class_indices(kept, config.names_of(kept, config.target), config.classes, self.what)
             targets = targets_of(indices, config.classes, config.positive_class)
         return TableSource(numbers, targets, [row.name for row in kept])
 

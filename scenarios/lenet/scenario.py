@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framework.classification import ImageClassification
+from framework.classification import ClassificationSettings, ImageClassification
 from framework.data.augment import AffineAugmentation
-from framework.data.image_files import ImageFiles, find_images
+from framework.data.image_files import ImageFiles
 from framework.data.source import Source
 from framework.registry import Registry
 from framework.scenario import register_scenario
@@ -35,7 +35,7 @@ def _small_changes() -> AffineAugmentation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(ClassificationSettings):
     """What LeNet has beside its model and its data."""
 
     augment: bool = setting(False, "Augment training images as `augmentation` says.")
@@ -53,7 +53,7 @@ class LeNet(ImageClassification):
     datas = DATAS
 
     def prediction_source(self, arguments: Sequence[str | Path]) -> Source:
-        return GreyImages(ImageFiles(find_images(arguments), image_size=self.model.image_size))
+        return GreyImages(self.image_files(arguments))
 
 
 class GreyImages(Source):

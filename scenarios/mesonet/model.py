@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from framework.data.image_config import check_image_size
+from framework.data.image_decoding import height_and_width
 from framework.errors import ConfigError, Problem
 from framework.registry import Registry
 from framework.schema import check, setting
@@ -29,7 +31,9 @@ Activation = Literal["relu", "elu", "lrelu"]
 class MesoModel(abc.ABC):
     """What the models share: pixel values in, one probability (or one a class) out."""
 
-    image_size: int = setting(256, "Height and width of an image, in pixels.", ge=1, le=4096)
+    image_size: int | tuple[int, ...] = setting(
+        256, "Height and width of an image, in pixels: one number for both, or `[height,width]`.", ge=1, le=4096
+    )
     activation: Activation = setting("relu", "Activation after each convolution. lrelu is LeakyReLU with slope 0.1.")
     dropout: float = setting(0.5, "Part of the activations that dropout sets to 0 while training.", ge=0, lt=1)
 
@@ -38,7 +42,10 @@ class MesoModel(abc.ABC):
     """How many times smaller than the image the last feature map is."""
 
     def check(self) -> Iterator[Problem]:
-        if self.image_size < self.shrinks:
+        yield from check_image_size(self.image_size)
+        if not isinstance(self.image_size, int) and len(self.image_size) != 2:
+            return
+        if min(height_and_width(self.image_size)) < self.shrinks:
             yield Problem(
                 "image_size",
                 f"is too small for {self.name}, whose pooling shrinks an image {self.shrinks} times",
@@ -54,10 +61,10 @@ class MesoModel(abc.ABC):
             classes: the number of classes, 2 or more.
 
         Returns:
-            A functional model. Its input is float32 [batch, image_size, image_size, 3], RGB pixel values in [0, 255]; the model
-            itself scales them to [0, 1], so that training and serving cannot differ in it. Its output is float32, under mixed
-            precision too: with 2 classes [batch, 1], the probability of the positive class, otherwise [batch, classes],
-            probabilities that sum to 1.
+            A functional model. Its input is float32 [batch, height, width, 3], RGB pixel values in [0, 255]; the model itself
+            scales them to [0, 1], so that training and serving cannot differ in it. Its output is float32, under mixed precision
+            too: with 2 classes [batch, 1], the probability of the positive class, otherwise [batch, classes], probabilities that
+            sum to 1.
 
         Raises:
             ConfigError: at `model.image_size`, where it is too small.
@@ -69,7 +76,7 @@ class MesoModel(abc.ABC):
             raise ConfigError(problems)
         if classes < 2:
             raise ValueError(f"a classifier has 2 classes or more, not {classes}")
-        image = keras.Input((self.image_size, self.image_size, 3), dtype="float32", name="image")
+        image = keras.Input((*height_and_width(self.image_size), 3), dtype="float32", name="image")
         x = keras.layers.Rescaling(1 / 255, name="rescale")(image)
         x = self._features(x)
         x = keras.layers.Flatten(name="flatten")(x)

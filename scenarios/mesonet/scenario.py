@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from framework.classification import ImageClassification
+from framework.classification import ClassificationSettings, ImageClassification
 from framework.data.augment import AffineAugmentation
 from framework.data.image_list import ImageList
-from framework.data.images import ImageFiles, ImageFolder, find_images
+from framework.data.images import ImageFolder
 from framework.data.source import Source
 from framework.registry import Registry
 from framework.scenario import register_scenario
 from framework.schema import setting
 from scenarios.mesonet.data import ForgedPatches
 from scenarios.mesonet.model import MODELS
-
-if TYPE_CHECKING:
-    pass
 
 DATAS = Registry("data")
 DATAS.register("image_folder")(ImageFolder)
@@ -28,7 +24,7 @@ DATAS.register("forged_patches")(ForgedPatches)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(ClassificationSettings):
     """What MesoNet has beside its model and its data."""
 
     augment: bool = setting(False, "Augment training images as `augmentation` says.")
@@ -46,4 +42,4 @@ class MesoNet(ImageClassification):
     datas = DATAS
 
     def prediction_source(self, arguments: Sequence[str | Path]) -> Source:
-        return ImageFiles(find_images(arguments), image_size=self.model.image_size)
+        return self.image_files(arguments)

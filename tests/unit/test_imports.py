@@ -14,15 +14,29 @@ from tests.conftest import REPOSITORY, environment
 # From the ground up. A module imports from floors below it, and from what stands before it on its own line.
 FLOORS = [
     ["errors", "registry", "override", "files", "import_guard"],
-    ["schema", "run_files", "run_records", "checkpoint_arrays", "checkpoint", "trainer_config", "config", "overrides", "composition"],
+    [
+        "schema",
+        "run_files",
+        "run_records",
+        "checkpoint_arrays",
+        "checkpoint",
+        "trainer_config",
+        "config",
+        "overrides",
+        "composition",
+    ],
     [
         *[
             "data.source",
             "data.stream",
             "data.cache",
             "data.classes",
+            "data.exif",
             "data.image_faults",
+            "data.image_decoding",
             "data.image_files",
+            "data.image_config",
+            "data.duplicates",
             "data.images",
             "data.rows",
             "data.labelled_files",

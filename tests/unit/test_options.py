@@ -123,8 +123,6 @@ TABLE: dict[str, dict[str, str]] = {
         "val_dir": "tests/unit/data/test_images.py::test_the_content_tells_the_format_and_not_the_suffix",
         "test_dir": "tests/unit/data/test_images.py::test_resolve_records_what_later_commands_need",
         "validation_split": "tests/unit/data/test_images.py::test_without_val_dir_a_part_of_each_class_is_held_out",
-        "image_size": "tests/unit/data/test_images.py::test_the_content_tells_the_format_and_not_the_suffix",
-        "on_error": "tests/unit/data/test_image_errors.py::test_skip_leaves_out_whatever_cannot_be_decoded",
         "classes": "tests/unit/data/test_images.py::test_the_content_tells_the_format_and_not_the_suffix",
         "positive_class": "tests/unit/data/test_images.py::test_two_classes_have_one_float_as_target[cat-expected2]",
     },
@@ -174,8 +172,19 @@ TABLE: dict[str, dict[str, str]] = {
     },
     "framework.data.image_list:ImageList": {
         "file": "tests/unit/data/test_image_list.py::test_other_columns_sizes_classes_and_test_images",
-        "image_size": "tests/unit/data/test_image_list.py::test_other_columns_sizes_classes_and_test_images",
-        "on_error": "tests/unit/data/test_image_list.py::test_skip_leaves_out_whatever_cannot_be_decoded",
+    },
+    "framework.data.image_config:ImageConfig": {
+        "image_size": "tests/unit/data/test_images.py::test_the_content_tells_the_format_and_not_the_suffix",
+        "exif": "tests/unit/data/test_decoding.py::test_what_is_predicted_is_read_as_the_training_images[data.exif=ignore]",
+        "jpeg": "tests/unit/data/test_decoding.py::test_what_is_predicted_is_read_as_the_training_images[data.jpeg=fast]",
+        "on_error": "tests/unit/data/test_image_errors.py::test_skip_leaves_out_whatever_cannot_be_decoded",
+    },
+    "framework.data.classes:Renaming": {
+        "rename": "tests/unit/data/test_renaming.py::test_folders_get_other_names_and_are_merged",
+    },
+    "framework.classification:ClassificationSettings": {
+        "loss": "tests/unit/data/test_renaming.py::test_losses_of_two_classes[words2-0.2]",
+        "label_smoothing": "tests/unit/data/test_renaming.py::test_losses_that_do_not_fit",
     },
     "framework.data.tables:Table": {
         "inputs": "tests/unit/data/test_tables.py::test_inputs_are_taken_in_the_order_that_is_asked_for",

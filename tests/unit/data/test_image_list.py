@@ -26,8 +26,8 @@ LABELS = ["cat", "dog", "cat", "dog"]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Four images in and below a folder."""
-    for name in FILES:
-        save(tmp_path / name, PHOTO.resize((8, 8)))
+    for i, name in enumerate(FILES):
+        save(tmp_path / name, PHOTO.resize((8, 8 + i)))
     return tmp_path
 
 
@@ -156,7 +156,8 @@ def test_validate_data_finds_what_is_wrong(folder: Path) -> None:
         (f"{folder}/gone.png", "missing"),
     ]
     assert train.unusable[1].reason.endswith(f"(named by {path}:5)")
-    assert validation.faults == train.faults
+    assert [fault for fault in validation.faults if fault.fatal] == train.faults
+    assert validation.kinds()[-1] == ("duplicate in train", 4, False)
 
 
 @pytest.mark.parametrize("change", ["nothing", "move", "label", "order"])

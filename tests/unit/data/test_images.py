@@ -29,10 +29,12 @@ def save(path: Path, image: Image.Image = PHOTO, **options) -> Path:
 
 
 def folder_of(root: Path, **classes: int) -> Path:
-    """A folder with that many small images of each class."""
-    for name, count in classes.items():
+    """A folder with that many small images of each class, all different."""
+    for number, (name, count) in enumerate(classes.items()):
         for i in range(count):
-            save(root / name / f"{i:02}.png", PHOTO.resize((8, 8)))
+            image = PHOTO.resize((8, 8))
+            image.putpixel((0, 0), (number, i, 0))
+            save(root / name / f"{i:02}.png", image)
     return root
 
 

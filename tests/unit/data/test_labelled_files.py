@@ -116,7 +116,7 @@ def test_labels_that_are_no_classes(tmp_path: Path) -> None:
     [
         ({"classes": ["a"]}, "data.classes"),
         ({"classes": ["a", "b"], "positive_class": "c"}, "data.positive_class"),
-        ({"validation_split": 0}, "data.validation_split"),
+        ({"validation_split": -0.1}, "data.validation_split"),
         ({"train": 3}, "data.train"),
     ],
 )

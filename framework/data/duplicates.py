@@ -1,0 +1,223 @@
+"""Image files that are in the data twice: the same content, nearly the same image, or the same path."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from framework.data.image_files import ImageFiles
+from framework.data.source import Fault, Source, Split
+from framework.errors import listing
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_DISTANCE = 4  # bits of 64 in which the hashes of near duplicates differ at most
+_CHUNKS = 5  # so that one of them is the same in both: there are more chunks than bits that differ
+_DIFFERENCE = 8.0  # of 255, on average over the pixels of two thumbnails of one mean, that near duplicates differ at most
+_FLAT = 2.0  # standard deviation of a thumbnail, in pixel values, below which there is nothing to be recognised
+_ROWS, _COLUMNS, _THUMBNAIL = 8, 8, 16
+_AT_ONCE = 1_000_000  # pairs of hashes that are compared at a time
+
+_log = logging.getLogger("framework")
+
+
+@dataclass(frozen=True)
+class _File:
+    """An image file of a split.
+
+    Args:
+        split: the split.
+        path: the file.
+        label: the name of its class; None without labels.
+    """
+
+    split: Split
+    path: str
+    label: str | None
+
+
+def find_duplicates(sources: Mapping[Split, Source], *, near: bool = False) -> dict[Split, list[Fault]]:
+    """Image files whose content is in two splits, or in two classes of one.
+
+    Two that are of one class and one split are not reported. The contents of files are read where another has their size.
+
+    Args:
+        sources: the samples of each split; those that are no image files are left out.
+        near: whether to find images that are nearly the same, too. All that can be read are decoded for it.
+
+    Returns:
+        For each split what was found of its files, each told with the first file before it in the order of `sources` that it is like.
+    """
+    images = {split: source for split, source in sources.items() if isinstance(source, ImageFiles)}
+    files = [file for split, source in images.items() for file in _files_of(split, source)]
+    found: dict[Split, list[Fault]] = {split: [] for split in sources}
+    told = set()
+    for same in _same_content([file.path for file in files]):
+        for index, other in _conflicts(same, files):
+            told.add(index)
+            found[files[index].split].append(_fault(files[index], files[other], near=False))
+    if near:
+        first_like: dict[int, int] = {}
+        for index, other in _near_pairs(images, files):
+            first_like[index] = min(other, first_like.get(index, other))
+        for index, other in sorted(first_like.items()):
+            if index not in told:
+                found[files[index].split].append(_fault(files[index], files[other], near=True))
+    return found
+
+
+def warn_of_shared_files(training: Source, validation: Source) -> None:
+    """Warn of files that are in both training and validation data. Their paths are looked at, with links resolved, not their contents."""
+    resolved = _RealPaths()
+    trained = {resolved[path] for path in getattr(training, "paths", ())}
+    shared = [path for path in getattr(validation, "paths", ()) if resolved[path] in trained] if trained else []
+    if shared:
+        _log.warning(
+            "%d of the %d validation files are training files, too, so the validation will flatter the model:%s",
+            len(shared),
+            len(validation),
+            listing(shared, 5),
+        )
+
+
+class _RealPaths(dict[str, str]):
+    """The real paths of files by their paths. A folder that many are in is resolved once."""
+
+    def __missing__(self, path: str) -> str:
+        folder, name = os.path.split(path)
+        self[path] = os.path.realpath(path) if os.path.islink(path) else os.path.join(self._folder(folder), name)
+        return self[path]
+
+    def _folder(self, folder: str) -> str:
+        key = folder + os.sep  # no file is called so
+        if key not in self:
+            self[key] = os.path.realpath(folder)
+        return self[key]
+
+
+def _files_of(split: Split, source: ImageFiles) -> Iterator[_File]:
+    for i, path in enumerate(source.paths):
+        yield _File(split, path, None if source.labels is None else source.classes[source.labels[i]])
+
+
+def _conflict(one: _File, other: _File) -> bool:
+    """Whether two files that show the same are a fault: in two splits, or under two labels."""
+    return one.split is not other.split or one.label != other.label
+
+
+def _conflicts(same: Sequence[int], files: Sequence[_File]) -> Iterator[tuple[int, int]]:
+    """Of files that are the same, each that is a fault beside an earlier one, and that one."""
+    for place, index in enumerate(same):
+        others = (other for other in same[:place] if _conflict(files[index], files[other]))
+        if (other := next(others, None)) is not None:
+            yield index, other
+
+
+def _fault(file: _File, other: _File, *, near: bool) -> Fault:
+    kind = f"duplicate in {other.split}" if other.split is not file.split else "duplicate of another class"
+    likeness = "is nearly the same image as" if near else "has the same content as"
+    where = f" of the {other.split} data" if other.split is not file.split else ""
+    labels = f", which is labelled {other.label!r}, and this {file.label!r}" if other.label != file.label else ""
+    return Fault(file.path, f"near {kind}" if near else kind, f"{likeness} {other.path}{where}{labels}", fatal=False)
+
+
+def _same_content(paths: Sequence[str]) -> Iterator[list[int]]:
+    """The indices of files with one content, for each content that several have."""
+    by_size: dict[int, list[int]] = defaultdict(list)
+    for index, path in enumerate(paths):
+        try:
+            by_size[os.stat(path).st_size].append(index)
+        except OSError:
+            continue  # it cannot be used, which is told elsewhere
+    for size, indices in by_size.items():
+        if size == 0 or len(indices) < 2:
+            continue
+        by_content: dict[bytes, list[int]] = defaultdict(list)
+        for index in indices:
+            try:
+                with open(paths[index], "rb") as file:
+                    by_content[hashlib.file_digest(file, "sha256").digest()].append(index)
+            except OSError:
+                continue
+        yield from (same for same in by_content.values() if len(same) > 1)
+
+
+def _near_pairs(images: Mapping[Split, ImageFiles], files: Sequence[_File]) -> Iterator[tuple[int, int]]:
+    """Pairs of images that are nearly the same, and a fault, `(later, earlier)`, by their indices in `files`."""
+    import numpy as np
+
+    count = len(files)
+    numbers: dict[tuple[Split, str | None], int] = {}
+    groups = np.array([numbers.setdefault((file.split, file.label), len(numbers)) for file in files], np.int64)
+    hashes, thumbnails = np.zeros(count, np.uint64), np.zeros((count, _THUMBNAIL**2), np.uint8)
+    usable = np.zeros(count, bool)
+    first = 0
+    for source in images.values():
+        for index, code, thumbnail in _hashed(source):
+            hashes[first + index], thumbnails[first + index] = code, thumbnail
+            usable[first + index] = thumbnail.std() >= _FLAT
+        first += len(source)
+    for later, earlier in _close(hashes, groups, np.flatnonzero(usable)):
+        difference = thumbnails[later].astype(np.float32) - thumbnails[earlier]
+        apart = np.abs(difference - difference.mean(axis=1, keepdims=True)).mean(axis=1)
+        for i in np.flatnonzero(apart <= _DIFFERENCE):
+            yield int(later[i]), int(earlier[i])
+
+
+def _hashed(source: ImageFiles) -> Iterator[tuple[int, np.uint64, np.ndarray]]:
+    """The difference hash of each image that can be read, and a small grey one, uint8 [256]: whether each of 8x9 grey pixels is
+    brighter than its right neighbour (N. Krawetz 2013, "Kind of Like That")."""
+    import numpy as np
+    import tensorflow as tf
+
+    def look(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        grey = tf.image.rgb_to_grayscale(source.load(index)[0])
+        small = tf.image.resize(grey, [_ROWS, _COLUMNS + 1], antialias=True)[..., 0]
+        thumbnail = tf.image.resize(grey, [_THUMBNAIL, _THUMBNAIL], antialias=True)
+        return index, small[:, :-1] > small[:, 1:], tf.cast(tf.round(tf.reshape(thumbnail, [-1])), tf.uint8)
+
+    looked = tf.data.Dataset.range(len(source)).map(look, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
+    for index, brighter, thumbnail in looked.as_numpy_iterator():
+        yield int(index), np.packbits(brighter).view(np.uint64)[0], thumbnail
+
+
+def _close(hashes: np.ndarray, groups: np.ndarray, candidates: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of hashes of different groups that differ in few bits, as arrays of the later and of the earlier index.
+
+    Two hashes that differ in fewer bits than there are chunks have a chunk in common, so only those are compared that do.
+
+    Args:
+        hashes: uint64 [n].
+        groups: of each its group, int64 [n].
+        candidates: the indices of those that are compared, ascending.
+    """
+    import numpy as np
+
+    bounds = [round(64 * i / _CHUNKS) for i in range(_CHUNKS + 1)]
+    for low, high in itertools.pairwise(bounds):
+        chunks = (hashes[candidates] >> np.uint64(low)) & np.uint64(2 ** (high - low) - 1)
+        order = np.argsort(chunks, kind="stable")
+        starts = np.flatnonzero(np.diff(chunks[order], prepend=chunks[order][:1] + 1))
+        for bucket in np.split(candidates[order], starts[1:]):
+            yield from _close_within(hashes, groups, bucket)
+
+
+def _close_within(hashes: np.ndarray, groups: np.ndarray, bucket: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The close pairs among some hashes; `bucket` has their indices, in ascending order."""
+    import numpy as np
+
+    step = max(1, _AT_ONCE // max(len(bucket), 1))
+    for start in range(0, len(bucket), step):
+        rows = bucket[start : start + step]
+        distances = np.bitwise_count(hashes[rows][:, None] ^ hashes[bucket][None, :])
+        wanted = (bucket[None, :] < rows[:, None]) & (groups[bucket][None, :] != groups[rows][:, None])
+        later, earlier = np.nonzero((distances <= _DISTANCE) & wanted)
+        if len(later):
+            yield rows[later], bucket[earlier]

@@ -1,0 +1,51 @@
+"""What data configs share whose samples are image files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from framework.data.image_decoding import Exif, Jpeg
+from framework.data.image_files import ImageFiles
+from framework.data.source import DataConfig
+from framework.errors import Problem
+from framework.schema import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageConfig(DataConfig):
+    """How image files become samples."""
+
+    image_size: int | tuple[int, ...] = setting(
+        256, "Height and width that images are resized to, in pixels: one number for both, or `[height,width]`.", ge=1, le=4096
+    )
+    exif: Exif = setting(
+        "apply",
+        "What an orientation in the EXIF data of an image does. apply: the image is turned upright; ignore: the pixels are taken as "
+        "they are stored.",
+    )
+    jpeg: Jpeg = setting(
+        "accurate",
+        "How a JPEG is decoded. accurate: to the values that Pillow and OpenCV give; fast: by TensorFlow's inexact default, off by up "
+        "to 9 of 255 and not faster.",
+    )
+    on_error: Literal["fail", "skip"] = setting(
+        "fail", "What an unreadable image does. skip: every image is tried before the run starts, and left out where it fails."
+    )
+
+    def files(self, paths: Sequence[str | Path], **labelled: Any) -> ImageFiles:
+        """Image files, read as the settings say.
+
+        Args:
+            paths: the files.
+            labelled: further arguments of `ImageFiles`; none of them for prediction.
+        """
+        return ImageFiles(paths, image_size=self.image_size, exif=self.exif, jpeg=self.jpeg, **labelled)
+
+
+def check_image_size(image_size: int | Sequence[int]) -> Iterator[Problem]:
+    """The problem of a setting `image_size` that has neither one number nor two."""
+    if not isinstance(image_size, int) and len(image_size) != 2:
+        yield Problem("image_size", "is no size", given=list(image_size), allowed="a whole number, or [height,width]")
