@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from framework.classification import Classification, ImageClassification
     from framework.data.image_list import ImageList
     from framework.data.images import ImageFolder
+    from framework.data.map_source import MapSource
+    from framework.data.padded import PaddedSource
     from framework.data.source import ArraySource, DataConfig, Source, Split
     from framework.data.tables import Table
     from framework.data.texts import TextFiles
@@ -42,7 +44,9 @@ _HOMES = {
     "ImageClassification": "classification",
     "ImageFolder": "data.images",
     "ImageList": "data.image_list",
+    "MapSource": "data.map_source",
     "Objective": "scenario",
+    "PaddedSource": "data.padded",
     "Registry": "registry",
     "RunDirectory": "run_directory",
     "RunWeights": "weight_comparison",
@@ -72,7 +76,9 @@ __all__ = [
     "ImageClassification",
     "ImageFolder",
     "ImageList",
+    "MapSource",
     "Objective",
+    "PaddedSource",
     "Registry",
     "RunDirectory",
     "RunWeights",

@@ -146,11 +146,11 @@ def _builds(subject: Subject) -> None:
 @_check("data, model and loss go together")
 def _agrees(subject: Subject) -> None:
     scenario = subject.scenario()
-    batch = next(iter(training_stream(scenario, prepare_source(scenario, Split.TRAIN)).from_step(0)))
+    batches = training_stream(scenario, prepare_source(scenario, Split.TRAIN)).from_step(0)
     if scenario.config.trainer.val_every_n and scenario.data.validates():
         validation = in_order(prepare_source(scenario, Split.VALIDATION), batch_size=scenario.data.batch_size)
-        check_splits(batch, next(iter(validation)))
-    check_batch(scenario.build_model(), scenario.objective(), batch)
+        check_splits(batches.element_spec, validation.element_spec)  # of what is padded, each batch has a length of its own
+    check_batch(scenario.build_model(), scenario.objective(), next(iter(batches)))
     subject.assembly()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from framework.data.duplicates import find_duplicates
 from framework.data.source import Fault, Source, Split
 from framework.errors import ScenarioError
+from framework.evaluation import opened
 from framework.files import write_report
 from framework.scenario import Scenario
 
@@ -59,7 +60,7 @@ def check_data(scenario: Scenario, *, near_duplicates: bool = False) -> list[Spl
     sources: dict[Split, Source] = {}
     for split in Split:
         try:
-            source = scenario.unchecked_source(split)
+            source = opened(scenario, scenario.unchecked_source(split), f"source({split.value!r})")
             empty = None if len(source) else "it has no samples"
             reports[split] = SplitReport(split, len(source), list(source.inspect(range(len(source)))), empty)
             sources[split] = source

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from framework.data.adapt import as_source
 from framework.data.cache import cached
 from framework.data.source import Source, Split, raise_unreadable, spread
 from framework.data.stream import in_order
@@ -182,13 +183,29 @@ def metric_values(model: keras.Model) -> dict[str, float]:
     return values
 
 
+def opened(scenario: Scenario, given: Any, what: str, *, targets: bool = True) -> Source:
+    """What a scenario gave for its samples, as a source.
+
+    Args:
+        given: a source, or something that one can be made of; see `framework.data.adapt.as_source`.
+        what: the call that gave it.
+        targets: whether the samples have targets.
+
+    Raises:
+        DataError: where no source can be made of it.
+    """
+    data = scenario.data
+    limits = {"auto": int(data.cache_limit * 1e9), "memory": None, "off": 0}
+    return as_source(given, f"{what} of {scenario.name}", limit_bytes=limits[data.cache], targets=targets)
+
+
 def prepare_source(scenario: Scenario, split: Split) -> Source:
     """The samples of a split, in memory where the config wants that and they fit.
 
     Raises:
         DataError: where the split is empty.
     """
-    source = scenario.source(split)
+    source = opened(scenario, scenario.source(split), f"source({split.value!r})")
     if not len(source):
         raise DataError(f"the {split} split of {scenario.name} has no samples")
     data = scenario.data

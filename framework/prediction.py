@@ -12,6 +12,7 @@ from typing import Any
 from framework.data.source import Fault, Source, Subset
 from framework.data.stream import in_order
 from framework.errors import DataError
+from framework.evaluation import opened
 from framework.export import load_model
 from framework.files import write_report
 from framework.run_directory import RunDirectory
@@ -46,7 +47,7 @@ def predict(run: str | Path, arguments: Sequence[str | Path], *overrides: str, m
     directory = RunDirectory.open(run)
     scenario = scenario_of(directory.load_config(overrides))
     scenario.device.apply()
-    source = scenario.prediction_source(arguments)
+    source = opened(scenario, scenario.prediction_source(arguments), "prediction_source", targets=False)
     if not len(source):
         raise DataError(f"nothing to predict in {', '.join(map(str, arguments))}")
     bad = source.unreadable(range(len(source)))

@@ -63,7 +63,9 @@ def cached(source: Source, limit_bytes: float | None, workers: int | None) -> So
     arrays: list[Any] = []
     filled = 0
     try:
-        first = [part.numpy() for part in tf.nest.flatten(source.load(tf.constant(0, tf.int64)))]
+        first = [
+            np.asarray(part.numpy(), part.dtype.as_numpy_dtype) for part in tf.nest.flatten(source.load(tf.constant(0, tf.int64)))
+        ]
         size = len(source) * sum(part.nbytes for part in first)
         if limit_bytes is not None and size > limit_bytes:
             _log.info("%d samples are not kept in memory: they would take %.1f GB", len(source), size / 1e9)
@@ -71,6 +73,8 @@ def cached(source: Source, limit_bytes: float | None, workers: int | None) -> So
         arrays = [np.empty((len(source), *part.shape), part.dtype) for part in first]
         for chunk in samples.batch(_CHUNK).prefetch(2):
             parts = tf.nest.flatten(chunk)
+            if any(part.shape[1:] != array.shape[1:] for array, part in zip(arrays, parts, strict=True)):
+                raise tf.errors.InvalidArgumentError(None, None, "samples have several shapes")
             for array, part in zip(arrays, parts, strict=True):
                 array[filled : filled + len(part)] = part.numpy()
             filled += len(parts[0])

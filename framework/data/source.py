@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
+from framework.data.structure import PADDING_HINT, as_arrays
 from framework.errors import DataError, listing, reason_of
 from framework.schema import setting
 
@@ -137,6 +138,11 @@ class Source(abc.ABC):
         """What tells these samples from others, as far as that can be had without loading them."""
         return f"{len(self)} samples"
 
+    def groups(self) -> np.ndarray | None:
+        """The group of each sample, int64 [len] >= 0, where the batches of a stream should hold samples of one group, as of like
+        length. None: any samples share a batch."""
+        return None
+
     def unreadable(self, indices: Iterable[int]) -> list[Fault]:
         """Of the samples at `indices`, those that cannot be loaded. Each is tried, several at the same time."""
         return [fault for fault in self.inspect(indices, remarks=False) if fault.kind != _NOT_FINITE]
@@ -153,14 +159,20 @@ class Source(abc.ABC):
         def attempt(index: tf.Tensor) -> tuple[Any, ...]:
             parts = [part for part in tf.nest.flatten(self.load(index)) if isinstance(part, tf.Tensor)]
             finite = [tf.reduce_all(tf.math.is_finite(part)) for part in parts if part.dtype.is_floating]
+            shapes = tuple(tf.shape(part) for part in parts if not part.shape.is_fully_defined())
             # A value of each part is asked for, since a part that nobody looks at would not be made.
-            return index, tf.reduce_all(tf.stack([*finite, True])), *(tf.reshape(part, [-1])[:1] for part in parts)
+            return index, tf.reduce_all(tf.stack([*finite, True])), shapes, *(tf.reshape(part, [-1])[:1] for part in parts)
 
         wanted = [int(index) for index in indices]
         known = {index: fault for index in wanted if (fault := self.known_fault(index))}
         tried = np.array([index for index in wanted if index not in known], np.int64)
         attempts = tf.data.Dataset.from_tensor_slices(tried).map(attempt, num_parallel_calls=tf.data.AUTOTUNE)
-        loaded = {index: finite for index, finite, *_ in attempts.ignore_errors().as_numpy_iterator()}
+        loaded, shapes = {}, {}
+        for index, finite, found, *_ in attempts.ignore_errors().as_numpy_iterator():
+            loaded[index], shapes[index] = finite, [tuple(map(int, shape)) for shape in found]
+        if any(shapes.values()) and 0 not in shapes:
+            first = tf.data.Dataset.range(1).map(attempt).ignore_errors().as_numpy_iterator()
+            shapes[0] = [tuple(map(int, shape)) for _, _, found, *_ in first for shape in found]
         for index in wanted:
             if index in known:
                 yield known[index]
@@ -169,6 +181,10 @@ class Source(abc.ABC):
                     self.load(tf.constant(index, tf.int64))
                 except tf.errors.OpError as error:
                     yield self.diagnose(index, reason_of(error))
+            elif (ours := shapes[index]) and (theirs := shapes[0]) and ours != theirs:
+                differ = next((a, b) for a, b in zip(ours, theirs, strict=True) if a != b)
+                reason = "has the shape {}, and sample 0 has {}; all of a source have one".format(*differ)
+                yield Fault(self.sample_name(index), OTHER_SHAPE, reason)
             elif not loaded[index]:
                 yield Fault(self.sample_name(index), _NOT_FINITE, "holds NaN or infinity")
             elif remarks:
@@ -176,6 +192,8 @@ class Source(abc.ABC):
 
 
 _NOT_FINITE = "not finite"
+OTHER_SHAPE = "of another shape"
+"""The kind of a fault: the sample itself is sound, and does not go with the others."""
 
 
 def raise_unreadable(source: Source, indices: Iterable[int], cause: Exception) -> None:
@@ -183,9 +201,11 @@ def raise_unreadable(source: Source, indices: Iterable[int], cause: Exception) -
     bad = source.unreadable(dict.fromkeys(int(i) for i in indices))
     if bad:
         lines = [str(fault) for fault in bad]
+        of_another_shape = all(fault.kind == OTHER_SHAPE for fault in bad)
+        skip = "mend or remove them; image folders and lists can pass over them with data.on_error=skip"
         raise DataError(
-            f"{len(bad):,} of {len(source):,} samples cannot be loaded:{listing(lines)}",
-            hint="mend or remove them; image folders and lists can pass over them with data.on_error=skip",
+            f"{len(bad):,} of {len(source):,} samples cannot be {'used' if of_another_shape else 'loaded'}:{listing(lines)}",
+            hint=PADDING_HINT if of_another_shape else skip,
         ) from cause
 
 
@@ -195,6 +215,9 @@ class ArraySource(Source):
     Args:
         arrays: what a batch of all samples would be: a nested structure of arrays, each with the same first dimension.
         names: what to call each sample in messages.
+
+    Raises:
+        DataError: where a part is not an array, or the samples have several lengths.
 
     >>> source = ArraySource((np.zeros((10, 28, 28), "uint8"), np.arange(10)))
     >>> len(source)
@@ -207,10 +230,10 @@ class ArraySource(Source):
         import tensorflow as tf
 
         with tf.device("/CPU:0"):
-            self._tensors = tf.nest.map_structure(tf.convert_to_tensor, arrays)
+            self._tensors = tf.nest.map_structure(tf.convert_to_tensor, as_arrays(arrays))
         lengths = {int(t.shape[0]) for t in tf.nest.flatten(self._tensors)}
         if len(lengths) != 1:
-            raise ValueError(f"the arrays of a source have one length, not {sorted(lengths)}")
+            raise DataError(f"the arrays of a source have one length, the number of samples, not {sorted(lengths)}")
         self._length = lengths.pop()
         self._names = names
 
@@ -279,6 +302,10 @@ class Subset(Source):
 
     def fingerprint(self) -> str:
         return f"{len(self)} of {self._source.fingerprint()}"
+
+    def groups(self) -> np.ndarray | None:
+        groups = self._source.groups()
+        return None if groups is None else groups[self._indices]
 
     def _translate(self, indices: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf

@@ -7,6 +7,11 @@ and gives the same bits as one that got there from step 0. A step takes one batc
 
 An epoch is a number of steps and no more than that: where the number of samples is no multiple of the batch size, a batch spans
 the border between two passes. So every sample is seen once a pass, none is ever dropped, and each batch has one static shape.
+
+Where a source has groups, such as lengths, the batches hold samples of one group where that can be. The sequence is cut into windows of
+some batches; within a window the samples are sorted by group, in the order that they had, cut into batches, and these come in a
+random order. A window is computed anew for each of its batches, so all of the above holds here too, but for the border of two passes,
+around which samples change places within the window.
 """
 
 from __future__ import annotations
@@ -23,6 +28,8 @@ if TYPE_CHECKING:
 # Separates the random numbers of the order from those of augmentation, which come from the same seed.
 _ORDER, _AUGMENTATION = 0, 1
 _LAST_STEP = 2**62
+_BATCHES = 2  # and those of the order of batches in a window
+_WINDOW = 32  # batches
 
 
 class Stream:
@@ -59,18 +66,16 @@ class Stream:
         self.seed = seed
         self._augment = augment
         self._workers = workers
+        self._groups = source.groups()
 
     def from_step(self, step: int) -> tf.data.Dataset:
         """The endless batches from global step `step` on."""
         import tensorflow as tf
 
-        def positions_of(batch: tf.Tensor) -> tf.Tensor:
-            return batch * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
-
         def finish(positions: tf.Tensor, samples: Any) -> Any:
             return samples if self._augment is None else self._augment(samples, self._sample_seeds(positions))
 
-        positions = tf.data.Dataset.range(step * self.batches_per_step, _LAST_STEP).map(positions_of)
+        positions = tf.data.Dataset.range(step * self.batches_per_step, _LAST_STEP).map(self._positions)
         return _tuned(
             _load(
                 self.source, positions, self._indices, finish, self.batch_size, self._workers, parallel=self._augment is not None
@@ -81,7 +86,24 @@ class Stream:
         """The indices of the samples of step `step`, int64 [step_size]."""
         import tensorflow as tf
 
-        return self._indices(tf.range(step * self.step_size, (step + 1) * self.step_size, dtype=tf.int64)).numpy()
+        batches = range(step * self.batches_per_step, (step + 1) * self.batches_per_step)
+        return self._indices(tf.concat([self._positions(tf.constant(batch, tf.int64)) for batch in batches], 0)).numpy()
+
+    def _positions(self, batch: tf.Tensor) -> tf.Tensor:
+        """The positions of a batch in the endless sequence, int64 [batch_size]."""
+        import tensorflow as tf
+
+        if self._groups is None:
+            return batch * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
+        # No longer than a pass, so that a pass of few batches is not mixed with the next ones.
+        batches = max(1, min(_WINDOW, len(self.source) // self.batch_size))
+        window, size = batch // batches, batches * self.batch_size
+        places = tf.range(size, dtype=tf.int64)
+        groups = tf.gather(tf.constant(self._groups, tf.int64), self._indices(window * size + places))
+        order = tf.sort(groups * size + places) % size  # by group, and by place within a group
+        seed = tf.stack([tf.constant(self.seed, tf.int64), window, tf.constant(_BATCHES, tf.int64)])
+        slot = tf.raw_ops.RandomIndexShuffle(index=batch % batches, seed=seed, max_index=tf.constant(batches - 1, tf.int64))
+        return window * size + tf.reshape(order, [batches, self.batch_size])[slot]
 
     def _indices(self, positions: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf

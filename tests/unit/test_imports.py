@@ -27,9 +27,13 @@ FLOORS = [
     ],
     [
         *[
+            "data.structure",
             "data.source",
             "data.stream",
             "data.cache",
+            "data.map_source",
+            "data.adapt",
+            "data.padded",
             "data.classes",
             "data.exif",
             "data.image_faults",

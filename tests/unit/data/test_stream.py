@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from framework.data.source import ArraySource, Source
 from framework.data.stream import Stream, in_order
+from framework.errors import DataError
 
 
 class Squares(Source):
@@ -106,5 +107,5 @@ def test_in_order_gives_every_sample_once_with_the_remainder(kind: int, length: 
 
 
 def test_arrays_of_different_lengths_are_refused() -> None:
-    with pytest.raises(ValueError, match="one length"):
+    with pytest.raises(DataError, match="one length"):
         ArraySource((np.zeros(3), np.zeros(4)))

@@ -1,0 +1,173 @@
+"""A source from whatever gives samples by index: data sets of PyTorch, Hugging Face, TFDS, a list, a class of one's own."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from framework.data.source import OTHER_SHAPE, Fault, Source
+from framework.data.structure import as_array, described, map_parts
+from framework.errors import DataError, reason_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
+
+class MapSource(Source):
+    """The samples of an object with `__len__` and `__getitem__`.
+
+    A sample is `(x, y)` or `(x, y, sample_weight)`; tuples and dicts in it hold parts, everything else is a part. Arrays and tensors
+    keep their dtype, images of Pillow are uint8; Python's own floats become float32, its whole numbers int64, texts strings. All
+    samples have the shapes and dtypes of sample 0.
+
+    `dataset[index]` must depend on the index alone: random augmentation belongs in `Scenario.augment`.
+
+    Args:
+        dataset: has `len(dataset)` samples, `dataset[0]` and so on.
+        transform: `dataset[index] -> sample`, as for rows that are dicts.
+        names: what to call each sample in messages.
+        parallel: whether several samples may be loaded at the same time, in threads. Otherwise one is loaded after the other, since
+            open files and most data sets are not made for threads.
+        targets: whether a sample has targets; without, as for prediction, it is `(x,)` or x alone.
+
+    Raises:
+        DataError: where sample 0 cannot be loaded, or is not a sample.
+
+    >>> MapSource(dataset, transform=lambda row: (row["image"], row["label"]))
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        transform: Callable[[Any], Any] | None = None,
+        *,
+        names: Sequence[str] | None = None,
+        parallel: bool = False,
+        targets: bool = True,
+    ) -> None:
+        self.dataset = dataset
+        self._transform, self._names, self._targets = transform, names, targets
+        self._lock: contextlib.AbstractContextManager[Any] = contextlib.nullcontext() if parallel else threading.Lock()
+        self._length = len(dataset)
+        if self._length:
+            import tensorflow as tf
+
+            try:
+                self._first = self._sample(0)
+            except Exception as error:  # whatever the object raises
+                raise DataError(f"{self.sample_name(0)} of the {type(dataset).__name__}: {_reason(error)}") from error
+            self._flat: list[np.ndarray] = tf.nest.flatten(self._first)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def load(self, index: tf.Tensor) -> Any:
+        import tensorflow as tf
+
+        kinds = [tf.string if part.dtype == object else tf.as_dtype(part.dtype) for part in self._flat]
+        # An error is handed out as a text: TensorFlow would print its traceback, and that of its own code.
+        error, *parts = tf.numpy_function(self._try, [index], [tf.string, *kinds], stateful=False)
+        with tf.control_dependencies([tf.debugging.Assert(tf.equal(error, ""), [error])]):
+            known = [tf.ensure_shape(tf.identity(part), like.shape) for part, like in zip(parts, self._flat, strict=True)]
+        return tf.nest.pack_sequence_as(self._first, known)
+
+    def sample_name(self, index: int) -> str:
+        return str(self._names[index]) if self._names is not None else super().sample_name(index)
+
+    def diagnose(self, index: int, reason: str) -> Fault:
+        # Asked once more, since TensorFlow gives no more than a text.
+        try:
+            self._parts(index)
+        except _OtherShapeError as error:
+            return Fault(self.sample_name(index), OTHER_SHAPE, str(error))
+        except Exception as error:  # whatever the object raises is what is wrong with the sample
+            reason = _reason(error)
+        return super().diagnose(index, reason)
+
+    def varies(self) -> bool:
+        """Whether sample 0 is another one when it is loaded again, as with random augmentation."""
+        if not self._length:
+            return False
+        import tensorflow as tf
+
+        again = tf.nest.flatten(self._sample(0))
+        return any(
+            a.shape != b.shape or (a.tolist() != b.tolist() if a.dtype == object else a.tobytes() != b.tobytes())
+            for a, b in zip(self._flat, again, strict=True)
+        )
+
+    def _try(self, index: Any) -> list[Any]:
+        """An empty text and the parts of a sample; or why it cannot be had, and the parts of sample 0."""
+        try:
+            return [b"", *self._parts(index)]
+        except Exception as error:  # whatever the object raises
+            return [_reason(error).encode(), *self._flat]
+
+    def _parts(self, index: Any) -> list[np.ndarray]:
+        """The parts of a sample, known to be like those of sample 0."""
+        import tensorflow as tf
+
+        sample = self._sample(int(index))
+        try:
+            tf.nest.assert_same_structure(self._first, sample)
+        except (ValueError, TypeError) as error:
+            raise DataError("has other parts than sample 0") from error
+
+        flat: list[np.ndarray] = tf.nest.flatten(sample)
+        for part, like in zip(flat, self._flat, strict=True):
+            if (part.dtype, part.shape) != (like.dtype, like.shape):
+                raise _OtherShapeError(
+                    f"has {described(part)} where sample 0 has {described(like)}; all of a source have one shape"
+                )
+        return flat
+
+    def _sample(self, index: int) -> Any:
+        """A sample as NumPy arrays in tuples and dicts."""
+        with self._lock:
+            given = self.dataset[index]
+            given = given if self._transform is None else self._transform(given)
+        return as_sample(given, "it", targets=self._targets)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, DataError) else f"cannot be loaded: {type(error).__name__}: {reason_of(error)}"
+
+
+class _OtherShapeError(DataError):
+    """A sample that is not like sample 0."""
+
+
+def as_sample(given: Any, name: str, *, targets: bool = True) -> Any:
+    """What somebody else's code gave for a sample, as NumPy arrays in tuples and dicts.
+
+    Args:
+        name: what to call it in messages.
+        targets: whether it is to be `(x, y)`; otherwise it is `(x,)`, or x alone.
+
+    Raises:
+        DataError: where it is something else.
+    """
+    if isinstance(given, list) and len(given) in (2, 3):  # `[x, y]`, as some data sets have it
+        given = tuple(given)
+    if not isinstance(given, tuple) and not targets:
+        given = (given,)
+    if not isinstance(given, tuple) or len(given) not in ((2, 3) if targets else (1, 2, 3)):
+        raise not_a_sample(given, name)
+    return map_parts(as_array, given, name)
+
+
+def not_a_sample(given: Any, name: str) -> DataError:
+    """The error for something that is not `(x, y)`."""
+    allowed = "(x, y) or (x, y, sample_weight), a tuple"
+    if hasattr(given, "keys"):
+        keys = [repr(key) for key in given]
+        x, y = keys[:2] if len(keys) > 1 else ("'input'", "'label'")
+        return DataError(
+            f"{name} is a dict of {', '.join(keys)}, and Keras trains on {allowed}",
+            hint=f"say which is which: (row[{x}], row[{y}]), in MapSource(dataset, transform=lambda row: ...) or dataset.map(...)",
+        )
+    what = f"a tuple of {len(given)}" if isinstance(given, tuple) else f"of the type {type(given).__name__}"
+    return DataError(f"{name} is {what}, and Keras trains on {allowed}")
