@@ -109,10 +109,10 @@ def test_short_forms_have_a_table() -> None:
             "Rotated by up to that many degrees either way.",
         ),
         (
-            "`model.image_size`",
-            "a whole number >= 1 and <= 4,096",
-            "as `data.image_size`",
-            "Height and width of an image, in pixels.",
+            "`model.activation`",
+            "relu, elu, lrelu",
+            "`relu`",
+            "Activation after each convolution. lrelu is LeakyReLU with slope 0.1.",
         ),
     ],
 )
