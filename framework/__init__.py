@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from framework.errors import ScenarioError
     from framework.evaluators import Evaluator, Sample
     from framework.lav_report import load_and_validate
+    from framework.learning_rates import Clock, LearningRate, register_learning_rate
+    from framework.loops import Loop, LoopConfig, register_loop
+    from framework.optimizers import Optimizer, register_optimizer
     from framework.prediction import predict
     from framework.registry import Registry
     from framework.run_directory import RunDirectory
@@ -39,13 +42,18 @@ if TYPE_CHECKING:
 _HOMES = {
     "ArraySource": "data.source",
     "Classification": "classification",
+    "Clock": "learning_rates",
     "DataConfig": "data.source",
     "Evaluator": "evaluators",
     "ImageClassification": "classification",
     "ImageFolder": "data.images",
     "ImageList": "data.image_list",
+    "LearningRate": "learning_rates",
+    "Loop": "loops",
+    "LoopConfig": "loops",
     "MapSource": "data.map_source",
     "Objective": "scenario",
+    "Optimizer": "optimizers",
     "PaddedSource": "data.padded",
     "Registry": "registry",
     "RunDirectory": "run_directory",
@@ -64,6 +72,9 @@ _HOMES = {
     "compose": "scenario",
     "load_and_validate": "lav_report",
     "predict": "prediction",
+    "register_learning_rate": "learning_rates",
+    "register_loop": "loops",
+    "register_optimizer": "optimizers",
     "register_scenario": "scenario",
     "setting": "schema",
 }
@@ -71,13 +82,18 @@ _HOMES = {
 __all__ = [
     "ArraySource",
     "Classification",
+    "Clock",
     "DataConfig",
     "Evaluator",
     "ImageClassification",
     "ImageFolder",
     "ImageList",
+    "LearningRate",
+    "Loop",
+    "LoopConfig",
     "MapSource",
     "Objective",
+    "Optimizer",
     "PaddedSource",
     "Registry",
     "RunDirectory",
@@ -96,6 +112,9 @@ __all__ = [
     "compose",
     "load_and_validate",
     "predict",
+    "register_learning_rate",
+    "register_loop",
+    "register_optimizer",
     "register_scenario",
     "setting",
 ]

@@ -221,13 +221,13 @@ class Assembly:
         made = self.scenario.callbacks()
         callbacks = Callbacks(made, self.model, epochs=self._settings.epochs, steps_per_epoch=self.steps_per_epoch)
         loop = self.scenario.loop
-        if (several := callbacks.of_batches()) and not loop.sees_batches:
+        if (several := callbacks.of_batches()) and not _sees_batches(loop):
             raise ConfigError(
                 Problem(
                     "loop",
                     f"callbacks of {self.scenario.name} look at each batch ({', '.join(several)}), which this loop does not show",
                     given=loop.name,
-                    allowed=", ".join(name for name, config in LOOPS.items() if config().sees_batches),
+                    allowed=", ".join(name for name, config in LOOPS.items() if _sees_batches(config)),
                 )
             )
         return callbacks
@@ -296,6 +296,11 @@ class Assembly:
                 )
             )
         return monitor
+
+
+def _sees_batches(loop: Any) -> bool:
+    # A loop of the user's own may leave it out.
+    return getattr(loop, "sees_batches", False)
 
 
 def training_stream(scenario: Scenario, source: Source) -> Stream:

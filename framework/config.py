@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -148,8 +149,12 @@ def parse(plain: Mapping[str, Any]) -> RunConfig:
         sections["scenario"] = ScenarioSection(name=scenario_class.name, target=section["target"], settings=settings)
         for group in ("model", "data"):
             sections[group] = read_variant(getattr(scenario_class, group + "s"), plain.get(group, {}), group, problems)
+    # After the scenario: what is registered where its class is, or imported from there, can be chosen by name.
     for group, target in PARTS.items():
-        sections[group] = read_variant(locate(target), plain.get(group, {}), group, problems)
+        kind, node = locate(target), plain.get(group, {})
+        if scenario_class is None and _may_be_registered_by(plain.get("scenario"), kind, node):
+            continue
+        sections[group] = read_variant(kind, node, group, problems)
     if not problems:
         config = RunConfig(**sections)
         problems.extend(scenario_class.check_config(config))
@@ -224,7 +229,25 @@ def read_variant(kind: Any, node: Any, path: str, problems: list[Problem]) -> An
     except ConfigError as error:
         problems.extend(error.problems)
         return None
+    if fault := _fault_of_class(cls):
+        hint = "decorate it: @dataclass(frozen=True, kw_only=True); docs/extending.md has an example"
+        problems.append(Problem(f"{path}.name", fault, given=name, hint=hint))
+        return None
     return read(cls, {key: value for key, value in node.items() if key != "name"}, path, problems)
+
+
+def _may_be_registered_by(scenario: Any, kind: Any, node: Any) -> bool:
+    """Whether a name that is unknown may be one of those that a scenario registers that cannot be imported."""
+    named = isinstance(scenario, Mapping) and isinstance(scenario.get("target"), str)
+    return named and isinstance(kind, Registry) and isinstance(node, Mapping) and node.get("name") not in kind
+
+
+def _fault_of_class(cls: type) -> str | None:
+    """Why a registered class cannot be the config of a section; None where it can."""
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    # A class without the decorator has the fields of the class that it is derived from, and ignores its own.
+    own = "__dataclass_fields__" in vars(cls) or not inspect.get_annotations(cls)
+    return None if dataclasses.is_dataclass(cls) and own else f"{name} is registered, but is not a config dataclass"
 
 
 def _check_sections(plain: Mapping[str, Any], problems: list[Problem]) -> None:

@@ -56,7 +56,7 @@ class Subject:
     def small_words(self, *more: str) -> list[str]:
         """The words, with data, epochs and batches made small."""
         data = self.config.data
-        limit, batch = min(data.limit or _SAMPLES, _SAMPLES), min(data.batch_size, _BATCH * len(self.config.device.gpus or (0,)))
+        limit, batch = min(data.limit or _SAMPLES, _SAMPLES), min(data.batch_size, _BATCH * self.config.device.replicas)
         ours = [*_SMALL, f"data.limit={limit}", f"data.batch_size={batch}", *more]
         return [*_without(self.words, *(word.partition("=")[0] for word in ours)), *ours]
 

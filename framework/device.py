@@ -40,6 +40,9 @@ class DeviceConfig:
         ge=0,
         le=1023,
     )
+    cpu_replicas: int = setting(
+        1, "Divide each batch among that many copies of the CPU, to try what several devices do without having them.", ge=1, le=64
+    )
     threads: int | None = setting(
         None,
         "Threads of one operation, and operations at a time. null: one for each core; the run records the number.",
@@ -50,7 +53,19 @@ class DeviceConfig:
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = setting("float32", "The dtype policy of Keras.")
     jit_compile: bool = setting(False, "Compile the training step by XLA.")
 
+    @property
+    def replicas(self) -> int:
+        """How many devices each batch is divided among, >= 1."""
+        return max(len(self.gpus or ()), self.cpu_replicas)
+
     def check(self) -> Iterator[Problem]:
+        if self.gpus and self.cpu_replicas > 1:
+            yield Problem(
+                "cpu_replicas",
+                f"does not go together with device.gpus={list(self.gpus)}",
+                given=self.cpu_replicas,
+                hint="leave one of them out: copies of the CPU are for trying several devices without GPUs",
+            )
         if self.jit_compile and self.deterministic:
             yield Problem(
                 "jit_compile",
@@ -60,13 +75,13 @@ class DeviceConfig:
             )
 
     def check_with(self, config: RunConfig) -> Iterator[Problem]:
-        count = len(self.gpus or ())
-        if count > 1 and config.data.batch_size % count:
+        count, what = self.replicas, "device.cpu_replicas" if self.cpu_replicas > 1 else "the number of device.gpus"
+        if config.data.batch_size % count:
             yield Problem(
                 "data.batch_size",
-                f"cannot be divided among {count} GPUs",
+                f"cannot be divided among {count} {'copies of the CPU' if self.cpu_replicas > 1 else 'GPUs'}",
                 given=config.data.batch_size,
-                allowed=f"a multiple of {count}, the number of device.gpus",
+                allowed=f"a multiple of {count}, {what}",
             )
 
     def resolve(self) -> DeviceConfig:
@@ -77,13 +92,13 @@ class DeviceConfig:
         """Set devices, threads, determinism and precision for this process, and give the strategy to train under.
 
         Raises:
-            ConfigError: where a GPU is named that is not there.
+            ConfigError: where a GPU is named that is not there, or copies of the CPU are asked for when it is too late for them.
         """
         import keras
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
-        wanted = self.gpus if self.gpus is not None else tuple(range(min(1, len(gpus))))
+        wanted = self.gpus if self.gpus is not None else tuple(range(min(1, len(gpus)))) if self.cpu_replicas == 1 else ()
         missing = [number for number in wanted if number >= len(gpus)]
         if missing:
             raise ConfigError(
@@ -105,10 +120,34 @@ class DeviceConfig:
         except RuntimeError:
             # TensorFlow takes these once in a process; a second run in one process computes as the first.
             log.debug("devices and threads stay as this process set them first")
+        if self.cpu_replicas > 1:
+            self._divide_cpu()
         if self.deterministic:
             tf.config.experimental.enable_op_determinism()
         keras.mixed_precision.set_dtype_policy(self.precision)
+        if self.cpu_replicas > 1:
+            return tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(self.cpu_replicas)])
         return tf.distribute.MirroredStrategy() if len(wanted) > 1 else tf.distribute.get_strategy()
+
+    def _divide_cpu(self) -> None:
+        """Have TensorFlow show the CPU as several devices. It does so once in a process, before it computes anything."""
+        import tensorflow as tf
+
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        try:
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * self.cpu_replicas)
+        except RuntimeError as error:
+            found = len(tf.config.list_logical_devices("CPU"))
+            if found < self.cpu_replicas:
+                raise ConfigError(
+                    Problem(
+                        "device.cpu_replicas",
+                        "is too late: TensorFlow has computed something in this process, and divides the CPU before that only",
+                        given=self.cpu_replicas,
+                        allowed=f"a whole number >= 1 and <= {found} in this process",
+                        hint="start a process of its own, or make this the first thing that it does with TensorFlow",
+                    )
+                ) from error
 
 
 def describe_hardware(config: DeviceConfig) -> dict[str, object]:

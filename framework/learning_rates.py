@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
@@ -27,6 +27,16 @@ if TYPE_CHECKING:
     from framework.config import RunConfig
 
 LEARNING_RATES = Registry("learning_rate")
+
+
+def register_learning_rate(name: str) -> Callable[[type], type]:
+    """Make a config class, derived from `LearningRate`, known as `learning_rate=NAME`. A class decorator.
+
+    Raises:
+        ValueError: where another class has the name.
+    """
+    return LEARNING_RATES.register(name)
+
 
 _PER = "What the value changes with. epoch: in stairs, at whole epochs only; step: smoothly, with each step."
 

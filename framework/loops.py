@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 LOOPS = Registry("loop")
 
 
+def register_loop(name: str) -> Callable[[type], type]:
+    """Make a config class, as `LoopConfig` describes it, known as `loop=NAME`. A class decorator.
+
+    Raises:
+        ValueError: where another class has the name.
+    """
+    return LOOPS.register(name)
+
+
 class Loop(Protocol):
     """Does training steps on the batches of an iterator, which yields as many as a step takes for each step."""
 
@@ -36,8 +45,8 @@ class Loop(Protocol):
 class LoopConfig(Protocol):
     """The section `loop` of a config."""
 
-    sees_batches: ClassVar[bool]
-    """Whether Python is between two steps, so that Keras callbacks can look at each."""
+    sees_batches: ClassVar[bool] = False
+    """Whether it tells the callbacks of each step (`begin_step`, `end_step`), so that Keras callbacks can look at each."""
 
     def build(
         self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None] | None, callbacks: Callbacks
@@ -50,6 +59,7 @@ class LoopConfig(Protocol):
             after_step: called in a graph after each step, outside of the strategy's replicas.
             callbacks: told of each step, where the loop can.
         """
+        ...
 
 
 @LOOPS.register("custom")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,6 +27,26 @@ if TYPE_CHECKING:
     from framework.config import RunConfig
 
 OPTIMIZERS = Registry("optimizer")
+
+
+def register_optimizer(name: str) -> Callable[[type], type]:
+    """Make a config class, derived from `Optimizer`, known as `optimizer=NAME`. A class decorator.
+
+    Args:
+        name: what is typed; `optimizer.name` in the config.
+
+    Raises:
+        ValueError: where another class has the name.
+
+    >>> @register_optimizer("nesterov")
+    ... @dataclass(frozen=True, kw_only=True)
+    ... class Nesterov(Optimizer):
+    ...     keras_class = "SGD"
+    ...     momentum: float = setting(0.9, "Fraction of the last move that is added to a move.", ge=0, lt=1)
+    ...     nesterov: bool = setting(True, "Nesterov's momentum.")
+    """
+    return OPTIMIZERS.register(name)
+
 
 # How the settings that all optimizers share are called in Keras.
 _SHARED = {
@@ -101,7 +121,7 @@ class Optimizer:
         """
         from framework.gradients import WholeSteps  # imports Keras
 
-        optimizer = self._find_class()(
+        optimizer = self.optimizer_class()(
             learning_rate=_as_float(learning_rate), **self._own_arguments(), **self._shared_arguments()
         )
         WholeSteps(optimizer, self.accumulate_steps)
@@ -131,7 +151,9 @@ class Optimizer:
         if excluded:
             optimizer.exclude_from_weight_decay(var_list=excluded)
 
-    def _find_class(self) -> Any:
+    def optimizer_class(self) -> Any:
+        """The class that `build` makes the optimizer of, derived from `keras.optimizers.Optimizer`: by default the one of
+        `keras.optimizers` that `keras_class` names. An optimizer of one's own overrides it, and imports Keras there."""
         import keras
 
         return getattr(keras.optimizers, self.keras_class)
@@ -250,7 +272,7 @@ class AdaBelief(_Moments):
 
     epsilon: float = setting(1e-14, "Added to the squared deviation at each step, and to its root.", gt=0)
 
-    def _find_class(self) -> Any:
+    def optimizer_class(self) -> Any:
         from framework import adabelief  # imports Keras
 
         return adabelief.AdaBelief
@@ -290,7 +312,7 @@ class KerasOptimizer(Optimizer):
             yield Problem("weight_decay", f"has no true effect on {self.class_name}", given=self.weight_decay, allowed="null")
 
     def build(self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
-        cls = self._find_class()
+        cls = self.optimizer_class()
         known = [name for name in inspect.signature(cls).parameters if name not in ("learning_rate", "kwargs")]
         unknown = [name for name in self.arguments if name not in known]
         if unknown:
@@ -305,7 +327,7 @@ class KerasOptimizer(Optimizer):
     def _own_arguments(self) -> dict[str, Any]:
         return self.arguments
 
-    def _find_class(self) -> Any:
+    def optimizer_class(self) -> Any:
         import keras
 
         classes = inspect.getmembers(keras.optimizers, inspect.isclass)

@@ -20,6 +20,8 @@ _HYDRA_KEYS = {
     "hydra.job.chdir": "a command stays in the folder that it was typed in; output_dir=FOLDER says where a run goes",
     "hydra.mode": "--multirun (-m) makes a sweep",
 }
+# Groups whose options need no file: a class can be registered by the scenario, which is imported when all is composed.
+_REGISTERED = ("optimizer", "learning_rate", "loop")
 _OF_A_SWEEP = ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher")
 
 
@@ -226,7 +228,18 @@ def _fault_of_option(key: str, chosen: Any, group: list[str]) -> Problem | None:
         return Problem(key, "must be the name of one option", given=chosen, allowed=", ".join(group), hint=hint)
     if str(chosen) in group:
         return None
+    if key in _REGISTERED and str(chosen).isidentifier():
+        _offer(key, str(chosen))
+        return None
     problem = unknown_name(key, "option", str(chosen), group)
     if problem.hint is None and key == "scenario":
         problem = dataclasses.replace(problem, hint="a scenario of your own is found with --config-dir FOLDER")
     return problem
+
+
+def _offer(group: str, name: str) -> None:
+    """Give Hydra an option that no file stands for: a section that has the name alone. Whether a class is registered under it is for
+    `parse` to say."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(group=group, name=name, node={"name": name})

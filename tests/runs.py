@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from framework.interruption import Interruption
 from framework.run_directory import RunDirectory
 from framework.scenario import Scenario, compose
 from framework.trainer import Result, Trainer
-from tests.conftest import TOY
+from tests.conftest import REPOSITORY, TOY, TOY_WORDS, environment
 
 
 class InterruptedAfter(Interruption):
@@ -46,6 +48,14 @@ def trainer(path: Path, *words: str) -> Trainer:
 
 def train(path: Path, *words: str) -> Result:
     return trainer(path, *words).train()
+
+
+def train_on_two(path: Path, *words: str) -> None:
+    """The same on two copies of the CPU. In a process of its own, because TensorFlow divides its devices once, before it is used."""
+    quick = ("trainer.tensorboard=false", "trainer.export_saved_model=false", f"output_dir={path}", "device.cpu_replicas=2")
+    command = [sys.executable, "-m", "framework.cli.train", *TOY_WORDS, *quick, *words]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def resume(path: Path, *words: str) -> Result:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +10,7 @@ import pytest
 
 from framework.errors import ConfigError
 from framework.optimizers import OPTIMIZERS
-from tests.conftest import REPOSITORY, environment
-from tests.runs import compose_toy, final_state, records, train
+from tests.runs import compose_toy, final_state, records, train, train_on_two
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
@@ -55,15 +52,25 @@ def test_two_devices_train_as_one(tmp_path: Path, words: tuple[str, ...]) -> Non
     """Clipping after the sum over devices, BatchNorm over all of them, and steps of several batches."""
     one, two = tmp_path / "one", tmp_path / "two"
     train(one, *WORDS, *words)
-    command = [sys.executable, "-m", "tests.replicas", str(two), "trainer.export_saved_model=false", *WORDS, *words]
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    train_on_two(two, *WORDS, *words)
     assert_equal_runs(one, two, 1e-5)
 
 
 def test_a_batch_that_cannot_be_divided_among_the_devices_is_answered() -> None:
-    with pytest.raises(ConfigError, match=r"data.batch_size.*\n.*given: *9\n.*a multiple of 2"):
-        compose_toy("device.gpus=[0,1]", "batch_size=9")
+    for devices in ("device.gpus=[0,1]", "device.cpu_replicas=2"):
+        with pytest.raises(ConfigError, match=r"data.batch_size.*\n.*given: *9\n.*a multiple of 2"):
+            compose_toy(devices, "batch_size=9")
+
+
+def test_copies_of_the_cpu_are_not_gpus_and_must_be_made_in_time(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with pytest.raises(ConfigError, match=r"device.cpu_replicas: does not go together with device.gpus=\[0\]"):
+        compose_toy("device.gpus=[0]", "device.cpu_replicas=2")
+    tf.constant(1)  # from here on the devices of this process are what they are
+    with pytest.raises(ConfigError, match=r"device.cpu_replicas: is too late.*\n.*given: *2\n.*and <= 1 in this process"):
+        train(tmp_path / "run", "device.cpu_replicas=2")
+    assert not (tmp_path / "run").exists()
 
 
 def test_accumulation_and_loss_scaling_do_not_go_together() -> None:

@@ -246,6 +246,7 @@ TABLE: dict[str, dict[str, str]] = {
     },
     "framework.device:DeviceConfig": {
         "gpus": "tests/unit/test_trainer.py::test_what_cannot_be_trained_leaves_nothing_behind[words3-device.gpus]",
+        "cpu_replicas": "tests/unit/test_gradients.py::test_copies_of_the_cpu_are_not_gpus_and_must_be_made_in_time",
         "threads": "tests/unit/test_option_effects.py::test_threads_are_recorded",
         "deterministic": "tests/unit/test_option_effects.py::test_determinism_is_asked_for[False]",
         "precision": "tests/unit/test_option_effects.py::test_precision",
