@@ -228,7 +228,7 @@ def test_words_change_a_run_that_exists() -> None:
 )
 def test_words_that_cannot_change_a_run_are_answered(words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
-        apply_overrides(compose_toy().to_plain(), words)
+        parse(apply_overrides(compose_toy().to_plain(), words))
     assert len(caught.value.problems) == 1
 
 
