@@ -18,7 +18,8 @@ from tests.conftest import REPOSITORY
 
 DOCUMENTS = [
     REPOSITORY / "README.md",
-    *sorted((REPOSITORY / "docs").glob("*.md")),
+    # A test types extending.md as it stands: its commands are about what the page registers.
+    *sorted(page for page in (REPOSITORY / "docs").glob("*.md") if page.name != "extending.md"),
     *sorted((REPOSITORY / "scenarios").rglob("*.md")),
     *sorted((REPOSITORY / "conf").rglob("*.yaml")),
 ]
