@@ -227,7 +227,8 @@ def read_variant(kind: Any, node: Any, path: str, problems: list[Problem]) -> An
     try:
         cls = kind.find(name, path)
     except ConfigError as error:
-        problems.extend(error.problems)
+        own = "one of your own is registered by the module of the scenario, or by what that imports"
+        problems.extend(dataclasses.replace(problem, hint=problem.hint or own) for problem in error.problems)
         return None
     if fault := _fault_of_class(cls):
         hint = "decorate it: @dataclass(frozen=True, kw_only=True); docs/extending.md has an example"
