@@ -149,7 +149,9 @@ class Assembly:
             record: of which epoch it is, and how good.
             weights: which weights it has, where they are not those that it is judged by in training.
         """
-        return {"scenario": self.scenario.name, **record, **self.weights.describe(), **weights, **self.scenario.describe_model()}
+        validation = {"validation_data": self.validator.source.fingerprint()} if self.validator else {}
+        described = {**self.weights.describe(), **weights, **self.scenario.describe_model()}
+        return {"scenario": self.scenario.name, **record, **validation, **described}
 
     def _recalibration_batches(self, step: int) -> Iterable[Any]:
         """The training batches seen last, so that what is measured depends on the step alone."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from framework.config import RunConfig
 from framework.data.image_config import ImageConfig
-from framework.data.image_files import ImageFiles, find_images
+from framework.data.image_files import ImageFiles
+from framework.data.image_list import images_to_predict
+from framework.data.source import Source
 from framework.errors import ConfigError, Problem
 from framework.evaluators import BinaryReport, ClassReport, Evaluator
 from framework.scenario import Objective, Scenario
@@ -102,6 +104,9 @@ class Classification(Scenario):
     of the class, [batch].
     """
 
+    threshold: float = 0.5
+    """Of two classes, the positive one is decided for where its probability is above this. `--threshold` of a command sets it."""
+
     @property
     def classes(self) -> Sequence[str]:
         """The names of the classes."""
@@ -133,16 +138,20 @@ class Classification(Scenario):
 
     def evaluators(self) -> Sequence[Evaluator]:
         """A report on each class, since accuracy does not say which of them are missed."""
-        return [BinaryReport(self.classes, self.data.positive_class) if len(self.classes) == 2 else ClassReport(self.classes)]
+        if len(self.classes) == 2:
+            return [BinaryReport(self.classes, self.data.positive_class, self.threshold)]
+        return [ClassReport(self.classes)]
 
     def describe_prediction(self, output: Any) -> Mapping[str, Any]:
         """The label, and the probability of each class: `{"label": "fake", "fake": 0.98, "real": 0.02}`."""
         if len(self.classes) == 2:
             positive = float(output[0])
+            other = next(name for name in self.classes if name != self.data.positive_class)
             probabilities = [positive if name == self.data.positive_class else 1 - positive for name in self.classes]
+            label = self.data.positive_class if positive > self.threshold else other
         else:
             probabilities = [float(value) for value in output]
-        label = self.classes[max(range(len(self.classes)), key=probabilities.__getitem__)]
+            label = self.classes[max(range(len(self.classes)), key=probabilities.__getitem__)]
         return {"label": label, **dict(zip(self.classes, probabilities, strict=True))}
 
     def describe_model(self) -> Mapping[str, Any]:
@@ -178,16 +187,20 @@ class ImageClassification(Classification):
     """Images of one size. The section `model` builds itself for a number of classes; the settings have `augment`, whether training images
     are augmented, and `augmentation`, by what. The size is set at `data.image_size`; `model.image_size` refers to it."""
 
-    def image_files(self, arguments: Sequence[str | Path]) -> ImageFiles:
-        """The images that are meant by files and folders, without targets, read as those of the data are."""
-        paths = find_images(arguments)
-        if isinstance(self.data, ImageConfig):
-            return self.data.files(paths)
-        return ImageFiles(paths, image_size=self.model.image_size)
-
     def build_model(self) -> keras.Model:
         model: keras.Model = self.model.build(classes=len(self.classes))
         return model
+
+    def images_to_predict(self, arguments: Sequence[str | Path]) -> ImageFiles:
+        """The images that are meant by files, folders and lists, with what is known of their classes, read as those of the data are."""
+        names = {name: getattr(self.data, name) for name in ("file", "label", "rename") if hasattr(self.data, name)}
+        images = images_to_predict(arguments, classes=self.classes, **names)
+        if isinstance(self.data, ImageConfig):
+            return self.data.files(list(images), known=list(images.values()))
+        return ImageFiles(list(images), image_size=self.model.image_size, known=list(images.values()))
+
+    def prediction_source(self, arguments: Sequence[str | Path]) -> Source:
+        return self.images_to_predict(arguments)
 
     def augments(self) -> bool:
         return bool(self.settings.augment)

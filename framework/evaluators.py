@@ -113,27 +113,30 @@ class BinaryReport(_Report):
         eer: equal error rate, see `equal_error_rate`.
         average_precision: the mean of the precisions at all thresholds, weighted by how much recall each adds, not interpolated.
         f1: of the positive class.
+        eer_threshold: the threshold at which the error rates of both classes are nearest to each other.
     For each class, with its name before the slash: `precision`, `recall`, `f1`, and `samples`, how many the data have of it.
 
-    A sample is predicted positive where its probability is above 0.5, as in Keras' accuracy. Each sample counts by its weight, in
+    A sample is predicted positive where its probability is above the threshold, as in Keras' accuracy. Each sample counts by its weight, in
     `samples` too: a weight of 2 is the sample twice, a weight of 0 leaves it out.
 
-    What the data do not define is nan: `precision`, `recall` and `f1` of a class that has no samples, and `auc`, `eer` and
-    `average_precision` where either class has none. A class that has samples, but is never predicted, has a precision of 0. An
+    What the data do not define is nan: `precision`, `recall` and `f1` of a class that has no samples, and `auc`, `eer`,
+    `average_precision` and `eer_threshold` where either class has none. A class that has samples, but is never predicted, has a precision of 0. An
     output that is not finite makes everything nan but `samples`.
 
     Args:
         classes: the names of both, in any order.
         positive: the one whose target is 1, and whose probability the model gives.
+        threshold: the probability above which a sample is predicted positive.
 
     Raises:
         ValueError: where there are not two classes, or `positive` is neither of them.
     """
 
-    def __init__(self, classes: Sequence[str], positive: str) -> None:
+    def __init__(self, classes: Sequence[str], positive: str, threshold: float = 0.5) -> None:
         if len(classes) != 2 or positive not in classes:
             raise ValueError(f"needs two classes, one of them positive, not {list(classes)} and {positive!r}")
-        super().__init__(("auc", "eer", "average_precision", "f1"), classes)
+        super().__init__(("auc", "eer", "average_precision", "f1", "eer_threshold"), classes)
+        self._threshold = threshold
         self._positive = list(classes).index(positive)
         self._scores: list[float] = []
 
@@ -151,7 +154,7 @@ class BinaryReport(_Report):
         if target not in (0, 1):
             raise ValueError(f"a target is 1 for the positive class and 0 for the other, not {target}")
         other = 1 - self._positive
-        self._add(self._positive if target else other, self._positive if score > 0.5 else other, sample.weight)
+        self._add(self._positive if target else other, self._positive if score > self._threshold else other, sample.weight)
         self._scores.append(score)
 
     def result(self) -> dict[str, float]:
@@ -159,17 +162,17 @@ class BinaryReport(_Report):
 
         table = self._table()
         sound = bool(np.isfinite(self._scores).all())
-        curve = self._curve() if sound and len(set(self._targets)) == 2 else (math.nan,) * 3
-        return self._values((*curve, table[self._positive, 2]), table, sound=sound)
+        curve = self._curve() if sound and len(set(self._targets)) == 2 else (math.nan,) * 4
+        return self._values((*curve[:3], table[self._positive, 2], curve[3]), table, sound=sound)
 
-    def _curve(self) -> tuple[float, float, float]:
-        """What needs all thresholds: `auc`, `eer`, `average_precision`."""
+    def _curve(self) -> tuple[float, float, float, float]:
+        """What needs all thresholds: `auc`, `eer`, `average_precision`, `eer_threshold`."""
         from sklearn.metrics import auc, average_precision_score, roc_curve
 
         positive = [target == self._positive for target in self._targets]
-        fpr, tpr, _ = roc_curve(positive, self._scores, sample_weight=self._weights)
+        fpr, tpr, thresholds = roc_curve(positive, self._scores, sample_weight=self._weights, drop_intermediate=False)
         precision = average_precision_score(positive, self._scores, sample_weight=self._weights)
-        return auc(fpr, tpr), equal_error_rate(fpr, tpr), precision
+        return auc(fpr, tpr), equal_error_rate(fpr, tpr), precision, equal_error_threshold(fpr, tpr, thresholds)
 
 
 class ClassReport(_Report):
@@ -290,6 +293,25 @@ def equal_error_rate(fpr: np.ndarray, tpr: np.ndarray) -> float:
     before = after - 1
     part = -difference[before] / (difference[after] - difference[before])
     return float(fpr[before] + part * (fpr[after] - fpr[before]))
+
+
+def equal_error_threshold(fpr: np.ndarray, tpr: np.ndarray, thresholds: np.ndarray) -> float:
+    """The threshold at which the two error rates are nearest to each other, where a score above it is positive.
+
+    It lies in the middle between two scores, so that a few digits of it do.
+
+    Args:
+        fpr, tpr: as for `equal_error_rate`, with each point of the curve.
+        thresholds: for each point the lowest score that is positive there, falling; the first is infinite.
+    """
+    import numpy as np
+
+    at = int(np.argmin(np.abs(fpr - (1 - tpr))))
+    lowest = float(thresholds[at])
+    if at + 1 == len(thresholds):  # all are positive
+        return lowest / 2 if lowest > 0 else float(np.nextafter(lowest, -np.inf))
+    below = float(thresholds[at + 1])
+    return below if math.isinf(lowest) else (lowest + below) / 2
 
 
 def _stacked(values: Sequence[Any]) -> np.ndarray:

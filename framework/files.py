@@ -33,15 +33,24 @@ def strict_json(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
-def check_report(path: Path) -> None:
-    """Raise a `RunDirectoryError` where `write_report` could not write, before anybody has waited for what it is to hold."""
+def check_report(path: Path, *, overwrite: bool = True) -> None:
+    """Raise a `RunDirectoryError` where `write_report` could not write, before anybody has waited for what it is to hold.
+
+    Args:
+        path: the file.
+        overwrite: whether it may be there already.
+    """
+    if not overwrite and path.exists():
+        raise RunDirectoryError(
+            f"{path} is there already; nothing was changed", hint="name another file with --output, or add --overwrite"
+        )
     with _report_folder(path):
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         write_durably(draft, "")
         draft.unlink()
 
 
-def write_report(path: Path, content: str) -> None:
+def write_report(path: Path, content: str | bytes) -> None:
     """Write a file where the user wants it.
 
     Raises:

@@ -13,6 +13,7 @@ from framework.data.source import Source, Split
 from framework.evaluation import Validator
 from framework.export import MODEL_FILE, export_model, load_model
 from framework.scenario import Scenario, scenario_of
+from framework.threshold import at_threshold
 
 if TYPE_CHECKING:
     import keras
@@ -101,25 +102,29 @@ class LavInTraining:
         if self._model is not None:
             self._model.load_weights(self._folder / MODEL_FILE)
             return
-        self._model = load_compiled(self._folder, self._lists[0][0].scenario, self._strategy, lambda: trained)
+        scenario = self._lists[0][0].scenario
+        self._model = load_compiled(lambda: load_model(self._folder, lambda: trained), scenario, self._strategy)
         self._validators = [(of, validator_of(self._model, source, of.scenario, self._strategy)) for of, source in self._lists]
 
 
 def load_compiled(
-    folder: Path, scenario: Scenario, strategy: tf.distribute.Strategy, build: Callable[[], keras.Model] | None = None
+    load: Callable[[], keras.Model], scenario: Scenario, strategy: tf.distribute.Strategy, threshold: float | None = None
 ) -> keras.Model:
-    """Load the model of an exported folder, ready to be evaluated as the scenario says.
+    """Load a model, ready to be evaluated as the scenario says.
 
     Args:
-        folder: as `export_model` writes it.
+        load: gives the model, not compiled.
         scenario: says loss and metrics.
         strategy: the strategy to load under.
-        build: as for `load_model`; None: the scenario's own.
+        threshold: where metrics decide; None: at 0.5.
     """
     with strategy.scope():
-        model = load_model(folder, build or scenario.build_model)
+        model = load()
+        objective = scenario.objective()
+        if threshold is not None:
+            objective = at_threshold(objective, threshold)
         # Without an optimizer: there is none in the file, and Keras would look for its variables there.
-        model.compile(optimizer=None, **scenario.objective().compile_arguments(), jit_compile=scenario.device.jit_compile)
+        model.compile(optimizer=None, **objective.compile_arguments(), jit_compile=scenario.device.jit_compile)
     return model
 
 

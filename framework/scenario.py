@@ -13,13 +13,15 @@ from framework.composition import compose_config
 from framework.config import SCENARIOS, RunConfig, locate
 from framework.data.source import DataConfig, Source, Split
 from framework.early_stopping import Mode
-from framework.errors import ConfigError, Problem
+from framework.errors import ConfigError, Problem, ScenarioError
 from framework.evaluators import Evaluator
 from framework.registry import Registry
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+
+_MOST_COLUMNS = 256
 
 register_scenario = SCENARIOS.register
 """Class decorator: `@register_scenario("mesonet")` makes a scenario known by that name."""
@@ -161,12 +163,18 @@ class Scenario:
 
         Args:
             output: what the model gives for the sample, NumPy, without the batch dimension.
+
+        Raises:
+            ScenarioError: where there are too many for a table, as in a mask or an image.
         """
         import numpy as np
 
-        parts = output if isinstance(output, Mapping) else {"output": output}
-        if isinstance(output, list | tuple):
-            parts = {f"output_{i}": part for i, part in enumerate(output)}
+        parts = named_outputs(output)
+        if (count := sum(np.size(part) for part in parts.values())) > _MOST_COLUMNS:
+            raise ScenarioError(
+                f"the model gives {count:,} numbers for a sample, which are too many for the columns of a table",
+                hint="--output predictions.npz keeps them as arrays; a describe_prediction of the scenario says what is to be told of them",
+            )
         columns: dict[str, float] = {}
         for name, part in parts.items():
             values = np.ravel(part)
@@ -228,6 +236,13 @@ class Scenario:
     def warmstart(self) -> Any:
         """The section `warmstart`."""
         return self._composed.warmstart
+
+
+def named_outputs(output: Any) -> Mapping[str, Any]:
+    """The parts of what a model gives: by their names, else `output`, or `output_0` and so on where there are several."""
+    if isinstance(output, Mapping):
+        return output
+    return {f"output_{i}": part for i, part in enumerate(output)} if isinstance(output, list | tuple) else {"output": output}
 
 
 def compose(*overrides: str, config_dir: str | Path | None = None) -> Scenario:

@@ -93,9 +93,24 @@ class ScenarioArgumentParser(_ArgumentParser):
 class RunArgumentParser(_ArgumentParser):
     """Words for a command on an existing run: the run directory, then whatever else, then `key=value` words anywhere."""
 
-    def __init__(self, prog: str, description: str, *, epilog: str | None = None) -> None:
+    def __init__(self, prog: str, description: str, *, epilog: str | None = None, takes_weights: bool = False) -> None:
         super().__init__(prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
-        self.add_argument("run", metavar="RUN", help="the run directory, such as outputs/run1")
+        if not takes_weights:
+            self.add_argument("run", metavar="RUN", help="the run directory, such as outputs/run1")
+            return
+        self.add_argument(
+            "run",
+            metavar="RUN|WEIGHTS",
+            help="the run directory, such as outputs/run1; or a .keras, .weights.h5 or .h5 file, with scenario=NAME and whatever else "
+            "says what it is",
+        )
+        self.add_argument("--config-dir", "-cd", help="for WEIGHTS, a further folder of group options")
+        self.add_argument(
+            "--threshold",
+            type=_probability,
+            metavar="P",
+            help="of two classes, decide for the positive one where its probability is above P (default: 0.5)",
+        )
 
     def add_model_option(self) -> None:
         """`--model best|export|DIR`."""
@@ -105,6 +120,19 @@ class RunArgumentParser(_ArgumentParser):
             default="best",
             help="the best model, the final state (export), or another folder",
         )
+
+
+def add_output_option(parser: argparse.ArgumentParser, about: str, default: str | None = None) -> None:
+    """`--output FILE`, and `--overwrite`."""
+    parser.add_argument("--output", metavar="FILE", default=default, help=about)
+    parser.add_argument("--overwrite", action="store_true", help="replace the file of --output where it is there already")
+
+
+def _probability(word: str) -> float:
+    value = float(word)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("a number from 0 to 1 is wanted")
+    return value
 
 
 def is_override(word: str) -> bool:

@@ -1,8 +1,10 @@
-"""load-and-validate: evaluate the exported model of a run, freshly loaded."""
+"""load-and-validate: evaluate the exported model of a run, or a file of weights, freshly loaded."""
 
 from __future__ import annotations
 
-from framework.cli.command import OK, RunArgumentParser, check_ownership, command, split_overrides
+from pathlib import Path
+
+from framework.cli.command import OK, RunArgumentParser, add_output_option, check_ownership, command, split_overrides
 from framework.console import Console, format_value, without_details
 
 
@@ -11,8 +13,10 @@ def main(words: list[str]) -> int:
     """Load the model and evaluate it on the data of the run, or on others."""
     parser = RunArgumentParser(
         "load-and-validate",
-        "Load the exported model of a run in a fresh process and evaluate it.",
-        epilog="key=value words change settings: load-and-validate outputs/run1 data.val_dir=OTHER",
+        "Load the exported model of a run, or a file of weights, in a fresh process and evaluate it.",
+        epilog="key=value words change settings: load-and-validate outputs/run1 data.val_dir=OTHER\n"
+        "load-and-validate Meso4_DF.h5 scenario=mesonet data=image_folder data.val_dir=DIR data.positive_class=real",
+        takes_weights=True,
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings to change")
     parser.add_model_option()
@@ -24,7 +28,7 @@ def main(words: list[str]) -> int:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--split", choices=("train", "validation", "test"), default="validation", help="which data")
     which.add_argument("--list", dest="name", metavar="NAME", help="the data of this list of trainer.lav_lists")
-    parser.add_argument("--output", metavar="FILE", help="where to write the report as JSON (default: RUN/lav.json)")
+    add_output_option(parser, "where to write the report as JSON (default: RUN/lav.json, or nowhere where there is no run)")
     arguments = parser.parse_args(words)
     overrides, others = split_overrides(arguments.overrides)
     if others:
@@ -32,10 +36,13 @@ def main(words: list[str]) -> int:
 
     check_ownership()
     from framework.device import import_tensorflow
-    from framework.run_directory import RunDirectory
+    from framework.files import check_report
+    from framework.trained_model import is_run, scenario_for
 
-    # What is wrong with the words or the folder is said before TensorFlow is waited for.
-    RunDirectory.open(arguments.run).load_config(overrides)
+    # What is wrong with the words, the folder or the output is said before TensorFlow is waited for.
+    scenario_for(arguments.run, overrides, arguments.config_dir)
+    if arguments.output:
+        check_report(Path(arguments.output), overwrite=arguments.overwrite)
     import_tensorflow()
     from framework.lav_report import load_and_validate
 
@@ -46,25 +53,30 @@ def main(words: list[str]) -> int:
         split=arguments.split,
         name=arguments.name,
         weights=arguments.weights,
+        threshold=arguments.threshold,
+        config_dir=arguments.config_dir,
         output=arguments.output,
     )
-    recorded = report.facts.get("metrics", {})
-    prefixes = (
-        (f"lav_{arguments.name}_",) if arguments.name else {"validation": ("val_", "lav_"), "train": ("",)}.get(report.split, ())
-    )
+    recorded = report.recorded
+    shown = without_details(report.metrics)
     rows = [
-        (name, format_value(value), next((format_value(recorded[p + name]) for p in prefixes if p + name in recorded), "-"))
-        for name, value in without_details(report.metrics).items()
+        (name, format_value(value), *([format_value(recorded[name]) if name in recorded else "-"] if recorded else []))
+        for name, value in shown.items()
     ]
     console = Console()
     data = f"samples of {arguments.name}" if arguments.name else f"{report.split} samples"
-    console.table(
-        f"{arguments.weights or arguments.model} of {arguments.run} (epoch {report.facts.get('epoch')}) on {report.samples:,} {data}",
-        ("metric", "now", "recorded in training"),
-        rows,
+    run = is_run(arguments.run)
+    model = (
+        f"{arguments.weights or arguments.model} of {arguments.run} (epoch {report.facts.get('epoch')})" if run else arguments.run
     )
+    at = f", deciding at {arguments.threshold:g}" if arguments.threshold is not None else ""
+    columns = ("metric", "now", *(["recorded in training"] if recorded else []))
+    console.table(f"{model} on {report.samples:,} {data}{at}", columns, rows)
+    if report.not_comparable:
+        console.print(f"what was recorded in training is left out: {report.not_comparable}")
     console.details(report.metrics)
-    console.print(f"written to {arguments.output or f'{arguments.run}/lav.json'}")
+    if arguments.output or run:
+        console.print(f"written to {arguments.output or f'{arguments.run}/lav.json'}")
     return OK
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from framework.cli.command import FAILED, OK, ScenarioArgumentParser, check_ownership, command
+from framework.cli.command import FAILED, OK, ScenarioArgumentParser, add_output_option, check_ownership, command
 from framework.composition import compose_config
 from framework.console import Console
 
@@ -20,7 +20,7 @@ def main(words: list[str]) -> int:
         "content is in two splits.",
         epilog="Exit code 1 where a sample cannot be used.",
     )
-    parser.add_argument("--output", metavar="FILE", help="write all that was found as CSV")
+    add_output_option(parser, "write all that was found as CSV")
     parser.add_argument(
         "--near-duplicates",
         action="store_true",
@@ -39,7 +39,7 @@ def main(words: list[str]) -> int:
     from framework.files import check_report
 
     if arguments.output:
-        check_report(Path(arguments.output))
+        check_report(Path(arguments.output), overwrite=arguments.overwrite)
     reports = check_data(scenario_of(config), near_duplicates=arguments.near_duplicates)
     console = Console()
     faults = [fault for report in reports for fault in report.faults]

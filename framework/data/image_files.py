@@ -40,6 +40,7 @@ class ImageFiles(Source):
         positive_class: with two classes, the one whose target is 1; None: the last.
         rows: for each file the row of the list that names it, for messages; None where there is no list.
         root: the folder that may be moved with all that is below it, for the fingerprint; None: what the paths have in common.
+        known: for each file that is to be predicted the name of its class, None where that is not known.
 
     >>> source = ImageFiles(["cat.jpg", "dog.png"], image_size=64, labels=[0, 1], classes=("cat", "dog"))
     >>> image, target = source.load(tf.constant(1, tf.int64))
@@ -57,6 +58,7 @@ class ImageFiles(Source):
         positive_class: str | None = None,
         rows: Sequence[str] | None = None,
         root: str | None = None,
+        known: Sequence[str | None] | None = None,
     ) -> None:
         import numpy as np
         import tensorflow as tf
@@ -70,6 +72,7 @@ class ImageFiles(Source):
         self._positive_class = positive_class
         self._rows = rows
         self._root = root
+        self._known = known
         targets = None if self.labels is None else targets_of(self.labels, self.classes, positive_class)
         with tf.device("/CPU:0"):
             self._files = tf.constant([os.fsencode(path) for path in self.paths], tf.string)
@@ -85,6 +88,9 @@ class ImageFiles(Source):
     def sample_name(self, index: int) -> str:
         """The path of the file."""
         return self.paths[index]
+
+    def true_label(self, index: int) -> str | None:
+        return self._known[index] if self._known is not None else None
 
     def diagnose(self, index: int, reason: str) -> Fault:
         fault = diagnose(self.paths[index], reason)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 from framework.data.image_config import ImageConfig, check_image_size
-from framework.data.image_files import ImageFiles
+from framework.data.image_files import ImageFiles, find_images
 from framework.data.images import refuse_unreadable, without_unreadable
 from framework.data.labelled_files import LabelledFiles
 from framework.data.rows import KINDS, Row, check_rows, read_rows, read_text, refuse
@@ -101,3 +103,62 @@ class ImageList(ImageConfig, LabelledFiles):
             root=folder,
         )
         return without_unreadable(source, path) if on_error == "skip" else source
+
+
+_LISTS = (".csv", ".tsv", ".jsonl", ".json", ".ndjson", ".txt")
+
+
+def images_to_predict(
+    arguments: Sequence[str | Path],
+    *,
+    classes: Sequence[str],
+    rename: Mapping[str, str] = MappingProxyType({}),
+    file: str = "file",
+    label: str = "label",
+) -> dict[str, str | None]:
+    """Find images, and what is known of their classes: the label in a list, else the name of a folder that they are in.
+
+    Args:
+        arguments: image files, folders of them, and lists as of `ImageList`, in which a label may be missing.
+        classes: the names of the classes. The nearest folder in the path of an image that is called like one says its class.
+        rename: other names for the classes, by the names that folders and lists have for them.
+        file, label: the columns of a list.
+
+    Returns:
+        The class of each image, None where it is not known, by the paths of the images in their order.
+
+    Raises:
+        DataError: naming what does not exist, or cannot be read as a list.
+    """
+
+    def is_list(path: Path) -> bool:
+        return path.is_file() and path.name.lower().removesuffix(".gz").endswith(_LISTS)
+
+    def class_of(path: str) -> str | None:
+        names = (rename.get(part, part) for part in reversed(Path(path).parent.parts))
+        return next((name for name in names if name in classes), None)
+
+    paths = [Path(argument) for argument in arguments]
+    find_images([path for path in paths if not path.exists()])  # names all that are missing
+    found: dict[str, str | None] = {}
+    for path in paths:
+        if is_list(path):
+            listed = _listed(path, {*classes, *rename}, file, label)
+            found |= {image: rename.get(given, given) if given else class_of(image) for image, given in listed}
+        else:
+            found |= {str(image): class_of(str(image)) for image in find_images([path])}
+    return found
+
+
+def _listed(path: Path, classes: Collection[str], file: str, label: str) -> list[tuple[str, str | None]]:
+    """The images in a list, and their labels where it has them."""
+    pairs: list[tuple[str, str | None]]
+    if path.name.lower().removesuffix(".gz").endswith(".txt"):
+        lines = [line.strip() for line in read_text(str(path), ImageList.kinds).split("\n") if line.strip()]
+        split = [(line, line.rsplit(None, 1)) for line in lines]
+        pairs = [(words[0], words[1]) if len(words) == 2 and words[1] in classes else (line, None) for line, words in split]
+    else:
+        rows = read_rows(str(path), ImageList.kinds)
+        check_rows(rows, {file: "data.file"}, texts=[file])
+        pairs = [(str(row.cells[file]), str(row.cells.get(label) or "") or None) for row in rows]
+    return [(os.path.join(path.parent, image), given) for image, given in pairs]

@@ -133,9 +133,10 @@ class ImageFolder(Renaming, ImageConfig):
 
 
 def _find_classes(folders: dict[str, str], rename: Mapping[str, str]) -> list[str]:
-    """The classes in `folders["train_dir"]`, under their new names; the other folders need only be there."""
-    if "train_dir" not in folders:
-        raise _not_set("train_dir", "the names of the classes")
+    """The classes in the first of the folders, `train_dir` where it is given, under their new names; the others need only be there."""
+    if not folders:
+        raise _not_set("train_dir", "the names of the classes", "data.train_dir=DIR, or name them: data.classes=[A,B]")
+    first = next(iter(folders))
     problems: list[Problem] = []
     found: dict[str, list[str]] = {}
     for field, folder in folders.items():
@@ -143,18 +144,19 @@ def _find_classes(folders: dict[str, str], rename: Mapping[str, str]) -> list[st
             found[field], _ = _class_folders(f"data.{field}", folder)
         except ConfigError as error:
             problems += error.problems
-    names = sorted({rename.get(name, name) for name in found.get("train_dir", ())}, key=os.fsencode)
+    names = sorted({rename.get(name, name) for name in found.get(first, ())}, key=os.fsencode)
     if len(names) == 1:
-        what = f"holds one class only, {names[0]!r}" + (", with data.rename" if names[0] not in found["train_dir"] else "")
-        problems.append(Problem("data.train_dir", what, given=folders["train_dir"], allowed="two or more folders of classes"))
+        what = f"holds one class only, {names[0]!r}" + (", with data.rename" if names[0] not in found[first] else "")
+        problems.append(Problem(f"data.{first}", what, given=folders[first], allowed="two or more folders of classes"))
     if problems:
         raise ConfigError(problems)
     check_renaming(rename, {name for classes in found.values() for name in classes})
     return names
 
 
-def _not_set(field: str, needed: str) -> ConfigError:
-    hint = f"add data.{field}=DIR" + ("; data.validation_split=0 keeps nothing for validation" if field == "val_dir" else "")
+def _not_set(field: str, needed: str, hint: str | None = None) -> ConfigError:
+    keeps = "; data.validation_split=0 keeps nothing for validation" if field == "val_dir" else ""
+    hint = f"add {hint or f'data.{field}=DIR'}{keeps}"
     return ConfigError(Problem(f"data.{field}", f"is needed for {needed}", given=None, hint=hint))
 
 

@@ -118,6 +118,10 @@ class Source(abc.ABC):
         """What to call a sample in a message: its file, where it has one."""
         return f"sample {index}"
 
+    def true_label(self, index: int) -> str | None:
+        """The class of a sample that is to be predicted, where that is known beside it: by its folder, say, or in its row."""
+        return None
+
     def diagnose(self, index: int, reason: str) -> Fault:
         """Why the sample at `index` cannot be loaded.
 
@@ -290,6 +294,9 @@ class Subset(Source):
 
     def sample_name(self, index: int) -> str:
         return self._source.sample_name(self._indices[index])
+
+    def true_label(self, index: int) -> str | None:
+        return self._source.true_label(self._indices[index])
 
     def diagnose(self, index: int, reason: str) -> Fault:
         return self._source.diagnose(self._indices[index], reason)

@@ -21,14 +21,19 @@ class TextSource(ArraySource):
         texts: the texts.
         targets: float32 [n, 1] or int32 [n]; None for prediction.
         names: what to call each text.
+        known: for each text that is to be predicted the name of its class, None where that is not known.
     """
 
-    def __init__(self, texts: Sequence[str], targets: Any, names: list[str]) -> None:
+    def __init__(self, texts: Sequence[str], targets: Any, names: list[str], known: Sequence[str | None] | None = None) -> None:
         import numpy as np
 
         encoded = np.array([text.encode() for text in texts], dtype=object)
         super().__init__((encoded,) if targets is None else (encoded, targets), names)
         self.texts = tuple(texts)
+        self._known = known
+
+    def true_label(self, index: int) -> str | None:
+        return self._known[index] if self._known is not None else None
 
     def remarks(self, index: int) -> Iterable[Fault]:
         if not self.texts[index].strip():

@@ -53,7 +53,7 @@ class LeNet(ImageClassification):
     datas = DATAS
 
     def prediction_source(self, arguments: Sequence[str | Path]) -> Source:
-        return GreyImages(self.image_files(arguments))
+        return GreyImages(self.images_to_predict(arguments))
 
 
 class GreyImages(Source):
@@ -72,6 +72,9 @@ class GreyImages(Source):
 
     def sample_name(self, index: int) -> str:
         return self._files.sample_name(index)
+
+    def true_label(self, index: int) -> str | None:
+        return self._files.true_label(index)
 
     def diagnose(self, index: int, reason: str) -> Any:
         return self._files.diagnose(index, reason)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from framework.classification import ClassificationSettings, ImageClassification
 from framework.data.augment import AffineAugmentation
 from framework.data.image_list import ImageList
 from framework.data.images import ImageFolder
-from framework.data.source import Source
 from framework.registry import Registry
 from framework.scenario import register_scenario
 from framework.schema import setting
@@ -40,6 +37,3 @@ class MesoNet(ImageClassification):
     Config = Settings
     models = MODELS
     datas = DATAS
-
-    def prediction_source(self, arguments: Sequence[str | Path]) -> Source:
-        return self.image_files(arguments)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framework.classification import Classification
+from framework.data.rows import read_rows
 from framework.data.source import Source, Split
 from framework.data.texts import TextSource, read_texts
 from framework.errors import DataError
@@ -48,17 +49,20 @@ class Reuters(Classification):
         return dataclasses.replace(objective, metrics=[*objective.metrics, top])
 
     def prediction_source(self, arguments: Sequence[str | Path]) -> Source:
-        """Each `.txt` file is a text; of other files, the column `data.text` of each row."""
+        """Each `.txt` file is a text; of other files, the column `data.text` of each row, with the topic of `data.label` where known."""
         texts, names = [], []
+        labels: list[str | None] = []
         for path in map(Path, arguments):
             try:
-                found = (
-                    [(path.read_text(encoding="utf-8"), "", str(path))]
-                    if path.suffix == ".txt"
-                    else read_texts(str(path), self.data.text, None)
-                )
+                if path.suffix == ".txt":
+                    found = [(path.read_text(encoding="utf-8"), "", str(path))]
+                else:
+                    found = read_texts(str(path), self.data.text, None)
+                    rows = {row.name: row for row in read_rows(str(path))}
+                    found = [(text, str(rows[name].cells.get(self.data.label) or ""), name) for text, _, name in found]
             except (OSError, ValueError) as error:
                 raise DataError(f"cannot read {path}: {error}") from error
             texts += [text for text, _, _ in found]
             names += [name for _, _, name in found]
-        return TextSource(texts, None, names)
+            labels += [label or None for _, label, _ in found]
+        return TextSource(texts, None, names, labels)

@@ -57,6 +57,7 @@ def test_a_binary_report_by_hand():
             "eer": 1 / 3,
             "average_precision": (1 + 1 + 3 / 4) / 3,
             "f1": 2 / 3,
+            "eer_threshold": 0.55,  # above it 1 of 2 and 2 of 3, the pair of error rates that differs least
             "fake/precision": 1 / 2,
             "fake/recall": 1 / 2,
             "fake/f1": 1 / 2,
@@ -124,7 +125,7 @@ def test_the_positive_class_may_stand_first():
     last = binary(targets, scores)
     first = found(BinaryReport(("real", "fake"), "real"), targets, scores)
     assert first == last
-    assert list(first)[4:8] == ["real/precision", "real/recall", "real/f1", "real/samples"]
+    assert list(first)[5:9] == ["real/precision", "real/recall", "real/f1", "real/samples"]
 
 
 def test_shapes_that_models_and_data_have():
@@ -136,7 +137,7 @@ def test_shapes_that_models_and_data_have():
 
 def test_a_name_is_parted_at_its_last_slash():
     names = BinaryReport(("a/b", "deep fake"), "a/b").names
-    rows = {tuple(name.rsplit("/", 1)) for name in names[4:]}
+    rows = {tuple(name.rsplit("/", 1)) for name in names[5:]}
     assert rows == {(row, column) for row in ("a/b", "deep fake") for column in ("precision", "recall", "f1", "samples")}
     assert not any("/" in name for name in names[:4])
 
@@ -380,3 +381,24 @@ def test_a_binary_report_refuses_what_it_cannot_read(target: Any, output: Any):
 def test_a_class_report_refuses_what_it_cannot_read(target: Any, output: Any):
     with pytest.raises(ValueError, match="do not fit 3 classes"):
         classes([target], [output])
+
+
+@pytest.mark.parametrize(
+    ("targets", "scores", "threshold"),
+    [
+        ([1, 0], [0.9, 0.1], 0.5),  # told apart: in the middle between both
+        ([0, 1], [0.9, 0.1], 0.5),  # the wrong way round: both rates are 1 in the middle
+        ([1, 1, 0, 0], [0.5, 0.5, 0.5, 0.5], 0.5),
+        ([1, 1, 0, 0], [-3.0, -1.0, -7.0, -5.0], -4.0),  # no probabilities, but scores all the same
+    ],
+)
+def test_the_threshold_of_the_equal_error_rate(targets: list[int], scores: list[float], threshold: float):
+    """A sample above it is positive; then the error rates of both classes are as near to each other as they can be."""
+    assert binary(targets, scores)["eer_threshold"] == pytest.approx(threshold)
+
+
+def test_a_report_at_another_threshold():
+    targets, scores = [1, 1, 0, 1, 0], [0.9, 0.8, 0.7, 0.4, 0.2]
+    values = found(BinaryReport(("fake", "real"), "real", threshold=0.3), targets, scores)
+    assert (values["real/recall"], values["fake/recall"], values["real/precision"]) == approx((1, 1 / 2, 3 / 4))
+    assert values["auc"] == approx(5 / 6)
