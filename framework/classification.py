@@ -105,7 +105,8 @@ class Classification(Scenario):
     """
 
     threshold: float = 0.5
-    """Of two classes, the positive one is decided for where its probability is above this. `--threshold` of a command sets it."""
+    """Of two classes, the positive one is decided for where its probability is above this. `--threshold` of a command sets it.
+    Reports of a scenario's own take it, too: `BinaryReport(classes, positive, self.threshold)`."""
 
     @property
     def classes(self) -> Sequence[str]:

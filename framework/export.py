@@ -66,6 +66,23 @@ def check_exportable(model: keras.Model) -> None:
         )
 
 
+def check_export_folder(folder: Path, *, overwrite: bool) -> None:
+    """Raise a `RunDirectoryError` where an export would take the place of something that is not to be lost.
+
+    Args:
+        folder: where to export to, as the user named it.
+        overwrite: whether a model that is there already may be replaced. Anything else may not.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / FACTS_FILE).is_file():
+        raise RunDirectoryError(f"{folder} holds other files, and an export takes a folder of its own", hint="name a new folder")
+    if not overwrite:
+        raise RunDirectoryError(
+            f"{folder} holds a model already; nothing was changed", hint="name another folder with --output, or add --overwrite"
+        )
+
+
 def write_saved_model(model: keras.Model, folder: Path) -> None:
     """Write a SavedModel, without the lines that Keras prints about it.
 

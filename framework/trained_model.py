@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from framework.composition import compose_config
 from framework.config import RunConfig
-from framework.errors import ConfigError, Problem, ScenarioError
+from framework.data.image_files import hint_for_missing
+from framework.errors import ConfigError, Problem, RunDirectoryError, ScenarioError
 from framework.export import FACTS_FILE, MODEL_FILE, load_facts, load_model, load_model_file
 from framework.import_guard import refuse_imports_from
 from framework.loss_agreement import named_parts, outputs_of
@@ -65,6 +66,13 @@ def scenario_for(source: str | Path, overrides: Sequence[str], config_dir: str |
         ScenarioError: where the words are wrong, or do not say what a file of weights leaves open.
     """
     if is_run(source):
+        if not Path(source).exists():
+            raise RunDirectoryError(
+                f"there is no {source}", hint=f"a run directory, or a file of weights; {hint_for_missing(source)}"
+            )
+        if config_dir is not None:
+            problem = Problem("--config-dir", "is for a file of weights: a run has its config", given=str(config_dir))
+            raise ConfigError(problem, subject="the command line")
         return scenario_of(RunDirectory.open(source).load_config(overrides))
     path = Path(source)
     if path.is_dir():

@@ -129,9 +129,12 @@ def add_output_option(parser: argparse.ArgumentParser, about: str, default: str 
 
 
 def _probability(word: str) -> float:
-    value = float(word)
+    try:
+        value = float(word)
+    except ValueError:
+        value = -1.0
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError("a number from 0 to 1 is wanted")
+        raise argparse.ArgumentTypeError(f"a number from 0 to 1 is wanted, not {word!r}")
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from framework.cli.command import OK, RunArgumentParser, check_ownership, command, split_overrides
 from framework.console import Console, format_value
@@ -31,6 +32,7 @@ def main(words: list[str]) -> int:
         "--export", metavar="NAME", help="export the weights of that name: raw, ema, average, power-LENGTH, or `best`"
     )
     parser.add_argument("--output", metavar="DIR", help="where to export to (default: RUN/ema-weights/NAME)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the model in the folder of --output")
     arguments = parser.parse_args(words)
     overrides, others = split_overrides(arguments.overrides)
     if others:
@@ -40,10 +42,13 @@ def main(words: list[str]) -> int:
 
     check_ownership()
     from framework.device import import_tensorflow
+    from framework.export import check_export_folder
     from framework.run_directory import RunDirectory
 
     directory = RunDirectory.open(arguments.run)
     directory.load_config(overrides)
+    if arguments.output:
+        check_export_folder(Path(arguments.output), overwrite=arguments.overwrite)
     import_tensorflow()
     from framework.weight_comparison import RunWeights
 

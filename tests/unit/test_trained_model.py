@@ -13,6 +13,7 @@ import pytest
 
 from framework.cli import lav
 from framework.cli import predict as predict_command
+from framework.cli import weights as weights_command
 from framework.cli.command import run as run_command
 from framework.errors import ConfigError, ScenarioError
 from framework.export import load_model
@@ -226,3 +227,29 @@ def test_the_weights_of_mesonets_authors(shared_data: Path) -> None:
     expected = float(reference.predict(load_image(image, 256)[None], verbose=0)[0, 0])
     assert row["real"] == pytest.approx(expected, abs=1e-6)
     assert row["true_label"] == "real"
+
+
+def test_what_is_there_is_not_taken_the_place_of_by_an_export(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`ema-weights --output` with a folder of the user's own, or a model."""
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "thesis.txt").write_text("mine")
+    shutil.copytree(run / "best", tmp_path / "model")
+
+    def export(*words: str) -> int:
+        return run_command(weights_command.main.__wrapped__, [str(run), "--export", "raw", *words])  # type: ignore[attr-defined]
+
+    assert export("--output", str(tmp_path / "documents"), "--overwrite") == 1
+    assert "holds other files" in capsys.readouterr().err
+    assert export("--output", str(tmp_path / "model")) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "documents" / "thesis.txt").read_text() == "mine"
+
+
+def test_what_is_not_there_is_answered(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "weights.h5").touch()
+    with pytest.raises(ScenarioError, match=r"there is no .*wights\.h5(.|\n)*did you mean .*weights\.h5"):
+        scenario_for(tmp_path / "wights.h5", SHAPE)
+    with pytest.raises(ScenarioError, match="--config-dir: is for a file of weights"):
+        scenario_for(run, (), "conf")
