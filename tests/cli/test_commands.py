@@ -38,6 +38,12 @@ def assert_clean(result: subprocess.CompletedProcess[str], code: int) -> None:
     assert "Traceback" not in result.stdout + result.stderr
 
 
+def test_resolve_goes_together_with_cfg(command: Command) -> None:
+    result = command("train-scenario", *TOY_WORDS, "--resolve")
+    assert_clean(result, 2)
+    assert "--resolve: goes together with --cfg" in result.stderr
+
+
 NAMES = [
     "train-scenario",
     "resume-training",
@@ -49,6 +55,22 @@ NAMES = [
     "check-scenario",
     "new-scenario",
 ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_command_says_that_its_folder_is_gone(name: str, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    script = Path(sys.executable).parent / name
+    result = subprocess.run(
+        ["sh", "-c", f"mkdir {gone}; cd {gone}; rmdir {gone}; {script} {tmp_path}/run scenario=lenet"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert_clean(result, 1)
+    assert "the current folder cannot be used: No such file or directory" in result.stderr
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -74,10 +75,29 @@ def test_an_interrupted_run_ends_with_the_same_bits(undisturbed: Path, tmp_path:
     assert json.loads((path / "result.json").read_text())["best"] == json.loads((undisturbed / "result.json").read_text())["best"]
 
 
+def test_a_resume_that_is_interrupted_while_it_is_built_says_so(undisturbed: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(undisturbed, path)
+    ended = json.loads((path / "result.json").read_text())
+    (path / "result.json").unlink()
+    again = Trainer.resume(path, console=quiet())
+    again._interruption = InterruptedAfter(1)
+    with pytest.raises(Interrupted):
+        again.train()
+    found = json.loads((path / "result.json").read_text())
+    assert found["message"] == "interrupted by signal 15"
+    assert found["seconds"] > 0
+    assert found | {"status": "", "message": None, "seconds": 0} == ended | {"status": "", "seconds": 0}
+    assert found["status"] == "interrupted"
+    again._give_up(2)
+    assert json.loads((path / "result.json").read_text())["message"] == "ended by signal 2 while it hung"
+    (path / "result.json").write_text(json.dumps(ended))  # a run that had ended is as it was
+    again._note_interruption("")
+    assert json.loads((path / "result.json").read_text()) == ended
+
+
 def test_a_run_that_lost_its_last_checkpoints_ends_with_the_same_bits(undisturbed: Path, tmp_path: Path) -> None:
     """As after a kill: what was recorded after the newest intact checkpoint is done once more."""
-    import shutil
-
     path = tmp_path / "elsewhere" / "moved"
     shutil.copytree(undisturbed, path)
     (path / "result.json").unlink()

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from framework.data.image_files import load_image
 from framework.data.images import ImageFolder
 from framework.data.source import ArraySource, Fault, Split, Subset
 from framework.data_check import check_data, write_faults
@@ -65,6 +66,26 @@ def folder(tmp_path: Path) -> Path:
 
 def scenario_on(folder: Path, *words: str):
     return compose("scenario=mesonet", "data=image_folder", f"data.train_dir={folder}", f"data.val_dir={folder}", *words)
+
+
+def test_a_pipe_and_a_device_are_told_and_never_opened(tmp_path: Path) -> None:
+    folder_of(tmp_path, cat=3, dog=3)
+    os.mkfifo(tmp_path / "cat" / "pipe.jpg")
+    (tmp_path / "dog" / "zero.png").symlink_to("/dev/zero")
+    names = {"pipe.jpg", "zero.png"}
+    with pytest.raises(DataError, match=r"(?s)pipe\.jpg: is a pipe or a device.*zero\.png: is a pipe or a device"):
+        scenario_on(tmp_path).source(Split.TRAIN)
+    skipping = scenario_on(tmp_path, "data.on_error=skip")
+    assert len(skipping.source(Split.TRAIN)) == 6
+    train, _ = check_data(scenario_on(tmp_path))
+    assert {(os.path.basename(fault.name), fault.kind) for fault in train.faults if fault.fatal} == {
+        (n, "no file") for n in names
+    }
+    source = skipping.prediction_source([tmp_path / "cat"])
+    assert [os.path.basename(fault.name) for fault in source.unreadable(range(len(source)))] == ["pipe.jpg"]
+    assert [fault.kind for fault in Subset(source, range(len(source))).unreadable(range(len(source)))] == ["no file"]
+    with pytest.raises(DataError, match="is a pipe or a device"):
+        load_image(tmp_path / "cat" / "pipe.jpg", 32)
 
 
 def test_every_kind_is_told_apart(folder: Path) -> None:
