@@ -90,6 +90,13 @@ def restore_variables(variables: Sequence[Any], saved: Sequence[NamedArray], *, 
     Raises:
         CheckpointError: where number, shapes or dtypes differ; no variable is changed then.
     """
+    check_fit(variables, saved, what=what)
+    for variable, named in zip(variables, saved, strict=True):
+        variable.assign(named.array)
+
+
+def check_fit(variables: Sequence[Any], saved: Sequence[NamedArray], *, what: str) -> None:
+    """Raise a `CheckpointError` where number, shapes or dtypes of saved arrays are not those of the variables."""
     found = [(tuple(variable.shape), str(variable.dtype)) for variable in variables]
     given = [(named.array.shape, named.array.dtype.name) for named in saved]
     if found != given:
@@ -100,8 +107,6 @@ def restore_variables(variables: Sequence[Any], saved: Sequence[NamedArray], *, 
             f"the checkpoint does not fit the {what}: variable {at} is {there} in the checkpoint and {here} in the {what}",
             hint="resume with the code and the settings that the run was started with",
         )
-    for variable, named in zip(variables, saved, strict=True):
-        variable.assign(named.array)
 
 
 class CheckpointStore:

@@ -7,13 +7,13 @@ import hashlib
 import os
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.errors import RunDirectoryError, ScenarioError, reason_of
 from framework.files import replacing_directory, strict_json
+from framework.model_files import check_keras_file
 from framework.run_files import MissingFileError, read_json
 from framework.run_records import ModelFile
 
@@ -117,15 +117,14 @@ def fault_of(folder: Path) -> str | None:
     """What is wrong with an exported model: it is missing, or one of its files is damaged. None where it is whole."""
     path = folder / MODEL_FILE
     try:
+        check_keras_file(path)
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         load_facts(folder)
-    except FileNotFoundError:
-        return f"{path} is missing"
-    except (OSError, ValueError, NotImplementedError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        return f"{path} is damaged: {error}"
     except RunDirectoryError as error:
         return str(error).splitlines()[0]
+    except Exception as error:  # whatever the damaged part makes the libraries raise
+        return f"{path} is damaged: {reason_of(error)}"
     return f"{path} is damaged in {damaged}" if damaged else None
 
 
@@ -155,6 +154,7 @@ def load_model_file(path: Path, build: Callable[[], keras.Model] | None = None) 
         return keras.saving.load_model(path, custom_objects=dict(classes), compile=False, safe_mode=True)
 
     try:
+        check_keras_file(path)
         try:
             return load({})
         except Exception as error:  # Keras raises whatever the damaged part makes it raise

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framework.assembly import Assembly
-from framework.checkpoint import CheckpointStore, Snapshot, restore_variables
+from framework.checkpoint import CheckpointStore, Snapshot, check_fit, restore_variables
 from framework.early_stopping import is_better
 from framework.errors import CheckpointError, ConfigError, Problem, RunDirectoryError, unknown_name
 from framework.evaluation import Validator
@@ -85,7 +85,7 @@ class RunWeights:
         found = [Candidate("raw", f"as they are after step {self.step:,}", self._float_arrays(self._snapshot))]
         if "average" in self._snapshot.variables:
             about = f"moving average, trainer.calc_ema={self.parts.scenario.config.trainer.calc_ema:g}"
-            found.append(Candidate("ema", about, [named.array for named in self._snapshot.variables["average"]]))
+            found.append(Candidate("ema", about, self._average(self._snapshot, "average")))
         intact = self._store.intact_steps()
         steps = intact[-last:] if last else intact
         if len(steps) > 1:
@@ -166,11 +166,16 @@ class RunWeights:
 
     def _float_arrays(self, snapshot: Snapshot) -> list[np.ndarray]:
         """Of the model's variables those that an average can be taken of."""
-        arrays = {
-            id(variable): named.array
-            for variable, named in zip(self.parts.model.variables, snapshot.variables["model"], strict=True)
-        }
+        variables, saved = self.parts.model.variables, snapshot.group("model")
+        check_fit(variables, saved, what="model")
+        arrays = {id(variable): named.array for variable, named in zip(variables, saved, strict=True)}
         return [arrays[id(weight)] for weight in float_weights(self.parts.model)]
+
+    def _average(self, snapshot: Snapshot, name: str) -> list[np.ndarray]:
+        """An average of a snapshot, one array for each of the float weights."""
+        saved = snapshot.group(name)
+        check_fit(float_weights(self.parts.model), saved, what="model")
+        return [named.array for named in saved]
 
     def _mean(self, steps: Sequence[int]) -> list[np.ndarray]:
         (mean,) = _combine((self._float_arrays(self._store.load(step)) for step in steps), [[1 / len(steps)] * len(steps)])
@@ -188,7 +193,7 @@ class RunWeights:
             return []
         profiles = [profile for _, profile in saved]
         wanted = [Profile(max(profile.step for profile in profiles), length) for length in lengths]
-        arrays = ([named.array for named in snapshot().group(power_average(p.length))] for snapshot, p in saved)
+        arrays = (self._average(snapshot(), power_average(p.length)) for snapshot, p in saved)
         combined = _combine(arrays, [coefficients(profiles, target) for target in wanted])
         return [
             Candidate(

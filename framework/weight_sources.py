@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from framework.checkpoint_weights import load_checkpoint, weights_of
 from framework.errors import ConfigError, Problem, reason_of
+from framework.model_files import check_datasets, check_keras_file
+from framework.run_files import read_bytes
 
 if TYPE_CHECKING:
     import h5py
@@ -140,6 +142,7 @@ def open_weights(location: str) -> WeightSource:
             return _read_keras(path)
         if path.is_file() and h5py.is_hdf5(path):
             with h5py.File(path) as file:
+                check_datasets(file)
                 return _read_hdf5(file)
     except Exception as error:  # whatever the damaged part makes the libraries raise
         raise ConfigError(
@@ -161,6 +164,7 @@ def _read_keras(path: Path) -> WeightSource:
     import h5py
     import keras
 
+    check_keras_file(path)
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a class that is not at hand, a Lambda; of a damaged file, the weights say more
@@ -179,7 +183,7 @@ def _read_saved_model(path: Path) -> WeightSource:
     from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
 
     model = saved_model_pb2.SavedModel()
-    model.ParseFromString((path / "saved_model.pb").read_bytes())
+    model.ParseFromString(read_bytes(path / "saved_model.pb", 2**31))
     nodes = model.meta_graphs[0].object_graph_def.nodes
     reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
     saved = trackable_object_graph_pb2.TrackableObjectGraph()

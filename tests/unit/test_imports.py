@@ -18,6 +18,7 @@ FLOORS = [
         "schema",
         "run_files",
         "run_records",
+        "model_files",
         "checkpoint_arrays",
         "checkpoint",
         "trainer_config",
