@@ -13,6 +13,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
+
     from framework.benchmark import benchmark_input_pipeline
     from framework.classification import Classification, ImageClassification
     from framework.data.image_list import ImageList
@@ -121,6 +123,17 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("tf-scenarios")
+    except PackageNotFoundError:
+        return "unknown: tf-scenarios is not installed"

@@ -87,6 +87,7 @@ class Assembly:
         objective = scenario.objective()
         with self._strategy.scope():
             self.model = scenario.build_model()
+            _check_built(self.model)
             check_exportable(self.model)
             if self._strategy.num_replicas_in_sync > 1:
                 # Otherwise each device would normalise by, and keep averages of, its own part of a batch.
@@ -303,6 +304,21 @@ class Assembly:
 def _sees_batches(loop: Any) -> bool:
     # A loop of the user's own may leave it out.
     return getattr(loop, "sees_batches", False)
+
+
+def _check_built(model: Any) -> None:
+    """Raise a `ScenarioError` where a model has no weights yet, or does not say what goes in."""
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise ScenarioError(f"build_model gives {type(model).__name__}, which is not a Keras model")
+    if not model.built or not getattr(model, "inputs", None):
+        name = type(model).__name__
+        raise ScenarioError(
+            f"the model {name} that build_model gives is not built: it does not know the shape of what goes in",
+            hint=f"in build_model: inputs = keras.Input(SHAPE); return keras.Model(inputs, {name}(...)(inputs)); a Sequential model "
+            "begins with keras.Input(SHAPE)",
+        )
 
 
 def training_stream(scenario: Scenario, source: Source) -> Stream:

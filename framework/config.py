@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -97,21 +98,7 @@ def locate(target: str, path: str = "target") -> Any:
     module_name, colon, name = target.partition(":")
     if not colon or not module_name or not name:
         raise ConfigError(Problem(path, "names no class", given=target, allowed="package.module:Class"))
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise ConfigError(
-                Problem(
-                    path,
-                    f"there is no module {error.name!r}",
-                    given=target,
-                    hint="install the package that holds it, or set PYTHONPATH to the folder that the package is in",
-                )
-            ) from error
-        raise ConfigError(Problem(path, f"importing it failed: {error}", given=target)) from error
-    except Exception as error:  # whatever a user's module raises while it is imported is theirs to read
-        raise ConfigError(Problem(path, f"importing it failed: {type(error).__name__}: {error}", given=target)) from error
+    module = _import(module_name, target, path)
     if not hasattr(module, name):
         near = nearest(name, vars(module))
         raise ConfigError(
@@ -123,6 +110,57 @@ def locate(target: str, path: str = "target") -> Any:
             )
         )
     return getattr(module, name)
+
+
+def complete_target(target: str, path: str) -> str:
+    """The target `package.module:Class` of a module that holds one scenario; a target that names its class as it is.
+
+    Raises:
+        ConfigError: where the module cannot be imported, or holds no scenario, or several.
+    """
+    if not target or ":" in target:
+        return target
+    module = _import(target, target, path)
+    found = sorted(name for name, value in vars(module).items() if value in SCENARIOS.values() and value.__module__ == target)
+    if len(found) == 1:
+        return f"{target}:{found[0]}"
+    if found:
+        allowed = ", ".join(f"{target}:{name}" for name in found)
+        raise ConfigError(Problem(path, "is a module that holds several scenarios", given=target, allowed=allowed))
+    raise ConfigError(
+        Problem(
+            path,
+            "is a module that holds no scenario",
+            given=target,
+            allowed="package.module:Class",
+            hint='a scenario is a class derived from framework.Scenario and decorated with @register_scenario("name")',
+        )
+    )
+
+
+def _import(module_name: str, target: str, path: str) -> Any:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise ConfigError(
+                Problem(path, f"there is no module {error.name!r}", given=target, hint=_where_to_put(error.name))
+            ) from error
+        raise ConfigError(Problem(path, f"importing it failed: {error}", given=target)) from error
+    except Exception as error:  # whatever a user's module raises while it is imported is theirs to read
+        raise ConfigError(Problem(path, f"importing it failed: {type(error).__name__}: {error}", given=target)) from error
+
+
+def _where_to_put(module_name: str) -> str:
+    """What to do for a module to be found: often another package of the same name is found in place of the one that has it."""
+    package = module_name.partition(".")[0]
+    places = list(getattr(sys.modules.get(package), "__path__", ()))
+    if package == module_name or not places:
+        return "install the package that holds it, or set PYTHONPATH to the folder that the package is in"
+    hint = f"Python finds the package {package!r} in {places[0]}, which hides any other of that name"
+    if package in ("framework", "scenarios"):
+        hint += f"; tf-scenarios has a package {package!r} of its own, so give yours another name"
+    return hint
 
 
 def parse(plain: Mapping[str, Any]) -> RunConfig:
@@ -140,13 +178,12 @@ def parse(plain: Mapping[str, Any]) -> RunConfig:
     """
     problems: list[Problem] = []
     _check_sections(plain, problems)
-    scenario_class = _find_scenario(plain.get("scenario"), problems)
+    scenario_class, target = _find_scenario(plain.get("scenario"), problems)
     sections: dict[str, Any] = {"trainer": read(TrainerConfig, plain.get("trainer", {}), "trainer", problems)}
     if scenario_class is not None:
         own = {k: v for k, v in plain["scenario"].items() if k not in ("name", "target")}
         settings = read(scenario_class.Config, own, "scenario", problems)
-        section = plain["scenario"]
-        sections["scenario"] = ScenarioSection(name=scenario_class.name, target=section["target"], settings=settings)
+        sections["scenario"] = ScenarioSection(name=scenario_class.name, target=target, settings=settings)
         for group in ("model", "data"):
             sections[group] = read_variant(getattr(scenario_class, group + "s"), plain.get(group, {}), group, problems)
     # After the scenario: what is registered where its class is, or imported from there, can be chosen by name.
@@ -267,7 +304,7 @@ def _check_sections(plain: Mapping[str, Any], problems: list[Problem]) -> None:
             )
 
 
-def _find_scenario(node: Any, problems: list[Problem]) -> Any:
+def _find_scenario(node: Any, problems: list[Problem]) -> tuple[Any, str]:
     if not isinstance(node, Mapping) or not isinstance(node.get("target"), str):
         problems.append(
             Problem(
@@ -277,12 +314,13 @@ def _find_scenario(node: Any, problems: list[Problem]) -> Any:
                 hint="choose a scenario with scenario=NAME; `train-scenario --help` lists them",
             )
         )
-        return None
+        return None, ""
     try:
-        found = locate(node["target"], "scenario.target")
+        target = complete_target(node["target"], "scenario.target")
+        found = locate(target, "scenario.target")
     except ConfigError as error:
         problems.extend(error.problems)
-        return None
+        return None, ""
     if found not in SCENARIOS.values():
         problems.append(
             Problem(
@@ -292,8 +330,8 @@ def _find_scenario(node: Any, problems: list[Problem]) -> Any:
                 allowed='a class derived from framework.Scenario and decorated with @register_scenario("name")',
             )
         )
-        return None
+        return None, ""
     if node.get("name", found.name) != found.name:
         problems.append(Problem("scenario.name", "is not the name of its target", given=node["name"], allowed=found.name))
-        return None
-    return found
+        return None, ""
+    return found, target

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import logging
 import os
 import platform
@@ -12,9 +13,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from framework.errors import ConfigError, Problem
+from framework.errors import ConfigError, Problem, ScenarioError
 from framework.schema import setting
 
 if TYPE_CHECKING:
@@ -162,11 +164,32 @@ def describe_hardware(config: DeviceConfig) -> dict[str, object]:
     }
 
 
+def check_keras_backend() -> None:
+    """Raise a `ScenarioError` where Keras would compute, or computes already, with another library than TensorFlow."""
+    keras = sys.modules.get("keras")
+    settings = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
+    hint = "put KERAS_BACKEND=tensorflow before the command"
+    if keras is not None and hasattr(keras, "backend"):
+        backend, where, hint = keras.backend.backend(), "Keras is imported with", "set KERAS_BACKEND=tensorflow before that"
+    elif backend := os.environ.get("KERAS_BACKEND"):
+        where = "KERAS_BACKEND is"
+    else:
+        backend, where = None, f"{settings} names the backend"
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            backend = json.loads(settings.read_text()).get("backend")
+    if backend not in (None, "tensorflow"):
+        raise ScenarioError(f"{where} {backend!r}, and tf-scenarios trains with TensorFlow", hint=hint)
+
+
 def import_tensorflow() -> None:
     """Import TensorFlow without the lines that its native side writes to the terminal.
 
     Anything else that is written meanwhile, such as the reason of a failing import, is passed on.
+
+    Raises:
+        ScenarioError: where Keras is set to another backend.
     """
+    check_keras_backend()
     if "tensorflow" in sys.modules:
         return
     if logging.getLogger("framework").isEnabledFor(logging.DEBUG):

@@ -13,6 +13,7 @@ from typing import Any
 from framework.errors import Interrupted, ScenarioError
 
 OK, FAILED, USAGE = 0, 1, 2
+_COMPLETION = ("--shell-completion", "-sc")
 
 
 def command(main: Callable[[list[str]], int]) -> Callable[[], None]:
@@ -36,6 +37,13 @@ def run(main: Callable[[list[str]], int], words: list[str]) -> int:
     try:
         _check_current_folder()
         start_logging()
+        if "--version" in words:
+            print(_versions())
+            return OK
+        if words and words[0] in _COMPLETION:
+            from framework.cli.completion import complete
+
+            return complete(words)
         return main(words)
     except ScenarioError as error:
         print(error, file=sys.stderr)
@@ -58,6 +66,15 @@ def _check_current_folder() -> None:
         raise ScenarioError(f"the current folder cannot be used: {error.strerror}", hint="change to one that exists") from error
 
 
+def _versions() -> str:
+    """The version of the package, and of what it stands on."""
+    import framework
+
+    found = {name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "hydra-core")}
+    others = ", ".join(f"{name} {version}" for name, version in (found | {"python": sys.version.split()[0]}).items())
+    return f"tf-scenarios {framework.__version__} ({others})"
+
+
 def check_ownership() -> None:
     """Raise a `ScenarioError` where another distribution has installed a package named like ours: one overwrites the other."""
     for package in ("framework", "scenarios"):
@@ -75,13 +92,20 @@ def check_ownership() -> None:
             )
 
 
-class _ArgumentParser(argparse.ArgumentParser):
+class CommandParser(argparse.ArgumentParser):
+    """The words behind a command. `--version` and `--shell-completion`, which all commands have, are answered by `run`."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.add_argument("--version", action="store_true", help="show the versions and exit")
+        self.add_argument("--shell-completion", "-sc", action="store_true", help="install=bash, zsh or fish: see README.md")
+
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """The words in any order: options may stand between those that are none."""
         return self.parse_intermixed_args(args, namespace)
 
 
-class ScenarioArgumentParser(_ArgumentParser):
+class ScenarioArgumentParser(CommandParser):
     """Words for a command on a scenario: those of `train-scenario`."""
 
     def __init__(self, prog: str, description: str, *, epilog: str | None = None) -> None:
@@ -90,7 +114,7 @@ class ScenarioArgumentParser(_ArgumentParser):
         self.add_argument("--config-dir", "-cd", help="a further folder of group options")
 
 
-class RunArgumentParser(_ArgumentParser):
+class RunArgumentParser(CommandParser):
     """Words for a command on an existing run: the run directory, then whatever else, then `key=value` words anywhere."""
 
     def __init__(self, prog: str, description: str, *, epilog: str | None = None, takes_weights: bool = False) -> None:

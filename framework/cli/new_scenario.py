@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 
-from framework.cli.command import OK, command
+from framework.cli.command import OK, CommandParser, command
 from framework.new_scenario import new_scenario
 
 
 @command
 def main(words: list[str]) -> int:
     """Write the package, and say how it is trained."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="new-scenario",
         description="Write a small package that holds a scenario of your own. It trains as it is; put your data and your model in.",
     )

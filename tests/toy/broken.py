@@ -177,3 +177,17 @@ class Frozen(Sound):
         return keras.Sequential(
             [keras.Input((4,)), body, keras.layers.Dense(3, "softmax", kernel_initializer="zeros", name="head")]
         )
+
+
+@register_scenario("unbuilt")
+class Unbuilt(Sound):
+    def build_model(self) -> keras.Model:
+        class Net(keras.Model):
+            def __init__(self) -> None:
+                super().__init__()
+                self.dense = keras.layers.Dense(3, "softmax")
+
+            def call(self, inputs: tf.Tensor) -> tf.Tensor:
+                return self.dense(inputs)
+
+        return Net()

@@ -74,7 +74,7 @@ def test_all_problems_come_in_one_message() -> None:
         (["scenario=toy", "scenario.target=toy:Nothing"], "scenario.target"),
         (["scenario=toy", "scenario.target=nosuch:Toy"], "scenario.target"),
         (["scenario=toy", "scenario.target=os:getcwd"], "scenario.target"),
-        (["scenario=toy", "scenario.target=toy"], "scenario.target"),
+        (["scenario=toy", "scenario.target=json"], "scenario.target"),
         (["scenario=toy", "device.jit_compile=true"], "device.jit_compile"),
         (["scenario=mesonet", "model.image_size=64"], "model.image_size"),
     ],

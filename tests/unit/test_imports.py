@@ -96,6 +96,7 @@ FLOORS = [
         "cli.command",
         "cli.summary",
         "cli.train",
+        "cli.completion",
         "cli.optimising",
         "cli.sweep",
         "cli.resume",
@@ -116,8 +117,13 @@ FAMILIES = [
     {m for m in FLOORS[2] if m.startswith("data.")},
 ]
 # A function that brings in, when it is called, what stands above it: a schedule is built by the config that it holds, and the command
-# line starts a sweep, which comes back to it for Hydra. And a type alone: the section of the trainer is checked beside the others.
-RETURNS = {("learning_rates", "schedule"), ("cli.train", "cli.sweep"), ("trainer_config", "config")}
+# line starts a sweep or completes a word, which comes back to it for Hydra. And a type alone: the section of the trainer is checked beside the others.
+RETURNS = {
+    ("learning_rates", "schedule"),
+    ("cli.train", "cli.sweep"),
+    ("cli.command", "cli.completion"),
+    ("trainer_config", "config"),
+}
 ORDER = [module for floor in FLOORS for module in floor]
 
 
