@@ -7,6 +7,7 @@ from typing import Any
 
 from framework.assembly import Assembly
 from framework.console import Console, format_seconds, plural
+from framework.monitor import describe_monitor
 from framework.run_directory import RunDirectory
 from framework.state import Progress
 from framework.warmstart import describe
@@ -43,6 +44,7 @@ def announce(
         console.table(f"warm start from {parts.scenario.warmstart.model}", columns, describe(parts.warm_started))
     if parts.frozen:
         console.print(f"frozen by trainer.no_train_scope: {', '.join(parts.frozen)}")
+    console.print(f"best: {describe_monitor(parts.monitor, parts.mode)}")
     validation = f", {len(parts.validator.source):,} validation samples" if parts.validator else ", no validation"
     console.print(
         f"{parts.scenario.name}: {len(parts.source):,} training samples{validation}, "

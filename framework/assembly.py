@@ -15,8 +15,8 @@ from framework.data.source import Source, Split, spread
 from framework.data.stream import Stream
 from framework.device import import_tensorflow
 from framework.early_stopping import Mode
-from framework.errors import ConfigError, Problem, ScenarioError, nearest
-from framework.evaluation import Validator, metric_values, prepare_source, value_names
+from framework.errors import ConfigError, Problem, ScenarioError
+from framework.evaluation import Validator, prepare_source
 from framework.evaluation_weights import (
     AveragedWeights,
     EvaluationWeights,
@@ -29,13 +29,13 @@ from framework.export import check_exportable
 from framework.freezing import freeze
 from framework.lav import LavInTraining, lav_lists
 from framework.loops import LOOPS, Loop
+from framework.monitor import find_monitor
 from framework.power_averages import move, power_average
 from framework.scenario import Objective, Scenario
 from framework.warmstart import Transfer, warm_start
 
 if TYPE_CHECKING:
     from framework.callbacks import Callbacks
-    from framework.schedule import PlateauSchedule
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ class Assembly:
         weights: makes the evaluation weights.
         averages: the averaged weights, by name: `average` (EMA), and one for each length of `trainer.post_hoc_ema`.
         monitor, mode: the value that decides what is best, and whether the lowest or the highest of it is.
+        earlier_mode: the mode of a run of an earlier version, which took the scenario's whatever was monitored.
         warm_started, frozen: what the warm start did to each variable; the layers that do not learn.
         summary: the layers, as Keras prints them.
 
@@ -122,10 +123,12 @@ class Assembly:
         self.weights = EvaluationWeights(
             self.model, recalibrate=self._settings.recalibrate_batch_norm, average=self.averages.get("average")
         )
-        self.monitor = self._find_monitor(scenario.early_stopping.monitor or objective.monitor)
-        self.mode: Mode = scenario.early_stopping.mode or objective.mode
+        self.monitor, self.mode = self._find_monitor("early_stopping", objective)
+        self.earlier_mode: Mode = scenario.early_stopping.mode or objective.mode or "min"
         if self.plateau:
-            self._watch_for_plateaus(self.plateau)
+            own = scenario.learning_rate.monitor is not None
+            monitor, mode = self._find_monitor("learning_rate", objective) if own else (self.monitor, self.mode)
+            self.plateau.follow(monitor, scenario.learning_rate.mode or mode)
 
     def make_loop(self) -> Loop:
         """What does training steps; traced when it is first used."""
@@ -257,48 +260,15 @@ class Assembly:
             warn_of_shared_files(self.source, self._validation)
         return self._validation
 
-    def _watch_for_plateaus(self, plateau: PlateauSchedule) -> None:
-        """Tell the schedule which value it goes by: its own, or the one that decides what is best."""
-        settings = self.scenario.learning_rate
-        monitor, mode = self.monitor, self.mode
-        if settings.monitor is not None:
-            monitor = self._find_monitor(settings.monitor, path="learning_rate.monitor")
-            if settings.mode is None and monitor != self.monitor:
-                raise ConfigError(
-                    Problem(
-                        "learning_rate.mode",
-                        f"must be given, since {monitor} is not what decides what is best",
-                        allowed="min, max",
-                    )
-                )
-        plateau.follow(monitor, settings.mode or mode)
-
-    def _find_monitor(self, monitor: str, path: str = "early_stopping.monitor") -> str:
-        """The name of a monitored value, known to be there before the first step is done."""
-        trained = list(metric_values(self.model))
-        if self.validator is None and monitor.startswith("val_"):
-            monitor = monitor.removeprefix("val_")
-            why = "data.validation_split=0" if self._settings.val_every_n else "trainer.val_every_n=0"
-            what = "the best epoch is the one with the best" if path.startswith("early") else "the learning rate goes by the"
-            log.info("without validation (%s), %s training %s", why, what, monitor)
-        known = [*trained, *(f"val_{name}" for name in trained if self.validator)]
-        for of in lav_lists(self.scenario) if self.lav else ():
-            known += [of.prefix + name for name in value_names(trained, of.scenario.evaluators())]
-        if monitor not in known:
-            near = nearest(monitor, known)
-            hint = f"did you mean {near!r}?" if near else None
-            if monitor.startswith("lav_") and not self.lav:
-                hint = "set trainer.lav_every_n, to 1 say"
-            raise ConfigError(
-                Problem(
-                    path,
-                    "there is no such value",
-                    given=monitor,
-                    allowed=", ".join(known),
-                    hint=hint,
-                )
-            )
-        return monitor
+    def _find_monitor(self, section: str, objective: Objective) -> tuple[str, Mode]:
+        return find_monitor(
+            self.scenario,
+            objective,
+            self.model,
+            validates=self.validator is not None,
+            lists=lav_lists(self.scenario) if self.lav else (),
+            section=section,
+        )
 
 
 def _sees_batches(loop: Any) -> bool:

@@ -133,6 +133,18 @@ def replacing_directory(path: Path) -> Iterator[Path]:
         raise
 
 
+def swap_directories(path: Path, other: Path) -> None:
+    """Exchange two folders. After a crash in between, `recover_directory(path)` brings back one of them; `path` need not exist."""
+    old = _beside(path, "old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        os.rename(path, old)
+    os.rename(other, path)
+    if old.exists():
+        os.rename(old, other)
+    sync_directory(path.parent)
+
+
 def recover_directory(path: Path) -> None:
     """Bring a folder back whose replacement was cut short."""
     old = _beside(path, "old")

@@ -60,6 +60,7 @@ class RunDirectory:
     config_copy = property(lambda self: self.path / "checkpoints" / "config.yaml")
     averages = property(lambda self: self.path / "averages")
     best = property(lambda self: self.path / "best")
+    earlier_best = property(lambda self: self.path / ".earlier-best")
     export = property(lambda self: self.path / "export")
     tensorboard = property(lambda self: self.path / "tensorboard")
     lav = property(lambda self: self.path / ".lav")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from framework.errors import Problem
 from framework.run_files import MEGABYTE, FileRecord
@@ -132,6 +132,18 @@ class StateFile(FileRecord):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BeforeEndRecord(FileRecord):
+    """What a run goes on from where it gets more epochs."""
+
+    best: BestEpoch | None = None
+    final: dict[str, Any] = _metrics()
+    records: int = _count()
+
+    def check(self) -> Iterator[Problem]:
+        yield from _not_numbers(self.final, "final")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProgressRecord(FileRecord):
     """How far a run is."""
 
@@ -142,6 +154,7 @@ class ProgressRecord(FileRecord):
     seconds: float = setting(0.0, ge=0)
     stopped: str | None = None
     left_out: tuple[int, ...] = _count(())
+    before_end: BeforeEndRecord | None = None
 
     def check(self) -> Iterator[Problem]:
         yield from _not_numbers(self.final, "final")
@@ -154,6 +167,24 @@ class EarlyStoppingRecord(FileRecord):
     best: Any = None
     checked: int = _count(0)
     without_improvement: int = _count(0)
+    improved: bool = False
+    mode: Literal["min", "max"] = "min"
+
+    def check(self) -> Iterator[Problem]:
+        yield from _not_numbers({"best": self.best}, "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlateauRecord(FileRecord):
+    """The state of `learning_rate=reduce_on_plateau`."""
+
+    lr: float = setting(ge=0)
+    monitor: str = setting()
+    mode: Literal["min", "max"] = setting()
+    rate: float = setting(ge=0)
+    best: Any = None
+    wait: int = _count()
+    cooldown: int = _count()
 
     def check(self) -> Iterator[Problem]:
         yield from _not_numbers({"best": self.best}, "")
@@ -183,6 +214,7 @@ class RunStateFile(StateFile):
     data: str | None = None
     progress: ProgressRecord = setting()
     early_stopping: EarlyStoppingRecord = setting()
+    learning_rate: PlateauRecord | None = None
     history: tuple[MetricsRecord, ...] = setting()
 
     def check(self) -> Iterator[Problem]:

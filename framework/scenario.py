@@ -35,7 +35,7 @@ class Objective:
         loss: whatever `keras.Model.compile` takes as its loss; for a model of several outputs a dict by their names.
         metrics: whatever it takes as its metrics.
         monitor: the value that decides which epoch is best, `val_` before the name of a metric of the validation data.
-        mode: whether the lowest ("min") or the highest ("max") value of it is best.
+        mode: whether the lowest ("min") or the highest ("max") value of it is best; None: as the metric or its name says.
         loss_weights: what the losses of several outputs are multiplied by, before they are summed; None: 1.
         weighted_metrics: metrics that go by the samples' weights, which `metrics` do not.
     """
@@ -43,7 +43,7 @@ class Objective:
     loss: Any
     metrics: Sequence[Any] | Mapping[str, Any] = ()
     monitor: str = "val_loss"
-    mode: Mode = "min"
+    mode: Mode | None = None
     loss_weights: Mapping[str, float] | Sequence[float] | None = None
     weighted_metrics: Sequence[Any] | Mapping[str, Any] = ()
 

@@ -34,6 +34,8 @@ class Progress:
         seconds: time spent, all sessions together.
         stopped: why early stopping ended the run.
         left_out: the steps, counted from 0, that changed nothing, because their numbers were not finite.
+        before_end: what the run goes on from where it gets more epochs: `best` and `final` without what was validated at the end of
+            the run alone, and how many `records` its history has without that. None where there was no such validation.
     """
 
     epoch: int = 0
@@ -43,6 +45,7 @@ class Progress:
     seconds: float = 0.0
     stopped: str | None = None
     left_out: list[int] = field(default_factory=list)
+    before_end: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, saved: Mapping[str, Any]) -> Progress:
@@ -138,3 +141,10 @@ class TrainingState:
         if news:
             log.info(news)
         self._recorder.restore(history)
+
+    def go_on(self) -> None:
+        """Take the run back to before its end, since it is not the end any more."""
+        before = self.progress.before_end
+        if before is not None:
+            self.progress.best, self.progress.final, self.progress.before_end = before["best"], before["final"], None
+            self._recorder.restore(self._recorder.history[: before["records"]])

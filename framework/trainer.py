@@ -142,6 +142,7 @@ class Trainer:
             resumed = training.restore(self._changes)
             if self._changes or self.run.config_lost:
                 self.run.save_config(self.scenario.config)
+                self.run.result_file.unlink(missing_ok=True)  # of the run as it was; this one has not ended
             return self._run(training, resumed=resumed)
 
     def _prepare(self) -> Training:

@@ -77,7 +77,7 @@ class TrainerConfig:
     )
     post_hoc_every_n_epochs: int = setting(
         1,
-        "Save these averages after each n-th epoch, and after the last: the oftener, the nearer is what is made of them.",
+        "Save these averages after each n-th epoch; checkpoints hold the newest. The oftener, the nearer is what is made of them.",
         ge=1,
         le=1_000_000,
     )

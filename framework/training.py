@@ -14,14 +14,15 @@ from framework.announcement import MONITOR, announce
 from framework.assembly import Assembly
 from framework.bad_numbers import BadNumbers, describe_bad_step
 from framework.checkpoint import CheckpointStore, CheckpointWriter, Snapshot, copy_variables
-from framework.console import Console, plural, without_details
+from framework.console import Console, plural
 from framework.data.source import raise_unreadable
 from framework.device import describe_hardware
-from framework.early_stopping import EarlyStopping, is_better
+from framework.early_stopping import EarlyStopping
+from framework.epoch_evaluation import EpochEvaluation, is_nth
 from framework.errors import Interrupted, NumericsError, RunDirectoryError
 from framework.evaluation import metric_values
-from framework.export import add_saved_model, export_model, fault_of
-from framework.lav import LavInTraining, LavList
+from framework.export import add_saved_model, export_model
+from framework.monitor import describe_monitor
 from framework.numerics import watching, what_was_bad
 from framework.power_averages import power_average
 from framework.profiling import Profiling
@@ -56,7 +57,8 @@ class Training:
         self.parts = parts = Assembly(scenario, fresh=not self._store.steps(), lav_folder=run.lav)
         with self._watching():
             parts.loop.prepare(parts.batches(0))
-        self._early_stopping = EarlyStopping(scenario.early_stopping, parts.mode)
+        self._early_stopping = EarlyStopping(scenario.early_stopping, parts.mode, parts.earlier_mode)
+        self._evaluation = EpochEvaluation(parts, run, check_interruption)
         self._recorder = Recorder(run.metrics_file, run.tensorboard if self._settings.tensorboard else None)
         chosen = self._settings.profile_steps
         self._profiling = Profiling(run.tensorboard if self._settings.profile or chosen else None, chosen)
@@ -97,14 +99,24 @@ class Training:
         progress = self.state.progress
         if changes:
             progress.stopped = None
-        if progress.best and (fault := fault_of(self.run.best)):
-            log.warning(
-                "the best model, of epoch %d, is lost: %s; the best of what follows takes its place",
-                progress.best["epoch"],
-                fault,
-            )
-            progress.best = None
+        if progress.epoch < self._settings.epochs and not progress.stopped:
+            self.state.go_on()
+        progress.best = self._evaluation.best_model.take_up(progress.best)
+        self._keep_mode()
         return True
+
+    def _keep_mode(self) -> None:
+        """A run goes on with the mode that it was begun with. Earlier versions took the scenario's mode, whatever was monitored."""
+        monitor, begun, now = self.parts.monitor, self._early_stopping.mode, self.parts.mode
+        if begun != now:
+            log.warning(
+                "the run was begun with the %s as best, and goes on so; for the %s: resume-training %s early_stopping.mode=%s",
+                describe_monitor(monitor, begun),
+                describe_monitor(monitor, now),
+                self.run.path,
+                now,
+            )
+        self.parts.mode = begun
 
     def _check_data(self, state: Mapping[str, Any]) -> None:
         """A step stands for certain samples, so other data, or another number of steps, would make another run of it."""
@@ -141,7 +153,10 @@ class Training:
                 hardware=describe_hardware(self.parts.scenario.device),
             )
             announce(self.console, self.parts, progress, self.run, resumed=resumed, changes=changes)
-            self._bad_numbers.keep(self.state.snapshot())
+            if resumed and changes:
+                self._checkpoint()  # of a run that had stopped, the older one says so, and a kill would leave it at that
+            else:
+                self._bad_numbers.keep(self.state.snapshot())
             self._batches = self.parts.batches(progress.step)
             try:
                 while progress.epoch < self._settings.epochs and not progress.stopped:
@@ -215,34 +230,32 @@ class Training:
     def _end_epoch(self, seconds: float, steps: int) -> None:
         """What happens at an epoch's end, in its order."""
         progress, epoch = self.state.progress, self.state.progress.epoch + 1
-        logs = metric_values(self.parts.model)
-        phases = {"train": dict(logs)}
-        best, monitor = progress.best, self.parts.monitor
+        logs, early_stopping = metric_values(self.parts.model), copy.copy(self._early_stopping)
         with self._evaluation_weights():
             # The weights that are validated are the ones that are kept as best. Inside, no training state changes.
-            if self.parts.validator is not None and self._validates(epoch):
-                phases["validation"] = self.parts.validator(between=self._check_interruption)
-                logs |= {f"val_{name}": value for name, value in phases["validation"].items()}
-            if self.parts.lav is not None and self._loads_and_validates(epoch, logs.get(monitor)):
-                for of, values in self._load_and_validate(self.parts.lav).items():
-                    phases[of.phase] = values
-                    logs |= {of.prefix + name: value for name, value in without_details(values).items()}
-            value = logs.get(monitor)
-            if value is not None and is_better(value, best["metrics"].get(monitor) if best else None, self.parts.mode):
-                best = self._keep_as_best({"epoch": epoch, "step": progress.step, "metrics": dict(logs)}) or best
-        improved = best is not progress.best
+            judged = self._evaluation.judge(
+                logs,
+                early_stopping,
+                epoch=epoch,
+                step=progress.step,
+                best=progress.best,
+                records=len(self._recorder.history),
+            )
+        phases, logs, improved = judged.phases, judged.logs, judged.best is not progress.best
         # The epoch is done; from here to its checkpoint its state changes as one.
         for phase, metrics in phases.items():
             self._recorder.record(phase, epoch=epoch, step=progress.step, metrics=metrics)
-        progress.epoch, progress.best, progress.final = epoch, best, logs
-        if value is not None:
-            progress.stopped = self._early_stopping.update(value)
-        reduction = self.parts.plateau.end_epoch(epoch, logs) if self.parts.plateau else None
-        progress.stopped = self.parts.callbacks.end_epoch(logs) or progress.stopped
+        progress.epoch, progress.best, progress.final, progress.before_end = epoch, judged.best, logs, judged.before_end
+        self._early_stopping.restore(early_stopping.state())
+        progress.stopped = self.parts.callbacks.end_epoch(logs) or judged.stopped
+        # What was validated at the end of the run alone decides nothing of how it goes on.
+        decisive = judged.before_end["final"] if judged.before_end else logs
+        reduction = self.parts.plateau.end_epoch(epoch, decisive) if self.parts.plateau else None
         self.parts.model.reset_metrics()
-        if self._settings.post_hoc_ema and self._is_due(self._settings.post_hoc_every_n_epochs):
+        if self._settings.post_hoc_ema and is_nth(epoch, self._settings.post_hoc_every_n_epochs):
             self._save_averages()
-        if self._is_due(self._settings.checkpoint_every_n_epochs):
+        last = epoch == self._settings.epochs or progress.stopped is not None
+        if last or is_nth(epoch, self._settings.checkpoint_every_n_epochs):
             self._checkpoint()
         else:
             self._bad_numbers.keep(self.state.snapshot())
@@ -268,44 +281,14 @@ class Training:
         if self._settings.export_saved_model and progress.best:
             add_saved_model(self.run.best, lambda: self.parts.model)
         self._check_interruption()
+        before = progress.before_end
+        if before is None or before["best"] == progress.best:
+            self._evaluation.best_model.drop_earlier()
         if self.parts.weights.recalibrates:
             share = 100 * self._recalibration_seconds / max(time.perf_counter() - self._session_started, 1e-9)
             self.console.print(f"recalibrating BatchNorm took {self._recalibration_seconds:.1f} s, {share:.0f} % of the time")
 
-    def _keep_as_best(self, record: dict[str, Any]) -> dict[str, Any] | None:
-        """Export the model as the best one so far. None where it cannot be written: then the one before stays the best."""
-        try:
-            export_model(self.parts.model, self.run.best, self.parts.facts(record), saved_model=False)
-        except OSError as error:
-            log.warning(
-                "the model of epoch %d is the best, but cannot be written to %s: %s", record["epoch"], self.run.best, error
-            )
-            return None
-        return record
-
     # Pieces ------------------------------------------------------------------------------------------------------------------
-
-    def _is_due(self, every: int) -> bool:
-        """What is done after each n-th epoch and the last; 0: only then."""
-        progress = self.state.progress
-        last = progress.epoch == self._settings.epochs or progress.stopped is not None
-        return last or (every > 0 and progress.epoch % every == 0)
-
-    def _validates(self, epoch: int) -> bool:
-        return epoch % self._settings.val_every_n == 0 or epoch == self._settings.epochs
-
-    def _loads_and_validates(self, epoch: int, value: float | None) -> bool:
-        if epoch % self._settings.lav_every_n == 0 or epoch in (1, self._settings.epochs):
-            return True
-        # Whether this is the last epoch, asked of a copy: nothing is recorded yet.
-        return value is not None and copy.copy(self._early_stopping).update(value) is not None
-
-    def _load_and_validate(self, lav: LavInTraining) -> dict[LavList, dict[str, float]]:
-        try:
-            return lav(self.parts.model, self._check_interruption)
-        except OSError as error:
-            log.warning("no LAV: the model cannot be written to %s: %s", self.run.lav, error)
-            return {}
 
     @contextlib.contextmanager
     def _evaluation_weights(self) -> Iterator[None]:

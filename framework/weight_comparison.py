@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from framework.assembly import Assembly
 from framework.checkpoint import CheckpointStore, Snapshot, check_fit, restore_variables
-from framework.early_stopping import is_better
+from framework.early_stopping import is_best
 from framework.errors import CheckpointError, ConfigError, Problem, RunDirectoryError, unknown_name
 from framework.evaluation import Validator
 from framework.evaluation_weights import GivenWeights, float_weights
@@ -119,7 +119,7 @@ class RunWeights:
             name, mode = "loss", "min"
         best: int | None = None
         for i, metrics in enumerate(judged):
-            if is_better(metrics[name], None if best is None else judged[best][name], mode):
+            if is_best(metrics, None if best is None else judged[best], name, mode, "loss"):
                 best = i
         return best
 

@@ -96,12 +96,17 @@ def _monitored(words: Sequence[str], config_dir: str | None, config_name: str) -
 
 def _ask_objective(words: Sequence[str], config_dir: str | None, config_name: str) -> tuple[str, str, str | None]:
     from framework.device import import_tensorflow
+    from framework.early_stopping import mode_of_name
     from framework.scenario import scenario_of
 
     try:
         import_tensorflow()
         scenario = scenario_of(compose_config(words, config_dir=config_dir, config_name=config_name))
         objective, own = scenario.objective(), scenario.early_stopping
-        return own.monitor or objective.monitor, own.mode or objective.mode, None
+        monitor = own.monitor or objective.monitor
+        said = objective.mode if monitor == objective.monitor else None
+        # As `framework.monitor` has it, but for the metrics, which there are none of before a model is built.
+        mode = own.mode or said or mode_of_name(monitor)
+        return monitor, mode or "", None if mode else f"early_stopping.mode must be given for {monitor}"
     except Exception as error:  # an error of a scenario's own may not survive the way back
         return "", "", f"{type(error).__name__}: {error}"

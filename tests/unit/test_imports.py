@@ -79,7 +79,10 @@ FLOORS = [
     [
         "loss_agreement",
         "agreement",
+        "monitor",
         "assembly",
+        "best_model",
+        "epoch_evaluation",
         "bad_numbers",
         "weight_comparison",
         "trained_model",

@@ -94,7 +94,7 @@ def test_a_lav_value_decides_what_is_best(tmp_path: Path) -> None:
 
 def test_a_monitored_value_that_is_not_there_in_each_epoch(tmp_path: Path) -> None:
     """Epochs without LAV are no checked epochs."""
-    words = ("epochs=5", "trainer.lav_every_n=2", "early_stopping.monitor=lav_mean_output", "early_stopping.frequency=1")
+    words = ("epochs=5", "trainer.lav_every_n=2", "early_stopping.monitor=lav_mean_output", "early_stopping.mode=max")
     result = train(tmp_path / "run", *words)
     assert result.best is not None
     assert result.best["epoch"] in (1, 2, 4, 5)

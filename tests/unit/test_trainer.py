@@ -46,7 +46,8 @@ def test_a_run_leaves_behind_what_it_says(undisturbed: Path) -> None:
         for phase in ("train", "validation", "lav")
         if phase != "lav" or epoch in (1, 2, 4)
     ]
-    best = max((line for line in lines if line["phase"] == "validation"), key=lambda line: line["metrics"]["accuracy"])
+    validations = (line for line in lines if line["phase"] == "validation")
+    best = max(validations, key=lambda line: (line["metrics"]["accuracy"], -line["metrics"]["loss"]))
     assert result["best"]["epoch"] == best["epoch"]
     assert result["best"]["metrics"]["val_accuracy"] == best["metrics"]["accuracy"]
     for folder in ("best", "export"):
@@ -143,7 +144,7 @@ def test_another_monitor_starts_early_stopping_anew(tmp_path: Path) -> None:
     losses = {r["epoch"]: r["metrics"]["loss"] for r in records(path) if r["phase"] == "validation"}
     later = {epoch: loss for epoch, loss in losses.items() if epoch > 3}
     assert result.best["metrics"]["val_loss"] <= min(later.values())
-    other = resume(path, "epochs=6", "trainer.lav_every_n=1", "early_stopping.monitor=lav_mean_output")
+    other = resume(path, "epochs=6", "trainer.lav_every_n=1", "early_stopping.monitor=lav_mean_output", "early_stopping.mode=min")
     assert other.best is not None
     assert other.best["epoch"] == 6, "the best so far had no such value"
 
