@@ -14,6 +14,8 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from framework.output import tolerant
+
 log = logging.getLogger("framework")
 
 
@@ -25,7 +27,9 @@ class Console:
     """
 
     def __init__(self, output: RichConsole | None = None) -> None:
-        self._rich = output or RichConsole(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self._rich = output or RichConsole(highlight=False, soft_wrap=not (sys.stdout and sys.stdout.isatty()))
+        # What cannot be shown is no reason to end what is shown.
+        self._rich.file = tolerant(self._rich.file)
 
     def print(self, text: str = "", style: str | None = None) -> None:
         """A line."""

@@ -208,17 +208,24 @@ def import_tensorflow() -> None:
 
 @contextlib.contextmanager
 def _native_chatter_hidden() -> Iterator[None]:
-    sys.stderr.flush()
+    _flush_stderr()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as kept:
         os.dup2(kept.fileno(), 2)
         try:
             yield
         finally:
-            sys.stderr.flush()
+            _flush_stderr()
             os.dup2(terminal, 2)
             os.close(terminal)
             kept.seek(0)
             for line in kept:
                 if not _NATIVE_CHATTER.match(line):
-                    os.write(2, line)
+                    with contextlib.suppress(OSError):
+                        os.write(2, line)
+
+
+def _flush_stderr() -> None:
+    with contextlib.suppress(OSError):
+        if sys.stderr is not None:
+            sys.stderr.flush()

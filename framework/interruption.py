@@ -94,14 +94,20 @@ class Interruption:
                     os._exit(128 + number)
                 first, came = number, time.monotonic()
                 deadline = came + max(_PATIENCE, _TIMES * self._longest)
-                os.write(2, b"\ninterrupted: saving; once more ends at once\n")
+                _say(b"\ninterrupted: saving; once more ends at once\n")
             elif first is not None and not self._answered:
-                os.write(2, b"the run hangs, in its input pipeline or in a step, and is ended; its checkpoints are whole\n")
+                _say(b"the run hangs, in its input pipeline or in a step, and is ended; its checkpoints are whole\n")
                 with contextlib.suppress(Exception):
                     give_up(first)
                 os._exit(128 + first)
             else:
                 deadline = None
+
+
+def _say(text: bytes) -> None:
+    """Write to stderr, where that is possible: this thread has more to do than that."""
+    with contextlib.suppress(OSError):
+        os.write(2, text)
 
 
 def _wait_for(reader: int, seconds: float | None) -> bool:

@@ -11,27 +11,56 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from framework.errors import Interrupted, ScenarioError
+from framework.output import Output, OutputLost, end_command, guard_standard_streams, note_lost
 
 OK, FAILED, USAGE = 0, 1, 2
 _COMPLETION = ("--shell-completion", "-sc")
 
+# What a shell says of a program that the signal SIGPIPE has ended.
+_BROKEN_PIPE = 128 + 13
 
-def command(main: Callable[[list[str]], int]) -> Callable[[], None]:
+
+def command(main: Callable[[list[str]], int], *, outlives_output: bool = False) -> Callable[[], None]:
     """Make a console script of a function from the words behind the command to the exit code.
 
     An error that a user can mend is printed to stderr as its message alone. Anything else is a defect of ours, or of the
     scenario's code, and keeps its traceback.
+
+    Args:
+        outlives_output: whether the command goes on, and may succeed, where what it prints cannot be written.
     """
 
     @functools.wraps(main)
     def script() -> None:
-        sys.exit(run(main, sys.argv[1:]))
+        sys.exit(run(main, sys.argv[1:], outlives_output=outlives_output))
 
     return script
 
 
-def run(main: Callable[[list[str]], int], words: list[str]) -> int:
+def training_command(main: Callable[[list[str]], int]) -> Callable[[], None]:
+    """Make a console script of a command that trains: a run does not end with the terminal that shows it."""
+    return command(main, outlives_output=True)
+
+
+def run(main: Callable[[list[str]], int], words: list[str], *, outlives_output: bool = False) -> int:
     """Run a command in this process; its exit code."""
+    guard_standard_streams(note_lost if outlives_output else end_command)
+    try:
+        try:
+            return _run(main, words)
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                if isinstance(stream, Output):
+                    stream.finish()
+    except OutputLost as error:
+        if error.broken_pipe:
+            # The reader of our output, `head` say, has seen enough.
+            return _BROKEN_PIPE
+        print(error, file=sys.stderr)
+        return FAILED
+
+
+def _run(main: Callable[[list[str]], int], words: list[str]) -> int:
     from framework.logs import start_logging
 
     try:
@@ -53,10 +82,6 @@ def run(main: Callable[[list[str]], int], words: list[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader of our output, `head` say, has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return FAILED
 
 
 def _check_current_folder() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from framework.cli.command import OK, RunArgumentParser, check_ownership, command, split_overrides
+from framework.cli.command import OK, RunArgumentParser, check_ownership, split_overrides, training_command
 from framework.console import Console, plural
 
 
-@command
+@training_command
 def main(words: list[str]) -> int:
     """Continue a run; `key=value` words change its settings."""
     parser = RunArgumentParser(

@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from framework.cli.command import OK, check_ownership, command
+from framework.cli.command import OK, check_ownership, training_command
 from framework.composition import CONFIG_NAME, compose_config, conf_directory, forced_words, problem_of
 from framework.config import RunConfig
 from framework.errors import ConfigError, Problem
 
 
-@command
+@training_command
 def main(words: list[str]) -> int:
     """Train as the words say. Hydra reads them, so that all its options are there; its messages are replaced by ours."""
     from hydra._internal.utils import get_args_parser

@@ -68,6 +68,7 @@ FLOORS = [
         "keras_loops",
         "loops",
         "recorder",
+        "output",
         "logs",
         "console",
         "interruption",
