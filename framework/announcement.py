@@ -7,6 +7,7 @@ from typing import Any
 
 from framework.assembly import Assembly
 from framework.console import Console, format_seconds, plural
+from framework.model_summary import write_summary
 from framework.monitor import describe_monitor
 from framework.run_directory import RunDirectory
 from framework.state import Progress
@@ -25,7 +26,7 @@ def announce(
     resumed: bool,
     changes: Mapping[str, tuple[Any, Any]],
 ) -> None:
-    """Show what was changed, the model, and where the run is.
+    """Show what was changed, the model, and where the run is, and write the table of the model's layers to `model.txt`.
 
     Args:
         changes: the settings that are not what the run had before: path to (before, now).
@@ -38,6 +39,7 @@ def announce(
         console.print("another optimizer: its state starts anew")
     if resumed and MONITOR & set(changes):
         console.print("another monitor: early stopping starts anew")
+    write_summary(parts.table, run.model_file)
     console.print(parts.summary)
     if parts.warm_started:
         columns = ("variable", "shape", "source", "outcome")

@@ -29,6 +29,7 @@ from framework.export import check_exportable
 from framework.freezing import freeze
 from framework.lav import LavInTraining, lav_lists
 from framework.loops import LOOPS, Loop
+from framework.model_summary import describe_model, summarise
 from framework.monitor import find_monitor
 from framework.power_averages import move, power_average
 from framework.scenario import Objective, Scenario
@@ -63,7 +64,7 @@ class Assembly:
         monitor, mode: the value that decides what is best, and whether the lowest or the highest of it is.
         earlier_mode: the mode of a run of an earlier version, which took the scenario's whatever was monitored.
         warm_started, frozen: what the warm start did to each variable; the layers that do not learn.
-        summary: the layers, as Keras prints them.
+        summary, table: the model in one line; its layers, as Keras prints them.
 
     Raises:
         ScenarioError: where data, model and settings do not go together.
@@ -99,7 +100,8 @@ class Assembly:
                 self.warm_started = warm_start(self.model, scenario.warmstart)
             scope = self._settings.no_train_scope
             self.frozen = freeze(self.model, scope) if scope is not None else []
-            self.summary = summarise(self.model)
+            name = getattr(scenario.model, "name", None) or scenario.name
+            self.summary, self.table = describe_model(self.model, name), summarise(self.model)
             schedule = scenario.learning_rate.build(steps_per_epoch=self.steps_per_epoch, epochs=self._settings.epochs)
             self.plateau = schedule if isinstance(schedule, PlateauSchedule) else None
             optimizer = scenario.optimizer.build(schedule)
@@ -301,10 +303,3 @@ def training_stream(scenario: Scenario, source: Source) -> Stream:
         workers=scenario.data.workers,
         batches_per_step=scenario.optimizer.accumulate_steps,
     )
-
-
-def summarise(model: Any) -> str:
-    """The layers of a model, the shapes of their outputs, and their parameters, as Keras tells them."""
-    lines: list[str] = []
-    model.summary(print_fn=lines.append, line_length=80)
-    return "\n".join(lines).rstrip()

@@ -4,7 +4,8 @@ trainer's. It imports Keras, so it is imported only when a loop is built."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -21,6 +22,9 @@ class _KerasLoop:
 
     Args:
         model, strategy, after_step, callbacks: as for `framework.loops.LoopConfig.build`.
+
+    Attributes:
+        waited: seconds that were spent waiting for batches, in all calls so far.
     """
 
     def __init__(
@@ -30,6 +34,7 @@ class _KerasLoop:
         self._batches_before_last = batches_per_step(model.optimizer) - 1
         self._after_step = tf.function(after_step) if after_step and not model.run_eagerly else after_step
         self._pace = Pace()
+        self.waited = 0.0
         # Made when first used: `train_step` may be watched then.
         self._functions: tuple[Any, Any] | None = None
 
@@ -54,6 +59,14 @@ class _KerasLoop:
 
     def _do(self, iterator: tf.data.Iterator, steps: int) -> None:
         raise NotImplementedError
+
+    def _timed(self, iterator: tf.data.Iterator) -> Iterator[Any]:
+        """The batches of an iterator, while it is noted how long each is waited for."""
+        while True:
+            before = time.perf_counter()
+            batch = next(iterator)
+            self.waited += time.perf_counter() - before
+            yield batch
 
     def _one_step(self, train: Callable[[], Any]) -> Any:
         """Do the batches of a step.
@@ -99,8 +112,11 @@ class Fit(_KerasLoop):
         self._nothing = tf.data.Dataset.from_tensors(tf.zeros([strategy.num_replicas_in_sync])).repeat()
 
     def _do(self, iterator: tf.data.Iterator, steps: int) -> None:
+        # Keras' function takes what is no iterator of tf.data batch by batch.
+        batches = self._timed(iterator)
+
         def train_function(_: Any) -> Any:
-            return self._one_step(lambda: self.model.train_function(iterator))
+            return self._one_step(lambda: self.model.train_function(batches))
 
         with self._training_with(train_function):
             told = _Steps(self.callbacks, self.model)
@@ -131,8 +147,10 @@ class TrainOnBatch(_KerasLoop):
     """`model.train_on_batch`, batch after batch."""
 
     def _do(self, iterator: tf.data.Iterator, steps: int) -> None:
+        batches = self._timed(iterator)
+
         def train() -> Any:
-            inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(next(iterator))
+            inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(next(batches))
             return self.model.train_on_batch(inputs, targets, weights, return_dict=True)
 
         for _ in range(steps):

@@ -29,7 +29,10 @@ def register_loop(name: str) -> Callable[[type], type]:
 
 
 class Loop(Protocol):
-    """Does training steps on the batches of an iterator, which yields as many as a step takes for each step."""
+    """Does training steps on the batches of an iterator, which yields as many as a step takes for each step.
+
+    One that has an attribute `waited`, the seconds that it has spent waiting for batches so far, has its share of an epoch recorded.
+    """
 
     def prepare(self, iterator: tf.data.Iterator) -> None:
         """Make all variables that are made when first used. No step is done, no batch taken."""

@@ -13,11 +13,22 @@ from framework.files import now, strict_json, write_atomically
 
 log = logging.getLogger(__name__)
 
+_TIMES = ("time", "speed")
+
+
+def without_times(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a record is the same in each run that computes the same."""
+    return {key: value for key, value in record.items() if key not in _TIMES}
+
 
 class Recorder:
     """Writes one record a phase and epoch.
 
         {"phase": "validation", "epoch": 3, "step": 84, "time": "...", "metrics": {"loss": 0.1, "accuracy": 0.98}}
+
+    That of training has two keys more:
+
+        {"learning_rate": 0.001, "speed": {"samples_per_second": 812.4, "input_wait": 0.03}}
 
     Args:
         metrics_file: the file of JSON lines.
@@ -32,9 +43,29 @@ class Recorder:
         self.history: list[dict[str, Any]] = []
         """All records of the run, first to last."""
 
-    def record(self, phase: str, *, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
-        """Write down the metrics of one phase ("train", "validation", "lav") of an epoch, counted from 1."""
-        record = {"phase": phase, "epoch": epoch, "step": step, "time": now(), "metrics": dict(metrics)}
+    def record(
+        self,
+        phase: str,
+        *,
+        epoch: int,
+        step: int,
+        metrics: Mapping[str, float],
+        learning_rate: float | None = None,
+        speed: Mapping[str, float] | None = None,
+    ) -> None:
+        """Write down the metrics of one phase ("train", "validation", "lav") of an epoch, counted from 1.
+
+        Args:
+            learning_rate: of the last step.
+            speed: what differs from one run to the next of the same bits: see `framework.speed.Speed.values`.
+        """
+        record: dict[str, Any] = {"phase": phase, "epoch": epoch, "step": step, "time": now(), "metrics": dict(metrics)}
+        scalars = dict(metrics)
+        if learning_rate is not None:
+            record["learning_rate"] = scalars["learning_rate"] = learning_rate
+        if speed is not None:
+            record["speed"] = dict(speed)
+            scalars |= {f"speed/{name}": value for name, value in speed.items()}
         self.history.append(record)
         try:
             if self._behind:
@@ -47,7 +78,7 @@ class Recorder:
             log.warning("%s cannot be written: %s; it is made up for with the next record", self._file, error)
             self._behind = True
         if self._tensorboard is not None:
-            self._write_scalars(self._tensorboard / phase, step, metrics)
+            self._write_scalars(self._tensorboard / phase, step, scalars)
 
     def restore(self, history: list[dict[str, Any]]) -> None:
         """Go back to the records of a checkpoint: metrics.jsonl loses what came after it, and gets back what it has lost."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from framework.checkpoint import CheckpointStore
 from framework.export import MODEL_FILE, SAVED_MODEL, load_facts
+from framework.recorder import without_times
 from framework.run_directory import RunDirectory
 
 
@@ -33,8 +34,7 @@ def _checkpoint(run: RunDirectory) -> Any:
         return None
     state = json.loads(json.dumps(snapshot.state))
     del state["progress"]["seconds"]
-    for record in state["history"]:
-        del record["time"]
+    state["history"] = [without_times(record) for record in state["history"]]
     variables = {group: [named.array.tobytes() for named in members] for group, members in snapshot.variables.items()}
     return snapshot.step, state, variables
 
@@ -48,7 +48,7 @@ def _averages(run: RunDirectory) -> Any:
 
 
 def _metrics(run: RunDirectory) -> Any:
-    return [json.loads(line) | {"time": None} for line in run.metrics_file.read_text().splitlines()]
+    return [without_times(json.loads(line)) for line in run.metrics_file.read_text().splitlines()]
 
 
 def _result(run: RunDirectory) -> Any:

@@ -39,7 +39,7 @@ class RunDirectory:
         train.log         everything that was logged                     metrics.jsonl     one line a phase and epoch
         result.json       how it ended                                   checkpoints/      the last n states
         best/  export/    the best and the final model                   averages/         for averages made afterwards
-        tensorboard/      scalars, and profiles
+        tensorboard/      scalars, and profiles                          model.txt         the layers of the model
 
     Args:
         path: an existing run directory; `create` and `open` check that it is one.
@@ -54,6 +54,7 @@ class RunDirectory:
     config_file = property(lambda self: self.path / "config.yaml")
     provenance_file = property(lambda self: self.path / "provenance.json")
     log_file = property(lambda self: self.path / "train.log")
+    model_file = property(lambda self: self.path / "model.txt")
     metrics_file = property(lambda self: self.path / "metrics.jsonl")
     result_file = property(lambda self: self.path / "result.json")
     checkpoints = property(lambda self: self.path / "checkpoints")

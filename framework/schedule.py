@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from framework.errors import ConfigError, Problem
@@ -120,3 +121,13 @@ class PlateauSchedule(Schedule):
         schedule.follow(state["monitor"], state["mode"])
         schedule.restore(state)
         return schedule
+
+
+def last_learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
+    """The learning rate of the optimizer's last step; of its first, where none is done yet."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # mixed_float16 has one around it
+    rate: Any = optimizer._learning_rate
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        rate = rate(max(int(keras.ops.convert_to_numpy(optimizer.iterations)) - 1, 0))
+    # As one would write it: 0.001, and not the digits that float32 has behind it.
+    return float(str(np.float32(keras.ops.convert_to_numpy(rate))))

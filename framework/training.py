@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import itertools
 import logging
 import time
@@ -30,6 +31,7 @@ from framework.recorder import Recorder
 from framework.run_directory import RunDirectory
 from framework.run_records import RunStateFile
 from framework.scenario import Scenario
+from framework.speed import Speed, Stopwatch
 from framework.state import TrainingState
 
 log = logging.getLogger(__name__)
@@ -160,8 +162,7 @@ class Training:
             self._batches = self.parts.batches(progress.step)
             try:
                 while progress.epoch < self._settings.epochs and not progress.stopped:
-                    seconds, steps = self._train_epoch()
-                    self._end_epoch(seconds, steps)
+                    self._end_epoch(self._train_epoch())
                 self._finish()
             except (Interrupted, NumericsError):
                 # The state is the one after the last whole step; what is saved must be sound, too.
@@ -175,16 +176,20 @@ class Training:
         """Time spent on the run, all sessions together."""
         return self.state.progress.seconds + time.perf_counter() - self._clock
 
-    def _train_epoch(self) -> tuple[float, int]:
-        """The steps of the epoch that are still to do. Gives the seconds they took, and their number."""
+    def _train_epoch(self) -> Speed:
+        """The steps of the epoch that are still to do. Gives how fast they went."""
         progress, settings = self.state.progress, self._settings
         first, end = progress.step, (progress.epoch + 1) * self.parts.steps_per_epoch
-        started = time.perf_counter()
-        title = f"epoch {progress.epoch + 1}/{settings.epochs}"
+        stopwatch = Stopwatch(self.parts.loop)
         done = first - progress.epoch * self.parts.steps_per_epoch
         self.parts.callbacks.begin_epoch(progress.epoch, done)
         with self.console.progress(
-            title, done=done, total=self.parts.steps_per_epoch, step_size=self.parts.stream.step_size
+            f"epoch {progress.epoch + 1}/{settings.epochs}",
+            done=done,
+            total=self.parts.steps_per_epoch,
+            after=settings.epochs * self.parts.steps_per_epoch - end,
+            step_size=self.parts.stream.step_size,
+            metrics=functools.partial(metric_values, self.parts.model),
         ) as bar:
             while progress.step < end:
                 self._check_interruption()
@@ -202,10 +207,10 @@ class Training:
                     self.console.print(
                         f"profile of steps {profiled[0]} to {profiled[1]}: tensorboard --logdir {self.run.tensorboard}"
                     )
-                bar.advance(progress.step - before, left_in_run=settings.epochs * self.parts.steps_per_epoch - progress.step)
+                bar.advance(progress.step - before)
                 if due:
                     self._checkpoint()
-        return time.perf_counter() - started, progress.step - first
+        return stopwatch.stop((progress.step - first) * self.parts.stream.step_size)
 
     def _do_steps(self, at_most: int) -> int:
         import tensorflow as tf
@@ -227,8 +232,11 @@ class Training:
     def _watching(self) -> contextlib.AbstractContextManager[None]:
         return watching(self.parts.model) if self._settings.trace_nan else contextlib.nullcontext()
 
-    def _end_epoch(self, seconds: float, steps: int) -> None:
+    def _end_epoch(self, speed: Speed) -> None:
         """What happens at an epoch's end, in its order."""
+        from framework.schedule import last_learning_rate  # imports Keras
+
+        learning_rate = last_learning_rate(self.parts.model.optimizer)
         progress, epoch = self.state.progress, self.state.progress.epoch + 1
         logs, early_stopping = metric_values(self.parts.model), copy.copy(self._early_stopping)
         with self._evaluation_weights():
@@ -244,7 +252,8 @@ class Training:
         phases, logs, improved = judged.phases, judged.logs, judged.best is not progress.best
         # The epoch is done; from here to its checkpoint its state changes as one.
         for phase, metrics in phases.items():
-            self._recorder.record(phase, epoch=epoch, step=progress.step, metrics=metrics)
+            more: dict[str, Any] = {"learning_rate": learning_rate, "speed": speed.values()} if phase == "train" else {}
+            self._recorder.record(phase, epoch=epoch, step=progress.step, metrics=metrics, **more)
         progress.epoch, progress.best, progress.final, progress.before_end = epoch, judged.best, logs, judged.before_end
         self._early_stopping.restore(early_stopping.state())
         progress.stopped = self.parts.callbacks.end_epoch(logs) or judged.stopped
@@ -259,9 +268,8 @@ class Training:
             self._checkpoint()
         else:
             self._bad_numbers.keep(self.state.snapshot())
-        rate = steps * self.parts.stream.step_size / max(seconds, 1e-9)
         shown = {name: value for name, value in logs.items() if not name.startswith("lav_")}
-        self.console.epoch(epoch, self._settings.epochs, shown, best=improved, seconds=seconds, samples_per_second=rate)
+        self.console.epoch(epoch, self._settings.epochs, shown, best=improved, learning_rate=learning_rate, speed=speed)
         for phase, metrics in phases.items():
             if phase.startswith("lav"):
                 self.console.values(f"  {phase}", metrics)

@@ -14,6 +14,7 @@ from framework.checkpoint import CheckpointStore, Snapshot
 from framework.console import Console
 from framework.errors import Interrupted
 from framework.interruption import Interruption
+from framework.recorder import without_times
 from framework.run_directory import RunDirectory
 from framework.scenario import Scenario, compose
 from framework.trainer import Result, Trainer
@@ -72,8 +73,7 @@ def comparable(path: Path) -> dict[str, Any]:
     """All that must be equal between two runs: variables as bytes, and the state without its times."""
     snapshot = final_state(path)
     state = json.loads(json.dumps(snapshot.state))
-    for record in state["history"]:
-        del record["time"]
+    state["history"] = [without_times(record) for record in state["history"]]
     del state["progress"]["seconds"]
     variables = {group: [member.array.tobytes() for member in members] for group, members in snapshot.variables.items()}
     return {"step": snapshot.step, "state": state, "variables": variables}

@@ -86,7 +86,7 @@ def test_a_run_has_the_files_that_are_tried_here(run: Path) -> None:
     """A new kind of file needs a line below, in one of these tests."""
     kinds = {path.name for path in run.rglob("*") if path.is_file() and "tfevents" not in path.name}
     assert kinds == {
-        *("config.yaml", "provenance.json", "metrics.jsonl", "train.log", ".lock"),
+        *("config.yaml", "provenance.json", "metrics.jsonl", "model.txt", "train.log", ".lock"),
         *("variables.npz", "state.json", "manifest.json", "model.keras", "model.json"),
         *("saved_model.pb", "fingerprint.pb", "variables.index", "variables.data-00000-of-00001"),
     }
@@ -96,7 +96,7 @@ def test_a_run_has_the_files_that_are_tried_here(run: Path) -> None:
     "names",
     [
         ("config.yaml", "checkpoints/config.yaml"),
-        ("provenance.json", "metrics.jsonl", "train.log", "result.json", ".lock"),
+        ("provenance.json", "metrics.jsonl", "model.txt", "train.log", "result.json", ".lock"),
         tuple(
             f"{folder}/{name}"
             for folder in ("best", "export")
