@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     __version__: str
 
     from framework.benchmark import benchmark_input_pipeline
-    from framework.classification import Classification, ImageClassification
+    from framework.classification import Classification, ClassificationSettings, ImageClassification
     from framework.data.image_list import ImageList
     from framework.data.images import ImageFolder
     from framework.data.map_source import MapSource
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ArraySource": "data.source",
     "Classification": "classification",
+    "ClassificationSettings": "classification",
     "Clock": "learning_rates",
     "DataConfig": "data.source",
     "Evaluator": "evaluators",
@@ -84,6 +85,7 @@ _HOMES = {
 __all__ = [
     "ArraySource",
     "Classification",
+    "ClassificationSettings",
     "Clock",
     "DataConfig",
     "Evaluator",

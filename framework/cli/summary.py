@@ -23,7 +23,8 @@ def print_result(result: Result, run: RunDirectory, scenario: Scenario) -> None:
         console.values(f"best epoch {result.best['epoch']}:", shown)
     console.print(f"everything is in {run.path}: best/ and export/ hold the models, metrics.jsonl the metrics, train.log the log")
     console.print("next:")
-    console.print(f"  load-and-validate {run.path}")
+    split = "" if scenario.data.validates() else " --split train"
+    console.print(f"  load-and-validate {run.path}{split}")
     if scenario.predicts():
         console.print(f"  predict-scenario {run.path} FILES... --output predictions.csv")
     console.print(f"  resume-training {run.path} epochs={result.epochs + 10}")

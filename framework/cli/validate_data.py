@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from framework.cli.command import FAILED, OK, ScenarioArgumentParser, add_output_option, check_ownership, command
@@ -43,7 +44,9 @@ def main(words: list[str]) -> int:
     reports = check_data(scenario_of(config), near_duplicates=arguments.near_duplicates)
     console = Console()
     faults = [fault for report in reports for fault in report.faults]
-    for fault in sorted(faults, key=lambda fault: not fault.fatal)[:_SHOWN]:
+    counts = Counter(fault.kind for fault in faults)
+    # What cannot be used first, then what is rare, or thousands of one kind would hide it.
+    for fault in sorted(faults, key=lambda fault: (not fault.fatal, counts[fault.kind]))[:_SHOWN]:
         console.print(f"{'unusable' if fault.fatal else 'unusual'} ({fault.kind}): {fault}")
     if len(faults) > _SHOWN:
         console.print(f"... and {len(faults) - _SHOWN:,} more; --output FILE writes them all")

@@ -49,11 +49,12 @@ def read_image(file: tf.Tensor, size: tuple[int, int], *, exif: Exif, jpeg: Jpeg
         head = tf.io.decode_raw(data, tf.uint8, fixed_length=32)
         image = _decode(data, head, jpeg)
         if exif == "ignore":
-            return tf.ensure_shape(_resize(image, size), [*size, 3])
+            return tf.ensure_shape(tf.cast(_resize(image, size), tf.uint8), [*size, 3])
         orientation = _orientation(data, head)
         # Turned when it is small: a photograph of 12 megapixels takes as long to transpose as to decode. Rounding apart, that is the same.
         stored = size if size[0] == size[1] else tf.where(orientation > 4, size[::-1], size)
-        return tf.ensure_shape(_upright(_resize(image, stored), orientation), [*size, 3])
+        upright = _upright(_resize(image, stored), orientation)
+        return tf.ensure_shape(tf.cast(upright, tf.uint8), [*size, 3])
 
 
 def _stands(head: tf.Tensor, text: bytes, at: int) -> tf.Tensor:
@@ -89,7 +90,10 @@ def _orientation(data: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
 
 
 def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """An image, turned as `framework.data.exif.MEANINGS` says of its orientation."""
+    """An image, turned as `framework.data.exif.MEANINGS` says of its orientation.
+
+    Its values are float32: TensorFlow complains on stderr of a transposition of uint8 on many processors.
+    """
     import tensorflow as tf
 
     def turned() -> tf.Tensor:
@@ -153,7 +157,7 @@ def _decode(data: tf.Tensor, head: tf.Tensor, jpeg: Jpeg) -> tf.Tensor:
 
 
 def _resize(image: tf.Tensor, size: tuple[int, int] | tf.Tensor) -> tf.Tensor:
-    """Resize uint8 [height, width, 3] to uint8 of another height and width, bilinearly.
+    """Resize uint8 [height, width, 3] to another height and width, bilinearly; float32, rounded.
 
     An image that shrinks to half or less is smoothed on the way (antialias), or pixels would be passed over. Smoothing takes
     three times as long as decoding and plain resizing together; above half it would change a photograph by 0.6 of 255 at the
@@ -167,4 +171,4 @@ def _resize(image: tf.Tensor, size: tuple[int, int] | tf.Tensor) -> tf.Tensor:
         lambda: tf.image.resize(image, size, antialias=True),
         lambda: tf.image.resize(image, size),
     )
-    return tf.cast(tf.round(resized), tf.uint8)
+    return tf.round(resized)
