@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from framework.data.source import Split
+from framework.data.stream import Stream
 from framework.scenario import Scenario
 from tests.conftest import REPOSITORY
 
@@ -42,6 +43,21 @@ def test_each_block_defines_a_scenario() -> None:
 def test_arrays() -> None:
     digits = scenario("Digits")
     assert [len(digits.source(split)) for split in (Split.TRAIN, Split.VALIDATION)] == [1497, 300]
+
+
+def test_samples_of_unequal_length() -> None:
+    longest = scenario("Longest")
+    tokens, labels = next(iter(Stream(longest.source(Split.TRAIN), batch_size=8, seed=0).from_step(0)))
+    assert tokens.shape[1] in (16, 32, 64)
+    assert longest.build_model()(tokens).shape == (8, 4)
+    assert set(labels.numpy()) <= {0, 1, 2, 3}
+
+
+def test_rows() -> None:
+    source = scenario("Rows").source(Split.VALIDATION)
+    assert len(source) == 300
+    image, label = source.load(tf.constant(3, tf.int64))
+    assert (image.shape, image.dtype, label.dtype) == ((64,), tf.float32, tf.int64)
 
 
 def test_texts(tmp_path: Path) -> None:
