@@ -360,6 +360,8 @@ def main() -> int:
         make_runs(folder)
         for outcome in fuzz(folder, arguments.count, arguments.seed, quick=arguments.quick):
             codes[str(outcome.code)] += 1
+            if not sum(codes.values()) % 100:
+                print(f"{sum(codes.values())} of {arguments.count}", file=sys.stderr, flush=True)
             if outcome.faults:
                 wrong += 1
                 print(f"{outcome.words}: {', '.join(outcome.faults)}\n{outcome.output}", flush=True)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from framework.errors import Interrupted, ScenarioError
+from framework.errors import Interrupted, ScenarioError, reason_of
 from framework.output import Output, OutputLost, end_command, guard_standard_streams, note_lost
 
 OK, FAILED, USAGE = 0, 1, 2
@@ -82,6 +82,16 @@ def _run(main: Callable[[list[str]], int], words: list[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        # TensorFlow's own kind of it is told by its name, since TensorFlow may not even be loaded.
+        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
+            raise
+        print(f"this machine has not enough memory for that: {reason_of(error)[:200]}", file=sys.stderr)
+        print(
+            "    hint:    a smaller batch_size, smaller samples (data.image_size, say) or a smaller model take less",
+            file=sys.stderr,
+        )
+        return FAILED
 
 
 def _check_current_folder() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from framework.cli.command import run
 from tests.conftest import TOY_WORDS, environment
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -36,6 +37,23 @@ def write_images(folder: Path, count: int = 20, size: int = 40) -> Path:
 def assert_clean(result: subprocess.CompletedProcess[str], code: int) -> None:
     assert result.returncode == code, result.stdout + result.stderr
     assert "Traceback" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("name", ["MemoryError", "ResourceExhaustedError"])
+def test_too_little_memory_is_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    import builtins
+
+    import tensorflow as tf
+
+    def main(words: list[str]) -> int:
+        raise (
+            getattr(builtins, name)("4 TB")
+            if name == "MemoryError"
+            else tf.errors.ResourceExhaustedError(None, None, "OOM of 4 TB")
+        )
+
+    assert run(main, []) == 1
+    assert "this machine has not enough memory for that: " in capsys.readouterr().err
 
 
 def test_resolve_goes_together_with_cfg(command: Command) -> None:
