@@ -10,13 +10,13 @@ import contextlib
 import copy
 import dataclasses
 import gc
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from framework.config import SECTIONS, SHORT_FORMS, RunConfig, parse
-from framework.errors import ConfigError, Problem, nearest
+from framework.errors import ConfigError, Problem
+from framework.hydra_errors import problem_of
 from framework.overrides import GroupOptions, first_value, parse_word, usable_words
 
 CONFIG_NAME = "config"
@@ -96,10 +96,8 @@ def compose_plain(
 
     with _hydra(config_dir) as (options, searchpath):
         words = usable_words(overrides, options, problems)
-        if config_name == CONFIG_NAME and not any(word.lstrip("+").partition("=")[0] in _SCENARIO_KEYS for word in overrides):
-            problems.append(
-                Problem("scenario", "none is chosen", allowed=", ".join(options.of("scenario")), hint="add scenario=NAME")
-            )
+        if config_name == CONFIG_NAME:
+            _check_scenario(overrides, options, problems)
         try:
             composed = compose(config_name, overrides=[*words, *searchpath])
             plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=False)
@@ -108,6 +106,12 @@ def compose_plain(
             return None
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+def _check_scenario(overrides: Sequence[str], options: GroupOptions, problems: list[Problem]) -> None:
+    if not any(word.lstrip("+").partition("=")[0] in _SCENARIO_KEYS for word in overrides):
+        allowed = ", ".join(options.of("scenario"))
+        problems.append(Problem("scenario", "none is chosen", allowed=allowed, hint="add scenario=NAME"))
 
 
 def forced_words(overrides: Sequence[str], config_dir: str | Path | None = None, *, multirun: bool = False) -> list[str]:
@@ -129,18 +133,30 @@ def forced_words(overrides: Sequence[str], config_dir: str | Path | None = None,
     return words
 
 
-def compose_sweep(
-    overrides: Sequence[str], *, config_dir: str | Path | None = None, config_name: str = CONFIG_NAME
-) -> tuple[list[str], list[str], dict[str, Any]]:
+class SweepWords(NamedTuple):
     """The words of a sweep, made ready for Hydra.
 
     Args:
-        overrides: words as they were typed, some with several values.
-        config_dir, config_name: as for `compose_config`.
+        words: as the sweeper is to have them.
+        first: those of the first combination of values, for a run.
+        sweeper: the settings of the chosen sweeper, `hydra.sweeper`.
+        output_dir: where the runs are to go; None where no word says so, or several values are given for it.
+    """
 
-    Returns:
-        The words as the sweeper is to have them; those of the first combination of values, as they are typed for a run; and the
-        settings of the chosen sweeper, `hydra.sweeper`.
+    words: list[str]
+    first: list[str]
+    sweeper: dict[str, Any]
+    output_dir: str | None
+
+
+def compose_sweep(
+    overrides: Sequence[str], *, config_dir: str | Path | None = None, config_name: str = CONFIG_NAME
+) -> SweepWords:
+    """Read the words of a sweep, some with several values.
+
+    Args:
+        overrides: words as they were typed.
+        config_dir, config_name: as for `compose_config`.
 
     Raises:
         ConfigError: naming each word that cannot be used, or what Hydra cannot compose, such as a sweeper that is not installed.
@@ -148,20 +164,26 @@ def compose_sweep(
     from hydra import compose
     from omegaconf import OmegaConf
 
-    words = forced_words(overrides, config_dir, multirun=True)
+    problems: list[Problem] = []
     with _hydra(config_dir) as (options, searchpath):
+        words = usable_words(overrides, options, problems, multirun=True)
+        if config_name == CONFIG_NAME:
+            _check_scenario(overrides, options, problems)
+        if problems:
+            raise ConfigError(problems, subject="the command line")
         first = [first_value(word, options) for word in words]
         swept = [word for word, single in zip(words, first, strict=True) if word != single]
         known = [single for word, single in zip(words, first, strict=True) if word not in swept or not word.startswith("++")]
         try:
             composed = compose(config_name, overrides=[*known, *searchpath], return_hydra_config=True)
+            output_dir = OmegaConf.select(composed, "trainer.output_dir")
         except Exception as error:  # as in compose_plain
             raise ConfigError(problem_of(error), subject="the command line") from error
         plain: Any = OmegaConf.to_container(composed, resolve=False, enum_to_str=True)
     sweeper = plain.pop("hydra")["sweeper"]
     # A sweeper shows the keys as they are typed, where Hydra does not insist that they are forced in.
     typed = [word.removeprefix("++") if word in swept and _has(plain, word) else word for word in words]
-    return typed, [word for word in first if not word.startswith(("hydra.", "hydra/"))], sweeper
+    return SweepWords(typed, [word for word in first if not word.startswith(("hydra.", "hydra/"))], sweeper, output_dir)
 
 
 def _has(plain: Mapping[str, Any], word: str) -> bool:
@@ -261,55 +283,3 @@ def _hydra(config_dir: str | Path | None) -> Iterator[tuple[GroupOptions, list[s
             yield GroupOptions(folders), searchpath
     finally:
         GlobalHydra.instance().hydra = previous
-
-
-# The packages of Hydra's documented plugins, by the names of the options that they bring.
-_PLUGINS = {
-    "hydra/sweeper": {"optuna": "hydra-optuna-sweeper", "ax": "hydra-ax-sweeper", "nevergrad": "hydra-nevergrad-sweeper"},
-    "hydra/launcher": {
-        "joblib": "hydra-joblib-launcher",
-        "ray": "hydra-ray-launcher",
-        "rq": "hydra-rq-launcher",
-        "submitit_local": "hydra-submitit-launcher",
-        "submitit_slurm": "hydra-submitit-launcher",
-    },
-}
-
-
-def problem_of(error: Exception) -> Problem:
-    """What Hydra or OmegaConf raised, in our words."""
-    from hydra.errors import MissingConfigException
-    from omegaconf.errors import OmegaConfBaseException
-
-    message = " ".join(str(error).split())
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        return _missing_option(str(error.missing_cfg_file), error.options or [])
-    if "You must specify" in message:
-        group = message.split("'")[1]
-        return Problem(group, "nothing is chosen", hint=f"add {group}=NAME; `train-scenario --help` lists the names")
-    if "does not support sweep type" in message:
-        return Problem(
-            "hydra/sweeper",
-            "the chosen sweeper tries each of several values, and cannot draw one of an interval",
-            hint="choose one that can: pip install hydra-optuna-sweeper, then add hydra/sweeper=optuna",
-        )
-    path = str(getattr(error, "full_key", None) or "config")
-    if found := re.search(r"Environment variable '(\w+)' not found", message):
-        name = found[1]
-        return Problem(
-            path,
-            f"the environment variable {name!r} is not set",
-            hint=f"export {name}=VALUE, or write ${{oc.env:{name},DEFAULT}} where it is asked for",
-        )
-    # The lines behind the first name keys and types of OmegaConf's own.
-    return Problem(path, str(error).splitlines()[0] if isinstance(error, OmegaConfBaseException) and str(error) else message)
-
-
-def _missing_option(path: str, options: Sequence[str]) -> Problem:
-    group, _, option = path.rpartition("/")
-    near = nearest(option, options)
-    hint = f"did you mean {near!r}?" if near else None
-    if group in _PLUGINS:
-        package = _PLUGINS[group].get(option)
-        hint = f"pip install {package}" if package else hint or "install the package that it is in: it is a plugin of Hydra"
-    return Problem(group or "config", "there is no such option", given=option, allowed=", ".join(options) or None, hint=hint)

@@ -191,6 +191,8 @@ def _fault_of(word: str, override: Any, options: GroupOptions, multirun: bool) -
     group = options.of(key)
     if override.is_sweep_override():
         return _fault_of_values(override, group, word.partition("=")[2], multirun)
+    if SHORT_FORMS.get(key, key) == "trainer.output_dir" and override.value() == "":
+        return Problem(key, "is empty", hint="name a folder, or leave the word out for a new one in outputs/")
     return _fault_of_option(key, override.value(), group) if group else None
 
 

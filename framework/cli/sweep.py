@@ -24,7 +24,7 @@ from framework.composition import CONFIG_NAME, compose_sweep
 from framework.console import Console, format_value
 from framework.errors import ConfigError, Interrupted, RunDirectoryError, ScenarioError
 from framework.interruption import Interruption
-from framework.overrides import parse_word, swept_keys
+from framework.overrides import swept_keys
 from framework.run_directory import RunDirectory
 from framework.run_files import MissingFileError, read_json_lines
 from framework.run_records import JobRecord
@@ -56,11 +56,10 @@ def sweep(options: Sequence[str], overrides: Sequence[str], *, config_dir: str |
     from framework.cli.optimising import direction_words, tries_all
     from framework.cli.train import JobFailedError, run_hydra
 
-    words, first, sweeper = compose_sweep(overrides, config_dir=config_dir, config_name=config_name)
+    words, first, sweeper, given = compose_sweep(overrides, config_dir=config_dir, config_name=config_name)
     told, sought = direction_words(sweeper, overrides, first, config_dir=config_dir, config_name=config_name)
     named = _OUTPUT_KEYS - swept_keys(overrides)
-    given = [parse_word(word).value() for word in words if _key(word) in named]
-    folder = Path(given[0]) if given else RunDirectory.create(name="sweep").path
+    folder = Path(given) if given else RunDirectory.create(name="sweep").path
     words = [*(word for word in words if _key(word) not in named), *told, f"hydra.sweep.dir={_quoted(folder)}"]
     console = Console()
     console.print(f"sweep directory: {folder}")

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from framework.cli.command import OK, check_ownership, training_command
-from framework.composition import CONFIG_NAME, compose_config, conf_directory, forced_words, problem_of
+from framework.composition import CONFIG_NAME, compose_config, conf_directory, forced_words
 from framework.config import RunConfig
 from framework.errors import ConfigError, Problem
+from framework.hydra_errors import problem_of
 
 
 @training_command

@@ -93,6 +93,7 @@ def test_a_signal_ends_a_sweep_and_its_job_and_says_how_to_go_on(tmp_path: Path)
     ("words", "said"),
     [
         (["lr=range(3,1)"], "lr: has no values"),
+        (["lr=1,2", "output_dir=${oc.env:NO_SUCH_NAME}"], "'NO_SUCH_NAME' is not set"),
         (["optimizer=glob(x*)"], "optimizer: has no values"),
         (["lr=glob(*)"], "lr: has no values"),
         (["optimizer=adam,sgdd"], "did you mean 'sgd'?"),
@@ -104,7 +105,7 @@ def test_a_signal_ends_a_sweep_and_its_job_and_says_how_to_go_on(tmp_path: Path)
         (["lr=1,2", "--cfg", "job"], "--cfg: does not go together with --multirun"),
     ],
 )
-def test_a_sweep_that_cannot_be_leaves_nothing_behind(
+def test_a_sweep_that_cannot_start_leaves_nothing_behind(
     words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With `-m` among the words, where Hydra itself refuses it."""
@@ -112,3 +113,12 @@ def test_a_sweep_that_cannot_be_leaves_nothing_behind(
     assert run(main.__wrapped__, ["scenario=mesonet", "-m", *words]) == 2  # type: ignore[attr-defined]
     assert said in capsys.readouterr().err
     assert [path for path in tmp_path.rglob("*") if path.name != "outputs"] == []
+
+
+def test_a_sweep_without_a_scenario_is_refused_before_its_first_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(main.__wrapped__, ["-m", "lr=1,2"]) == 2  # type: ignore[attr-defined]
+    assert "scenario: none is chosen" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -102,6 +102,7 @@ def test_a_wrong_word_is_answered_at_its_path(words: list[str], path: str) -> No
         (["scenario=toy", "~optimizer.lr"], "~optimizer.lr", "nothing can be taken out"),
         (["scenario=toy", "optimizer@x=sgd"], "optimizer@x", "write optimizer=NAME"),
         (["scenario=toy", "=1"], "=1", "it has no key"),
+        (["scenario=toy", "output_dir="], "output_dir", "is empty"),
         (["scenario=toy", "hydra.run.dir=x"], "hydra.run.dir", "output_dir=FOLDER"),
         (["scenario=toy", "hydra.sweep.dir=x"], "hydra.sweep.dir", "output_dir=FOLDER"),
         (["scenario=toy", "hydra.sweep.subdir=x"], "hydra.sweep.subdir", "output_dir=FOLDER"),

@@ -81,7 +81,7 @@ def test_what_the_documents_say_can_be_typed(words: list[str], tutorial: Path) -
     if words[0] == "train-scenario":
         get_args_parser().parse_intermixed_args(words[1:])  # as the command does
     if "-m" in words:
-        _, settings, _ = compose_sweep(settings, config_dir=folder)
+        settings = compose_sweep(settings, config_dir=folder).first
     if WRONG in words:
         with pytest.raises(ConfigError, match="did you mean 'filters'"):
             compose_config(settings, config_dir=folder)

@@ -23,6 +23,7 @@ FLOORS = [
         "checkpoint",
         "trainer_config",
         "config",
+        "hydra_errors",
         "overrides",
         "composition",
     ],
