@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from framework.output import tolerant
 from framework.speed import Speed
@@ -21,7 +21,7 @@ log = logging.getLogger("framework")
 
 # Seconds between two looks at the metrics for a progress bar, and how many of them are shown while an epoch goes on.
 _BAR_SECONDS = 0.5
-_RUNNING_VALUES = 3
+_RUNNING_VALUES = 2
 
 
 class Console:
@@ -106,12 +106,14 @@ class Console:
 
             yield EpochProgress(done, total, 0, step_size, metrics, line, every=self._progress_interval, at_end=False)
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[words]}"))
+        # The bar alone is made shorter where a line is too narrow.
+        count = MofNCompleteColumn(table_column=Column(no_wrap=True))
+        columns = (TextColumn("{task.description}"), BarColumn(), count, TextColumn("{task.fields[words]}"))
         with Progress(*columns, console=self._rich, transient=True) as bar:
             task = bar.add_task(description, completed=done, total=total, words="")
 
             def update(done: int, words: str) -> None:
-                bar.update(task, completed=done, words=f"{words} left in the run")
+                bar.update(task, completed=done, words=f"{words} left")
 
             yield EpochProgress(done, total, after, step_size, metrics, update, every=_BAR_SECONDS, at_end=True)
 

@@ -78,12 +78,13 @@ class WaitClock:
         self._seconds += seconds
         self.waited += self._share * seconds
 
-    def next_batch(self, iterator: tf.data.Iterator, timed: tf.Tensor) -> Any:
+    def next_batch(self, iterator: tf.data.Iterator, timed: tf.Tensor, after: tf.Tensor) -> Any:
         """The next batch, in the graph.
 
         Args:
             iterator: where from.
             timed: what `call` gave, a bool.
+            after: known when the batch before is dealt with; nothing is waited for earlier.
         """
         import tensorflow as tf
 
@@ -97,7 +98,9 @@ class WaitClock:
             return tf.cond(timed, lambda: tf.group(tf.numpy_function(function, [], [])), tf.no_op)
 
         # Nothing but these dependencies keeps the three in their order.
-        with tf.control_dependencies([where_timed(begin)]):
+        with tf.control_dependencies([after]):
+            begun = where_timed(begin)
+        with tf.control_dependencies([begun]):
             batch = iterator.get_next()
         with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
             where_timed(end)
@@ -144,12 +147,14 @@ class Stepper:
 
         def several(iterator: tf.data.Iterator, steps: tf.Tensor, timed: tf.Tensor) -> None:
             for _ in tf.range(steps):
+                taken = tf.constant(0)
                 if batches_per_step > 1:
                     for _ in tf.range(batches_per_step - 1):
-                        batch = clock.next_batch(iterator, timed)
+                        batch = clock.next_batch(iterator, timed, after=taken)
                         with before_last():
                             strategy.run(gather, args=(batch,))
-                batch = clock.next_batch(iterator, timed)
+                        taken += 1
+                batch = clock.next_batch(iterator, timed, after=taken)
                 strategy.run(one_step, args=(batch,))
                 if after_step:
                     after_step()
