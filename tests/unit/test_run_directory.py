@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from framework.composition import compose_config
 from framework.config import RunConfig
+from framework.config_file import FORMAT
 from framework.errors import ConfigError, RunDirectoryError, ScenarioError
 from framework.files import recover_directory, replacing_directory, write_atomically
 from framework.recorder import Recorder
@@ -201,8 +202,8 @@ def test_a_damaged_provenance_begins_anew(run: RunDirectory, content: str) -> No
 
 
 def test_a_later_format_is_refused(run: RunDirectory) -> None:
-    run.config_file.write_text(run.config_file.read_text().replace("format: 1", "format: 2"))
-    with pytest.raises(RunDirectoryError, match="format 2"):
+    run.config_file.write_text(run.config_file.read_text().replace(f"format: {FORMAT}", f"format: {FORMAT + 1}"))
+    with pytest.raises(RunDirectoryError, match=f"format {FORMAT + 1}"):
         run.load_config()
 
 
