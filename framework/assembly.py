@@ -15,7 +15,7 @@ from framework.data.source import Source, Split, spread
 from framework.data.stream import Stream
 from framework.device import import_tensorflow
 from framework.early_stopping import Mode
-from framework.errors import ConfigError, Problem, ScenarioError
+from framework.errors import ConfigError, DataError, Problem, ScenarioError
 from framework.evaluation import Validator, prepare_source
 from framework.evaluation_weights import (
     AveragedWeights,
@@ -26,7 +26,7 @@ from framework.evaluation_weights import (
     exponential,
 )
 from framework.export import check_exportable
-from framework.freezing import freeze
+from framework.freezing import freeze, layers_of
 from framework.lav import LavInTraining, lav_lists
 from framework.loops import LOOPS, Loop
 from framework.model_summary import describe_model, summarise
@@ -36,6 +36,8 @@ from framework.scenario import Objective, Scenario
 from framework.warmstart import Transfer, warm_start
 
 if TYPE_CHECKING:
+    import keras
+
     from framework.callbacks import Callbacks
 
 log = logging.getLogger(__name__)
@@ -95,6 +97,7 @@ class Assembly:
                 # Otherwise each device would normalise by, and keep averages of, its own part of a batch.
                 for layer in batch_norm_layers(self.model):
                     layer.synchronized = True
+                check_lengths(self.model, self.stream.from_step(0).element_spec)
             self.warm_started: list[Transfer] = []
             if fresh and scenario.warmstart.model:
                 self.warm_started = warm_start(self.model, scenario.warmstart)
@@ -290,6 +293,26 @@ def _check_built(model: Any) -> None:
             f"the model {name} that build_model gives is not built: it does not know the shape of what goes in",
             hint=f"in build_model: inputs = keras.Input(SHAPE); return keras.Model(inputs, {name}(...)(inputs)); a Sequential model "
             "begins with keras.Input(SHAPE)",
+        )
+
+
+def check_lengths(model: keras.Model, batch: Any) -> None:
+    """Raise a `DataError` where batches of several lengths and an Embedding meet, for which several devices cannot train a model.
+
+    The gradient of an Embedding has a row for each token. The devices gather these rows, and TensorFlow wants the same number of them in
+    each step.
+
+    Args:
+        batch: the specs of the tensors of a batch.
+    """
+    import keras
+    import tensorflow as tf
+
+    embeddings = [path for path, layer in layers_of(model) if isinstance(layer, keras.layers.Embedding) and layer.trainable]
+    if embeddings and not all(spec.shape[1:].is_fully_defined() for spec in tf.nest.flatten(batch)):
+        raise DataError(
+            f"several devices cannot train the Embedding {embeddings[0]!r} on batches of several lengths",
+            hint="pad all to one length, as by PaddedSource(..., pad_to=LENGTH), or use one device",
         )
 
 

@@ -10,8 +10,8 @@ the border between two passes. So every sample is seen once a pass, none is ever
 
 Where a source has groups, such as lengths, the batches hold samples of one group where that can be. The sequence is cut into windows of
 some batches; within a window the samples are sorted by group, in the order that they had, cut into batches, and these come in a
-random order. A window is computed anew for each of its batches, so all of the above holds here too, but for the border of two passes,
-around which samples change places within the window.
+random order. A window is a function of its number, so all of the above holds here too, but for the border of two passes, around which
+samples change places within the window.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ class Stream:
         self._augment = augment
         self._workers = workers
         self._groups = source.groups()
+        # No longer than a pass, so that a pass of few batches is not mixed with the next ones.
+        self._window = max(1, min(_WINDOW, len(source) // batch_size))
 
     def from_step(self, step: int) -> tf.data.Dataset:
         """The endless batches from global step `step` on."""
@@ -75,7 +77,12 @@ class Stream:
         def finish(positions: tf.Tensor, samples: Any) -> Any:
             return samples if self._augment is None else self._augment(samples, self._sample_seeds(positions))
 
-        positions = tf.data.Dataset.range(step * self.batches_per_step, _LAST_STEP).map(self._positions)
+        first = step * self.batches_per_step
+        if self._groups is None:
+            positions = tf.data.Dataset.range(first, _LAST_STEP).map(self._positions)
+        else:
+            windows = tf.data.Dataset.range(first // self._window, _LAST_STEP).map(self._batches_of)
+            positions = windows.unbatch().skip(first % self._window)
         return _tuned(
             _load(
                 self.source, positions, self._indices, finish, self.batch_size, self._workers, parallel=self._augment is not None
@@ -95,15 +102,21 @@ class Stream:
 
         if self._groups is None:
             return batch * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
-        # No longer than a pass, so that a pass of few batches is not mixed with the next ones.
-        batches = max(1, min(_WINDOW, len(self.source) // self.batch_size))
-        window, size = batch // batches, batches * self.batch_size
-        places = tf.range(size, dtype=tf.int64)
+        return self._batches_of(batch // self._window)[batch % self._window]
+
+    def _batches_of(self, window: tf.Tensor) -> tf.Tensor:
+        """The positions of the batches of a window, int64 [batches, batch_size], each with samples of one group where that can be."""
+        import tensorflow as tf
+
+        size = self._window * self.batch_size
+        places, slots = tf.range(size, dtype=tf.int64), tf.range(self._window, dtype=tf.int64)
         groups = tf.gather(tf.constant(self._groups, tf.int64), self._indices(window * size + places))
         order = tf.sort(groups * size + places) % size  # by group, and by place within a group
+        batches = window * size + tf.reshape(order, [self._window, self.batch_size])
         seed = tf.stack([tf.constant(self.seed, tf.int64), window, tf.constant(_BATCHES, tf.int64)])
-        slot = tf.raw_ops.RandomIndexShuffle(index=batch % batches, seed=seed, max_index=tf.constant(batches - 1, tf.int64))
-        return window * size + tf.reshape(order, [batches, self.batch_size])[slot]
+        seeds = tf.tile(seed[tf.newaxis], [self._window, 1])
+        last = tf.constant(self._window - 1, tf.int64)
+        return tf.gather(batches, tf.raw_ops.RandomIndexShuffle(index=slots, seed=seeds, max_index=last))
 
     def _indices(self, positions: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf

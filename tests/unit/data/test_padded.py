@@ -12,8 +12,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from framework.assembly import check_lengths
 from framework.data.padded import PaddedSource
-from framework.data.source import Subset
+from framework.data.source import Split, Subset
 from framework.data.stream import Stream, in_order
 from framework.errors import DataError, Interrupted
 from framework.lav_report import load_and_validate
@@ -30,7 +31,7 @@ def sequences(count: int, longest: int = 60, shortest: int = 1) -> list[np.ndarr
     return [rng.integers(1, 9, length) for length in rng.integers(shortest, longest + 1, count)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     count=st.integers(1, 90),
     batch_size=st.integers(1, 9),
@@ -164,6 +165,15 @@ def test_resumed_in_the_middle_of_an_epoch_with_any_loop_it_has_the_same_bits(
         interrupted.train()
     resume(tmp_path / "run")
     assert comparable(tmp_path / "run") == comparable(run)
+
+
+def test_several_devices_are_refused_an_embedding_and_several_lengths() -> None:
+    scenario = compose_sequences()
+    model, source = scenario.build_model(), scenario.source(Split.TRAIN)
+    with pytest.raises(DataError, match=r"(?s)several devices cannot train the Embedding 'embedding\w*'.*pad_to"):
+        check_lengths(model, Stream(source, batch_size=4, seed=0).from_step(0).element_spec)
+    fixed = PaddedSource(([[1], [2, 3]], [0, 1]), pad_to=3)
+    check_lengths(model, Stream(fixed, batch_size=2, seed=0).from_step(0).element_spec)
 
 
 def test_validation_does_not_depend_on_what_shares_a_batch(run: Path) -> None:
