@@ -190,6 +190,12 @@ def _streams(subject: Subject) -> None:
                 f"batch {step} is another one when it is made again: {differs}",
                 "load(index) depends on its index alone, and augment(batch, seeds) draws from tf.random.stateless_* with its seeds",
             )
+    original = getattr(parts.source, "original", parts.source)  # what is in memory is the same each time
+    if differs := _difference(_load(original, 0), _load(original, 0)):
+        raise Broken(
+            f"sample 0 is another one when it is loaded again: {differs}",
+            "load(index) and dataset[index] depend on the index alone; random augmentation belongs in augment(batch, seeds)",
+        )
     again = subject.assembly().source
     changed = len(again) != len(parts.source) or again.fingerprint() != parts.source.fingerprint()
     if changed or any(_difference(_load(parts.source, i), _load(again, i)) for i in (0, len(again) // 2, len(again) - 1)):

@@ -30,6 +30,21 @@ class Rows:
         return self.points[index], int(self.labels[index])
 
 
+class _Noisy:
+    """Points with noise that is drawn whenever one is asked for."""
+
+    def __init__(self, points: Any) -> None:
+        self.points = points
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, index: int) -> Any:
+        import numpy as np
+
+        return self.points[index] + np.random.normal(size=4).astype("float32")
+
+
 @register_scenario("given")
 class Given(Scenario):
     """Which side of a plane is a point on?"""
@@ -65,6 +80,7 @@ class Given(Scenario):
             "arrays": lambda: (points, labels),
             "lists": lambda: (list(points), labels.tolist()),
             "rows": lambda: rows,
+            "drawn rows": lambda: Rows(_Noisy(points), labels),
             "list of samples": lambda: [rows[i] for i in range(50)],
             "dataset": lambda: tf.data.Dataset.from_tensor_slices((points, labels)),
             "batched dataset": lambda: tf.data.Dataset.from_tensor_slices((points, labels)).batch(7).prefetch(2),

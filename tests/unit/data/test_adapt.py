@@ -16,6 +16,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from framework.agreement import Broken
+from framework.contract import CHECKS, Subject
 from framework.data.adapt import as_source
 from framework.data.cache import cached
 from framework.data.map_source import MapSource
@@ -67,6 +69,13 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> Any:
         part = slice(8 * index, 8 * index + 8)
         return X[part] + self.noise * np.random.random(), Y[part]
+
+
+def test_check_scenario_finds_samples_that_are_drawn_anew(tmp_path: Path) -> None:
+    check = CHECKS["the stream is the same from any step"]
+    with pytest.raises(Broken, match=r"sample 0 is another one when it is loaded again: the sample\[0\], in 4 of 4 values"):
+        check(Subject(["scenario.target=given:Given", "scenario.kind=drawn rows"], None, tmp_path))
+    check(Subject(["scenario.target=given:Given", "scenario.kind=rows"], None, tmp_path))
 
 
 @pytest.mark.parametrize(
