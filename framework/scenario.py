@@ -113,8 +113,9 @@ class Scenario:
         """Loss, metrics, and which value decides what is best."""
         raise NotImplementedError(f"{type(self).__name__}.objective")
 
-    def source(self, split: Split) -> Source:
-        """The samples of a split. The default asks the section `data`."""
+    def source(self, split: Split) -> Source | Any:
+        """The samples of a split: a `Source`, or what one can be made of, such as arrays, an object with `__len__` and `__getitem__`,
+        or a `tf.data.Dataset` (docs/data.md). The default asks the section `data`."""
         return self.config.data.source(split, seed=self.config.trainer.seed)
 
     def unchecked_source(self, split: Split) -> Source:
@@ -148,8 +149,8 @@ class Scenario:
         `loop=train_on_batch`. What they remember is no part of a checkpoint: a resumed run begins with new ones."""
         return ()
 
-    def prediction_source(self, arguments: Sequence[str | Path]) -> Source:
-        """Samples to predict, without targets, from what was typed behind `predict-scenario RUN`."""
+    def prediction_source(self, arguments: Sequence[str | Path]) -> Source | Any:
+        """Samples to predict, without targets, from what was typed behind `predict-scenario RUN`; given as those of `source` are."""
         raise ConfigError(
             Problem("scenario", f"{self.name} does not say how to read what is to be predicted", hint="define prediction_source")
         )

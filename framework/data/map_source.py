@@ -52,6 +52,8 @@ class MapSource(Source):
         self._transform, self._names, self._targets = transform, names, targets
         self._lock: contextlib.AbstractContextManager[Any] = contextlib.nullcontext() if parallel else threading.Lock()
         self._length = len(dataset)
+        if names is not None and len(names) != self._length:
+            raise DataError(f"MapSource: {len(names)} names were given for {self._length} samples")
         if self._length:
             import tensorflow as tf
 

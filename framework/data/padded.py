@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -59,10 +60,10 @@ class PaddedSource(Source):
 
         if pad_to is not None and buckets:
             raise DataError("PaddedSource: pad_to and buckets are both given", hint="give one of the two")
-        steps = list(buckets) if pad_to is None else [pad_to]
-        if any(not isinstance(step, int) or step < 1 for step in steps) or sorted(set(steps)) != steps:
-            what = f"buckets={tuple(buckets)}" if pad_to is None else f"pad_to={pad_to}"
-            raise DataError(f"PaddedSource: {what} must be whole numbers >= 1, in rising order")
+        steps = _whole_numbers(buckets if pad_to is None else (pad_to,))
+        if steps is None or any(step < 1 for step in steps) or sorted(set(steps)) != steps:
+            what = f"buckets={buckets!r} must be whole numbers >= 1, in rising order"
+            raise DataError(f"PaddedSource: {what if pad_to is None else f'pad_to={pad_to!r} must be a whole number >= 1'}")
         if truncate not in ("refuse", "end", "start"):
             raise DataError(f"PaddedSource: truncate={truncate!r} must be 'refuse', 'end' or 'start'")
         self._names, self._buckets = names, steps if pad_to is None else []
@@ -71,14 +72,17 @@ class PaddedSource(Source):
         pads = tf.nest.flatten(pad_value) if isinstance(pad_value, tuple | dict) else [pad_value] * len(parts)
         if len(pads) != len(parts):
             raise DataError(f"PaddedSource: pad_value has {len(pads)} values for the {len(parts)} parts of a sample")
+        longest = steps[0] if pad_to is not None else None
         self._padded: list[_Sequences] = []
 
         def take(part: _Part, pad: Any) -> Any:
             if not part.has_sequences():
                 with tf.device("/CPU:0"):
                     return tf.convert_to_tensor(as_arrays(part.value))
+            if names is not None and len(names) != len(part.value):
+                raise DataError(f"PaddedSource: {len(names)} names were given for {len(part.value)} samples")
             arrays = [as_array(member, f"{part.name}, {self.sample_name(i)}") for i, member in enumerate(part.value)]
-            self._padded.append(_Sequences(self._cut(arrays, steps, truncate), pad, part.name, self.sample_name, pad_to))
+            self._padded.append(_Sequences(self._cut(arrays, steps, truncate), pad, part.name, self.sample_name, longest))
             return self._padded[-1]
 
         taken = [take(part, pad) for part, pad in zip(parts, pads, strict=True)]
@@ -150,6 +154,13 @@ class PaddedSource(Source):
                 hint='give a larger pad_to or last bucket, or truncate="end" or "start"',
             )
         return [array if not array.ndim else array[:most] if truncate == "end" else array[-most:] for array in arrays]
+
+
+def _whole_numbers(values: Any) -> list[int] | None:
+    try:
+        return [operator.index(value) for value in values]
+    except TypeError:
+        return None
 
 
 @dataclass(frozen=True)
