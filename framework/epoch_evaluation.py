@@ -49,6 +49,7 @@ class EpochEvaluation:
         self._parts, self._run = parts, run
         self._settings = parts.scenario.config.trainer
         self._check_interruption = check_interruption
+        self._monitored = {parts.monitor, parts.plateau.monitor} if parts.plateau else {parts.monitor}
 
     def judge(
         self,
@@ -81,7 +82,7 @@ class EpochEvaluation:
                 for of, values in self._load_and_validate().items():
                     judged.phases[of.phase], prefixes[of.phase] = values, of.prefix
             named = {prefixes[phase] + name: v for phase, values in judged.phases.items() for name, v in values.items()}
-            judged.logs = {name: v for name, v in named.items() if "/" not in name or name == self._parts.monitor}
+            judged.logs = {name: v for name, v in named.items() if "/" not in name or name in self._monitored}
 
         evaluate(validates=is_nth(epoch, settings.val_every_n), loads=epoch == 1 or is_nth(epoch, settings.lav_every_n))
         if self._is_best(judged):

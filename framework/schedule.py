@@ -82,6 +82,11 @@ class PlateauSchedule(Schedule):
         """Say which value the rate goes by, and whether its lowest or its highest is best, before the first step."""
         self._plateau = Plateau(self.learning_rate, lr=self.learning_rate.lr, monitor=monitor, mode=mode)
 
+    @property
+    def monitor(self) -> str:
+        """The name of the value that the rate goes by."""
+        return self._plateau.monitor
+
     def end_epoch(self, epoch: int, values: Mapping[str, float]) -> str | None:
         """Take in the values of an epoch.
 

@@ -161,6 +161,21 @@ def test_epochs_without_the_value_and_those_before_the_offset_change_nothing(tmp
     assert log.count("learning rate reduced") == 1  # epoch 4 is the first that it looks at
 
 
+def test_what_is_validated_at_the_end_of_a_run_alone_does_not_change_the_rate(tmp_path: Path) -> None:
+    words = (*PLATEAU, "learning_rate.patience=1", "trainer.val_every_n=2")
+    train(tmp_path / "longer", *words, "epochs=5")
+    assert final_state(tmp_path / "longer").state["learning_rate"]["rate"] == pytest.approx(3e-4)
+    resume(tmp_path / "longer", "epochs=6")
+    train(tmp_path / "whole", *words, "epochs=6")
+    assert comparable(tmp_path / "longer") == comparable(tmp_path / "whole")
+
+
+def test_the_mode_of_a_value_of_its_own_is_what_its_name_says(tmp_path: Path) -> None:
+    train(tmp_path / "run", *PLATEAU, "epochs=1", "learning_rate.monitor=val_loss")
+    state = final_state(tmp_path / "run").state["learning_rate"]
+    assert (state["monitor"], state["mode"]) == ("val_loss", "min")
+
+
 def test_a_run_with_another_schedule_can_change_to_it(tmp_path: Path) -> None:
     """Its checkpoints have no state of a plateau."""
     train(tmp_path / "run", "epochs=1")
@@ -174,8 +189,8 @@ def test_what_cannot_be_watched_is_answered(tmp_path: Path) -> None:
         ConfigError, match=r"learning_rate.monitor: there is no such value\n.*'val_los'\n.*\n.*did you mean 'val_loss'"
     ):
         train(tmp_path / "run", *PLATEAU, "learning_rate.monitor=val_los")
-    with pytest.raises(ConfigError, match=r"learning_rate.mode: must be given"):
-        train(tmp_path / "run", *PLATEAU, "learning_rate.monitor=val_loss")
+    with pytest.raises(ConfigError, match=r"learning_rate.mode: must be given for lav_mean_output"):
+        train(tmp_path / "run", *PLATEAU, "learning_rate.monitor=lav_mean_output", "trainer.lav_every_n=1")
     with pytest.raises(ConfigError, match=r"learning_rate.min_lr: is not below lr"):
         compose_toy(*PLATEAU, "lr=1e-3", "learning_rate.min_lr=0.01")
     with pytest.raises(ConfigError, match=r"learning_rate.per"):
