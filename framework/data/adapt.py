@@ -246,7 +246,8 @@ class _Memory:
             )
         self.pieces += 1
         self.count += len(parts[0]) if batched else 1
-        (self._batches if batched else self._single).append(parts)
+        # Copied, since whatever gives them may use one buffer for all.
+        (self._batches if batched else self._single).append([part.copy() for part in parts])
         if len(self._single) == self._CHUNK:
             self._put_together()
 

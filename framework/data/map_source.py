@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.data.source import OTHER_SHAPE, Fault, Source
@@ -135,7 +137,11 @@ class MapSource(Source):
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, DataError) else f"cannot be loaded: {type(error).__name__}: {reason_of(error)}"
+    if isinstance(error, DataError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"cannot be loaded: {type(error).__name__}: {reason_of(error)}{place}"
 
 
 class _OtherShapeError(DataError):
