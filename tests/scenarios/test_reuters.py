@@ -215,7 +215,9 @@ def test_the_walk_of_a_run(command: Command, tmp_path: Path, classes: list[str])
     with open(tmp_path / "predictions.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert (rows[0]["file"], rows[0]["label"]) == ("letter.txt", "tools")
-    assert list(rows[0]) == ["file", "label", *sorted(classes)]
+    assert list(rows[0]) == ["file", "true_label", "label", *sorted(classes)]
+    assert rows[0]["true_label"] == ""
+    assert {row["true_label"] for row in rows[1:]} == set(classes)
     assert len(rows) == 41
 
 
