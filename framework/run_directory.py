@@ -11,6 +11,7 @@ import os
 import socket
 import stat
 import sys
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,12 @@ class RunDirectory:
                         hint="name a new or an empty folder",
                     )
                 # A link would have us write to a file elsewhere; so would a second name of it.
-                found = entry.stat(follow_symlinks=False)
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # the draft of another process that makes this folder its run
+                if self.config_file.exists():
+                    raise self._taken()
                 if not (stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1)):
                     raise RunDirectoryError(
                         f"{entry.path} is a link, a pipe or a device, and a run wants a folder of its own",
@@ -126,9 +132,13 @@ class RunDirectory:
 
     def _check_writable(self) -> None:
         """What cannot be written is said before anything is built."""
-        draft = self.path / f".config.{os.getpid()}.yaml"
+        draft = self._config_draft()
         write_durably(draft, "")
         draft.unlink()
+
+    def _config_draft(self) -> Path:
+        """A name that no other process, and no other thread, has."""
+        return self.path / f".config.{uuid.uuid4().hex}.yaml"
 
     def claim(self, config: RunConfig) -> None:
         """Make the folder a run by writing its `config.yaml`; of several processes, one can.
@@ -139,7 +149,7 @@ class RunDirectory:
         try:
             self.check_free()
             self.path.mkdir(parents=True, exist_ok=True)
-            draft = self.path / f".config.{os.getpid()}.yaml"
+            draft = self._config_draft()
             write_durably(draft, config_text(config))
             try:
                 # A hard link appears whole or not at all, and never in place of another.
