@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
 
-    from framework.benchmark import benchmark_input_pipeline
     from framework.classification import Classification, ClassificationSettings, ImageClassification
+    from framework.config.registry import Registry
+    from framework.config.schema import setting
     from framework.data.image_list import ImageList
     from framework.data.images import ImageFolder
     from framework.data.map_source import MapSource
@@ -26,41 +27,40 @@ if TYPE_CHECKING:
     from framework.data.texts import TextFiles
     from framework.data.tf_records import TfRecords
     from framework.errors import ScenarioError
+    from framework.evaluation.compare_weights import RunWeights
+    from framework.evaluation.input_benchmark import benchmark_input_pipeline
+    from framework.evaluation.load_and_validate import load_and_validate
+    from framework.evaluation.predict import predict
     from framework.evaluators import Evaluator, Sample
-    from framework.lav_report import load_and_validate
-    from framework.learning_rates import Clock, LearningRate, register_learning_rate
-    from framework.loops import Loop, LoopConfig, register_loop
-    from framework.optimizers import Optimizer, register_optimizer
-    from framework.prediction import predict
-    from framework.registry import Registry
-    from framework.run_directory import RunDirectory
+    from framework.loops.loop import Loop, LoopConfig, register_loop
+    from framework.optim.learning_rates import Clock, LearningRate, register_learning_rate
+    from framework.optim.optimizers import Optimizer, register_optimizer
+    from framework.run.run_directory import RunDirectory
     from framework.scenario import Objective, Scenario, compose, register_scenario
-    from framework.schema import setting
     from framework.testing import check_scenario
-    from framework.trainer import Trainer
-    from framework.weight_comparison import RunWeights
+    from framework.training.trainer import Trainer
 
 # A name is imported when it is asked for, so that a config error does not wait for what it does not need.
 _HOMES = {
     "ArraySource": "data.source",
     "Classification": "classification",
     "ClassificationSettings": "classification",
-    "Clock": "learning_rates",
+    "Clock": "optim.learning_rates",
     "DataConfig": "data.source",
     "Evaluator": "evaluators",
     "ImageClassification": "classification",
     "ImageFolder": "data.images",
     "ImageList": "data.image_list",
-    "LearningRate": "learning_rates",
-    "Loop": "loops",
-    "LoopConfig": "loops",
+    "LearningRate": "optim.learning_rates",
+    "Loop": "loops.loop",
+    "LoopConfig": "loops.loop",
     "MapSource": "data.map_source",
     "Objective": "scenario",
-    "Optimizer": "optimizers",
+    "Optimizer": "optim.optimizers",
     "PaddedSource": "data.padded",
-    "Registry": "registry",
-    "RunDirectory": "run_directory",
-    "RunWeights": "weight_comparison",
+    "Registry": "config.registry",
+    "RunDirectory": "run.run_directory",
+    "RunWeights": "evaluation.compare_weights",
     "Sample": "evaluators",
     "Scenario": "scenario",
     "ScenarioError": "errors",
@@ -69,17 +69,17 @@ _HOMES = {
     "Table": "data.tables",
     "TextFiles": "data.texts",
     "TfRecords": "data.tf_records",
-    "Trainer": "trainer",
-    "benchmark_input_pipeline": "benchmark",
+    "Trainer": "training.trainer",
+    "benchmark_input_pipeline": "evaluation.input_benchmark",
     "check_scenario": "testing",
     "compose": "scenario",
-    "load_and_validate": "lav_report",
-    "predict": "prediction",
-    "register_learning_rate": "learning_rates",
-    "register_loop": "loops",
-    "register_optimizer": "optimizers",
+    "load_and_validate": "evaluation.load_and_validate",
+    "predict": "evaluation.predict",
+    "register_learning_rate": "optim.learning_rates",
+    "register_loop": "loops.loop",
+    "register_optimizer": "optim.optimizers",
     "register_scenario": "scenario",
-    "setting": "schema",
+    "setting": "config.schema",
 }
 
 __all__ = [

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from framework.config import RunConfig
+from framework.config.run_config import RunConfig
+from framework.config.schema import setting
 from framework.data.image_config import ImageConfig
 from framework.data.image_files import ImageFiles
 from framework.data.image_list import images_to_predict
@@ -15,7 +16,6 @@ from framework.data.source import Source
 from framework.errors import ConfigError, Problem
 from framework.evaluators import BinaryReport, ClassReport, Evaluator
 from framework.scenario import Objective, Scenario
-from framework.schema import setting
 
 if TYPE_CHECKING:
     import keras

@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from framework.composition import conf_directory
-from framework.config import PARTS, SECTIONS, SHORT_FORMS, RunConfig, locate
-from framework.registry import Registry
-from framework.schema import describe_type, type_hints
+from framework.config.compose import conf_directory
+from framework.config.registry import Registry
+from framework.config.run_config import PARTS, SECTIONS, SHORT_FORMS, RunConfig, locate
+from framework.config.schema import describe_type, type_hints
 
 _HEAD = """\
 # Settings

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from framework.composition import compose_config
-from framework.config import SCENARIOS, RunConfig, locate
+from framework.config.compose import compose_config
+from framework.config.registry import Registry
+from framework.config.run_config import SCENARIOS, RunConfig, locate
 from framework.data.source import DataConfig, Source, Split
-from framework.early_stopping import Mode
 from framework.errors import ConfigError, Problem, ScenarioError
 from framework.evaluators import Evaluator
-from framework.registry import Registry
+from framework.training.early_stopping import Mode
 
 if TYPE_CHECKING:
     import keras

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from framework.console import Console
-from framework.device import import_tensorflow
+from framework.run.console import Console
+from framework.run.device import import_tensorflow
 
 ROUNDS = 5
 
@@ -49,10 +49,10 @@ def measure_loop() -> None:
     import numpy as np
     import tensorflow as tf
 
-    from framework.callbacks import Callbacks
     from framework.data.source import ArraySource, Split
     from framework.data.stream import Stream
-    from framework.loops import LOOPS
+    from framework.loops.callbacks import Callbacks
+    from framework.loops.loop import LOOPS
     from framework.scenario import compose
 
     rng = np.random.default_rng(0)

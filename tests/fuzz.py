@@ -233,7 +233,7 @@ def work() -> None:
     import keras
 
     from framework.cli import sweep
-    from framework.device import import_tensorflow
+    from framework.run.device import import_tensorflow
 
     import_tensorflow()
     resource.setrlimit(resource.RLIMIT_AS, (_virtual_memory() + _GIGABYTES * 2**30,) * 2)
@@ -255,13 +255,13 @@ def work() -> None:
 
 def read_everything(words: list[str]) -> int:
     """Read all files of a run as the commands do, without building anything."""
-    from framework.checkpoint import CheckpointStore
     from framework.cli.sweep import _folder_of, _records
     from framework.errors import ScenarioError
-    from framework.export import fault_of, load_facts
-    from framework.run_directory import RunDirectory
-    from framework.run_records import RunStateFile
-    from framework.weight_sources import open_weights
+    from framework.model.export import fault_of, load_facts
+    from framework.model.weight_files import open_weights
+    from framework.run.checkpoint import CheckpointStore
+    from framework.run.run_directory import RunDirectory
+    from framework.run.run_records import RunStateFile
 
     path = Path(words[0])
     run = RunDirectory(path)

@@ -10,14 +10,14 @@ from typing import Any
 
 from rich.console import Console as RichConsole
 
-from framework.checkpoint import CheckpointStore, Snapshot
-from framework.console import Console
 from framework.errors import Interrupted
-from framework.interruption import Interruption
-from framework.recorder import without_times
-from framework.run_directory import RunDirectory
+from framework.run.checkpoint import CheckpointStore, Snapshot
+from framework.run.console import Console
+from framework.run.recorder import without_times
+from framework.run.run_directory import RunDirectory
+from framework.run.signals import Interruption
 from framework.scenario import Scenario, compose
-from framework.trainer import Result, Trainer
+from framework.training.trainer import Result, Trainer
 from tests.conftest import REPOSITORY, TOY, TOY_WORDS, environment
 
 

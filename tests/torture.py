@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from framework.loops import LOOPS
-from framework.run_comparison import differences
+from framework.evaluation.compare_runs import differences
+from framework.loops.loop import LOOPS
 from tests.conftest import REPOSITORY, TOY_WORDS, environment
 
 # All that has state, in small: steps of several batches, a schedule, averages, LAV, checkpoints in mid-epoch.

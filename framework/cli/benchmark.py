@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from framework.cli.command import OK, ScenarioArgumentParser, check_ownership, command
-from framework.composition import compose_config
-from framework.console import Console
+from framework.config.compose import compose_config
+from framework.run.console import Console
 
 
 @command
@@ -20,12 +20,12 @@ def main(words: list[str]) -> int:
     config = compose_config(arguments.overrides, config_dir=arguments.config_dir)
 
     check_ownership()
-    from framework.device import import_tensorflow
+    from framework.run.device import import_tensorflow
     from framework.scenario import scenario_of
 
     config = scenario_of(config).config  # what the data have to say is asked before TensorFlow is waited for
     import_tensorflow()
-    from framework.benchmark import benchmark_input_pipeline
+    from framework.evaluation.input_benchmark import benchmark_input_pipeline
 
     measured = benchmark_input_pipeline(scenario_of(config), seconds=arguments.seconds)
     console = Console()

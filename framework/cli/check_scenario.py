@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from framework.cli.command import FAILED, OK, ScenarioArgumentParser, check_ownership, command
-from framework.composition import compose_config
+from framework.config.compose import compose_config
 
 
 @command
@@ -19,10 +19,10 @@ def main(words: list[str]) -> int:
     compose_config(arguments.overrides, config_dir=arguments.config_dir)  # a wrong word is answered before TensorFlow is loaded
 
     check_ownership()
-    from framework.device import import_tensorflow
+    from framework.run.device import import_tensorflow
 
     import_tensorflow()
-    from framework.console import Console
+    from framework.run.console import Console
     from framework.testing import check_scenario
 
     console = Console()

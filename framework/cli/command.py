@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from framework.errors import Interrupted, ScenarioError, reason_of
-from framework.output import Output, OutputLost, end_command, guard_standard_streams, note_lost
+from framework.run.output import Output, OutputLost, end_command, guard_standard_streams, note_lost
 
 OK, FAILED, USAGE = 0, 1, 2
 _COMPLETION = ("--shell-completion", "-sc")
@@ -61,7 +61,7 @@ def run(main: Callable[[list[str]], int], words: list[str], *, outlives_output: 
 
 
 def _run(main: Callable[[list[str]], int], words: list[str]) -> int:
-    from framework.logs import start_logging
+    from framework.run.logs import start_logging
 
     try:
         _check_current_folder()

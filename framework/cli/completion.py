@@ -16,7 +16,7 @@ from pathlib import Path
 
 from framework.cli.command import OK
 from framework.cli.train import run_hydra
-from framework.composition import conf_directory
+from framework.config.compose import conf_directory
 from framework.errors import ConfigError, Problem
 
 _TYPED = "COMP_LINE"

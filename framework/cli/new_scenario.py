@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from framework.cli.command import OK, CommandParser, command
-from framework.new_scenario import new_scenario
+from framework.testing.new_scenario import new_scenario
 
 
 @command

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from framework.cli.train import JobFailedError
-from framework.composition import compose_config
+from framework.config.compose import compose_config
 from framework.errors import ConfigError, Problem, ScenarioError
-from framework.run_directory import RunDirectory
+from framework.run.run_directory import RunDirectory
 
 # Where the sweepers that optimise have their direction: the setting, and its values for "min" and for "max".
 _DIRECTIONS: dict[str, dict[str, Any]] = {
@@ -95,9 +95,9 @@ def _monitored(words: Sequence[str], config_dir: str | None, config_name: str) -
 
 
 def _ask_objective(words: Sequence[str], config_dir: str | None, config_name: str) -> tuple[str, str, str | None]:
-    from framework.device import import_tensorflow
-    from framework.early_stopping import mode_of_name
+    from framework.run.device import import_tensorflow
     from framework.scenario import scenario_of
+    from framework.training.early_stopping import mode_of_name
 
     try:
         import_tensorflow()
@@ -105,7 +105,7 @@ def _ask_objective(words: Sequence[str], config_dir: str | None, config_name: st
         objective, own = scenario.objective(), scenario.early_stopping
         monitor = own.monitor or objective.monitor
         said = objective.mode if monitor == objective.monitor else None
-        # As `framework.monitor` has it, but for the metrics, which there are none of before a model is built.
+        # As `framework.training.monitor` has it, but for the metrics, which there are none of before a model is built.
         mode = own.mode or said or mode_of_name(monitor)
         return monitor, mode or "", None if mode else f"early_stopping.mode must be given for {monitor}"
     except Exception as error:  # an error of a scenario's own may not survive the way back

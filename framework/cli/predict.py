@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from framework.cli.command import FAILED, OK, RunArgumentParser, add_output_option, check_ownership, command, split_overrides
-from framework.console import Console, format_value
+from framework.run.console import Console, format_value
 
 
 @command
@@ -30,16 +30,16 @@ def main(words: list[str]) -> int:
         parser.error("nothing is named to predict")
 
     check_ownership()
-    from framework.device import import_tensorflow
-    from framework.files import check_report
-    from framework.trained_model import scenario_for
+    from framework.evaluation.trained_model import scenario_for
+    from framework.run.device import import_tensorflow
+    from framework.run.files import check_report
 
     # What is wrong with the words, the folder or the output is said before TensorFlow is waited for.
     scenario_for(arguments.run, overrides, arguments.config_dir)
     output = Path(arguments.output)
     check_report(output, overwrite=arguments.overwrite)
     import_tensorflow()
-    from framework.prediction import predict, write_predictions
+    from framework.evaluation.predict import predict, write_predictions
 
     predictions = predict(
         arguments.run,

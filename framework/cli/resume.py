@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from framework.cli.command import OK, RunArgumentParser, check_ownership, split_overrides, training_command
-from framework.console import Console, plural
+from framework.run.console import Console, plural
 
 
 @training_command
@@ -22,7 +22,7 @@ def main(words: list[str]) -> int:
 
     check_ownership()
     from framework.cli.summary import print_result
-    from framework.trainer import Trainer
+    from framework.training.trainer import Trainer
 
     trainer = Trainer.resume(arguments.run, *overrides)
     ended = trainer.ended()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from framework.console import Console, format_seconds, plural
-from framework.run_directory import RunDirectory
+from framework.run.console import Console, format_seconds, plural
+from framework.run.run_directory import RunDirectory
 from framework.scenario import Scenario
-from framework.trainer import Result
+from framework.training.trainer import Result
 
 
 def print_result(result: Result, run: RunDirectory, scenario: Scenario) -> None:

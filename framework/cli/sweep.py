@@ -20,14 +20,14 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from framework.cli.command import FAILED, OK
-from framework.composition import CONFIG_NAME, compose_sweep
-from framework.console import Console, format_value
+from framework.config.compose import CONFIG_NAME, compose_sweep
+from framework.config.overrides import swept_keys
 from framework.errors import ConfigError, Interrupted, RunDirectoryError, ScenarioError
-from framework.interruption import Interruption
-from framework.overrides import swept_keys
-from framework.run_directory import RunDirectory
-from framework.run_files import MissingFileError, read_json_lines
-from framework.run_records import JobRecord
+from framework.run.console import Console, format_value
+from framework.run.run_directory import RunDirectory
+from framework.run.run_files import MissingFileError, read_json_lines
+from framework.run.run_records import JobRecord
+from framework.run.signals import Interruption
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from framework.cli.command import OK, check_ownership, training_command
-from framework.composition import CONFIG_NAME, compose_config, conf_directory, forced_words
-from framework.config import RunConfig
+from framework.config.compose import CONFIG_NAME, compose_config, conf_directory, forced_words
+from framework.config.hydra_errors import problem_of
+from framework.config.run_config import RunConfig
 from framework.errors import ConfigError, Problem
-from framework.hydra_errors import problem_of
 
 
 @training_command
@@ -58,10 +58,10 @@ def train(config: RunConfig) -> None:
     """Train a new run, and say how it ended."""
     check_ownership()
     from framework.cli.summary import print_result
-    from framework.console import Console
-    from framework.run_directory import RunDirectory
+    from framework.run.console import Console
+    from framework.run.run_directory import RunDirectory
     from framework.scenario import scenario_of
-    from framework.trainer import Trainer
+    from framework.training.trainer import Trainer
 
     if config.trainer.trial_run:
         with tempfile.TemporaryDirectory() as folder:

@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 from framework.cli.command import FAILED, OK, ScenarioArgumentParser, add_output_option, check_ownership, command
-from framework.composition import compose_config
-from framework.console import Console
+from framework.config.compose import compose_config
+from framework.run.console import Console
 
 _SHOWN = 50
 
@@ -31,13 +31,13 @@ def main(words: list[str]) -> int:
     config = compose_config(arguments.overrides, config_dir=arguments.config_dir)
 
     check_ownership()
-    from framework.device import import_tensorflow
+    from framework.run.device import import_tensorflow
     from framework.scenario import scenario_of
 
     config = scenario_of(config).config  # what the data have to say is asked before TensorFlow is waited for
     import_tensorflow()
-    from framework.data_check import check_data, write_faults
-    from framework.files import check_report
+    from framework.evaluation.validate_data import check_data, write_faults
+    from framework.run.files import check_report
 
     if arguments.output:
         check_report(Path(arguments.output), overwrite=arguments.overwrite)

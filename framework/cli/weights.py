@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from framework.cli.command import OK, RunArgumentParser, check_ownership, command, split_overrides
-from framework.console import Console, format_value
 from framework.errors import ScenarioError
+from framework.run.console import Console, format_value
 
 
 @command
@@ -41,16 +41,16 @@ def main(words: list[str]) -> int:
         parser.error("--output says where to export to; --export NAME says what")
 
     check_ownership()
-    from framework.device import import_tensorflow
-    from framework.export import check_export_folder
-    from framework.run_directory import RunDirectory
+    from framework.model.export import check_export_folder
+    from framework.run.device import import_tensorflow
+    from framework.run.run_directory import RunDirectory
 
     directory = RunDirectory.open(arguments.run)
     directory.load_config(overrides)
     if arguments.output:
         check_export_folder(Path(arguments.output), overwrite=arguments.overwrite)
     import_tensorflow()
-    from framework.weight_comparison import RunWeights
+    from framework.evaluation.compare_weights import RunWeights
 
     weights = RunWeights(arguments.run, *overrides)
     candidates = weights.candidates(last=arguments.last, lengths=arguments.lengths)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from framework.config.schema import setting
 from framework.errors import Problem
-from framework.schema import setting
 
 if TYPE_CHECKING:
     import tensorflow as tf

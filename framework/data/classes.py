@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from framework.config.schema import check
 from framework.errors import ConfigError, Problem, unknown_name
-from framework.schema import check
 
 if TYPE_CHECKING:
     import numpy as np

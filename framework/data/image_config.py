@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from framework.config.schema import setting
 from framework.data.image_decoding import Exif, Jpeg
 from framework.data.image_files import ImageFiles
 from framework.data.source import DataConfig
 from framework.errors import Problem
-from framework.schema import setting
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
 
+from framework.config.schema import setting
 from framework.data.image_config import ImageConfig, check_image_size
 from framework.data.image_files import ImageFiles, find_images
 from framework.data.images import refuse_unreadable, without_unreadable
@@ -16,7 +17,6 @@ from framework.data.labelled_files import LabelledFiles
 from framework.data.rows import KINDS, Row, check_rows, read_rows, read_text, refuse
 from framework.data.source import Split
 from framework.errors import DataError, Problem
-from framework.schema import setting
 
 
 @dataclass(frozen=True, kw_only=True)

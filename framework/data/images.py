@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from framework.config.schema import setting
 from framework.data.classes import Renaming, check_classes, check_renaming, with_classes
 from framework.data.image_config import ImageConfig, check_image_size
 from framework.data.image_faults import SUFFIXES, quick_faults
@@ -26,7 +27,6 @@ from framework.data.image_files import (
 )
 from framework.data.source import Fault, Split, held_out
 from framework.errors import ConfigError, DataError, Problem, listing, nearest
-from framework.schema import setting
 
 _FIELDS = {Split.TRAIN: "train_dir", Split.VALIDATION: "val_dir", Split.TEST: "test_dir"}
 

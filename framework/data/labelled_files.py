@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
+from framework.config.schema import setting
 from framework.data.classes import Renaming, check_classes, check_renaming, with_classes
 from framework.data.image_files import hint_for_missing
 from framework.data.rows import KINDS, Row, refuse
 from framework.data.source import DataConfig, Split, held_out
 from framework.errors import ConfigError, DataError, Problem, listing, nearest
-from framework.schema import setting
 
 if TYPE_CHECKING:
     import numpy as np

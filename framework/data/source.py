@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
+from framework.config.schema import setting
 from framework.data.structure import PADDING_HINT, as_arrays
 from framework.errors import DataError, listing, reason_of
-from framework.schema import setting
 
 if TYPE_CHECKING:
     import numpy as np

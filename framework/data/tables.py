@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from framework.config.schema import check, setting
 from framework.data.classes import check_classes, targets_of, with_classes
 from framework.data.labelled_files import RowsOfClasses, class_indices
 from framework.data.rows import Row, check_rows, read_rows, refuse
 from framework.data.source import ArraySource, Split
 from framework.errors import ConfigError, Problem
-from framework.schema import check, setting
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from framework.config.schema import setting
 from framework.data.classes import targets_of
 from framework.data.labelled_files import LabelledFiles
 from framework.data.rows import Row, check_rows, read_rows
 from framework.data.source import ArraySource, Fault, Split
-from framework.schema import setting
 
 
 class TextSource(ArraySource):

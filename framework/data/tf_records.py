@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
+from framework.config.schema import setting
 from framework.data.image_files import hint_for_missing
 from framework.data.source import DataConfig, Source, Split
 from framework.errors import ConfigError, DataError, Problem, listing
-from framework.schema import setting
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from framework.config.schema import setting
 from framework.data.source import ArraySource, DataConfig, Split
 from framework.errors import ConfigError, DataError, Problem
-from framework.schema import setting
 
 if TYPE_CHECKING:
     import numpy as np

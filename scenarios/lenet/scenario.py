@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.classification import ClassificationSettings, ImageClassification
+from framework.config.registry import Registry
+from framework.config.schema import setting
 from framework.data.augment import AffineAugmentation
 from framework.data.image_files import ImageFiles
 from framework.data.source import Source
-from framework.registry import Registry
 from framework.scenario import register_scenario
-from framework.schema import setting
 from scenarios.lenet.data import Digits, Mnist
 from scenarios.lenet.model import LeNet5
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from framework.config.schema import setting
 from framework.data.source import ArraySource, DataConfig, Split
 from framework.errors import DataError
-from framework.schema import setting
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from framework.config.registry import Registry
+from framework.config.schema import check, setting
 from framework.data.image_config import check_image_size
 from framework.data.image_decoding import height_and_width
 from framework.errors import ConfigError, Problem
-from framework.registry import Registry
-from framework.schema import check, setting
 
 if TYPE_CHECKING:
     import keras

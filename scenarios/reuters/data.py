@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from framework.config.schema import setting
 from framework.data.rows import KINDS, Row
 from framework.data.source import Split
 from framework.data.texts import TextFiles
-from framework.device import import_tensorflow
 from framework.errors import DataError
-from framework.schema import setting
+from framework.run.device import import_tensorflow
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from framework.registry import Registry
-from framework.schema import setting
+from framework.config.registry import Registry
+from framework.config.schema import setting
 
 if TYPE_CHECKING:
     import keras

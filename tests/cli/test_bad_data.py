@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from framework.run_comparison import differences
+from framework.evaluation.compare_runs import differences
 from tests.cli.test_commands import assert_clean, write_images
 from tests.conftest import environment
 from tests.torture import command as script

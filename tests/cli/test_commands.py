@@ -322,8 +322,8 @@ def test_a_run_that_a_signal_ended_is_continued_with_the_same_bits(
 
 
 IMPATIENT = """
-import framework.interruption
-framework.interruption._PATIENCE = 1.0
+import framework.run.signals
+framework.run.signals._PATIENCE = 1.0
 from framework.cli.train import main
 main()
 """

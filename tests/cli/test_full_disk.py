@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from framework.run_comparison import differences
+from framework.evaluation.compare_runs import differences
 from tests.conftest import TOY_WORDS
 from tests.torture import run_undisturbed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from framework.run_comparison import differences
+from framework.evaluation.compare_runs import differences
 from tests.torture import SCENARIOS, moments, run_undisturbed, run_with_kills
 
 

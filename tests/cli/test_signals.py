@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from framework.run_comparison import differences
+from framework.evaluation.compare_runs import differences
 from tests.cli.test_commands import assert_clean
 from tests.conftest import TOY_WORDS, environment
 from tests.torture import command as script

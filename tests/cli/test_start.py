@@ -14,10 +14,10 @@ import pytest
 import framework
 from framework.cli.command import run
 from framework.cli.completion import shown_to_hydra
-from framework.composition import compose_config
-from framework.config import SCENARIOS, parse
-from framework.device import import_tensorflow
+from framework.config.compose import compose_config
+from framework.config.run_config import SCENARIOS, parse
 from framework.errors import ConfigError, ScenarioError
+from framework.run.device import import_tensorflow
 from tests.cli.test_commands import NAMES, assert_clean
 from tests.conftest import REPOSITORY, TOY, environment
 from tests.torture import command as script

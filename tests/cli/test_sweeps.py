@@ -13,7 +13,7 @@ import pytest
 
 from framework.cli.command import run
 from framework.cli.train import main
-from framework.run_comparison import differences
+from framework.evaluation.compare_runs import differences
 from tests.cli.test_commands import LONG, assert_clean, run_directories
 from tests.conftest import TOY_WORDS, environment
 from tests.torture import command as script

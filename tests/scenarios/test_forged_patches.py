@@ -10,9 +10,9 @@ import pytest
 from omegaconf import OmegaConf
 from sklearn.datasets import load_sample_images
 
+from framework.config.schema import read, to_plain
 from framework.data.source import Split
 from framework.errors import DataError, Problem
-from framework.schema import read, to_plain
 from scenarios.mesonet.data import ForgedPatches
 from scenarios.mesonet.model import Meso4
 

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from omegaconf import OmegaConf
 from sklearn.datasets import load_sample_image
 
-from framework.config import read_variant
+from framework.config.run_config import read_variant
 from framework.errors import ConfigError
 from scenarios.mesonet.model import MODELS, Meso1, Meso4, MesoInception4, MesoModel
 

@@ -16,8 +16,8 @@ import pytest
 
 from framework.data.source import Split
 from framework.data.texts import TextFiles, read_texts
-from framework.data_check import check_data
 from framework.errors import ConfigError, DataError
+from framework.evaluation.validate_data import check_data
 from framework.scenario import compose
 from scenarios.reuters.data import ReutersTexts
 from scenarios.reuters.model import MODELS

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from framework.config.schema import setting
 from framework.data.source import ArraySource, DataConfig, Source, Split
 from framework.evaluators import Evaluator, Sample
 from framework.scenario import Objective, Scenario, register_scenario
-from framework.schema import setting
 
 if TYPE_CHECKING:
     import keras

@@ -14,16 +14,16 @@ import keras
 import numpy as np
 import pytest
 
-from framework.agreement import Broken
-from framework.contract import CHECKS, Subject
 from framework.errors import RunDirectoryError, ScenarioError
-from framework.export import load_model
-from framework.lav_report import load_and_validate
-from framework.prediction import predict
-from framework.run_directory import RunDirectory
+from framework.evaluation.compare_weights import RunWeights
+from framework.evaluation.load_and_validate import load_and_validate
+from framework.evaluation.predict import predict
+from framework.model.export import load_model
+from framework.run.run_directory import RunDirectory
 from framework.scenario import compose
-from framework.trainer import Trainer
-from framework.weight_comparison import RunWeights
+from framework.testing.checks import CHECKS, Subject
+from framework.training.agreement import Broken
+from framework.training.trainer import Trainer
 from tests.conftest import REPOSITORY, environment
 from tests.runs import quiet
 

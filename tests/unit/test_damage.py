@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from framework.errors import RunDirectoryError
-from framework.export import fault_of
-from framework.lav_report import load_and_validate
-from framework.run_comparison import differences
-from framework.run_directory import RunDirectory
-from framework.trainer import Trainer
-from framework.weight_comparison import RunWeights
+from framework.evaluation.compare_runs import differences
+from framework.evaluation.compare_weights import RunWeights
+from framework.evaluation.load_and_validate import load_and_validate
+from framework.model.export import fault_of
+from framework.run.run_directory import RunDirectory
+from framework.training.trainer import Trainer
 from tests.conftest import REPOSITORY
 from tests.runs import quiet, records, resume, train
 
@@ -176,6 +176,6 @@ def test_a_run_of_the_first_format_is_continued(tmp_path: Path) -> None:
 
 def test_another_version_is_named(run: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("framework"), "propagate", True)
-    monkeypatch.setattr("framework.run_directory._versions", lambda: {"tensorflow": "99.0"})
+    monkeypatch.setattr("framework.run.run_directory._versions", lambda: {"tensorflow": "99.0"})
     resume(run)
     assert "continued with tensorflow 99.0 (before: 2." in caplog.text

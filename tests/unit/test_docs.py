@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hydra._internal.utils import get_args_parser
 
-from framework.composition import apply_overrides, compose_config, compose_sweep
-from framework.config import parse
+from framework.config.compose import apply_overrides, compose_config, compose_sweep
+from framework.config.run_config import parse
 from framework.errors import ConfigError
 from tests.conftest import REPOSITORY
 

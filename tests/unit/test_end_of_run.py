@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from framework.best_model import BestModel
-from framework.checkpoint import CheckpointStore
 from framework.errors import Interrupted
-from framework.run_comparison import differences
-from framework.run_directory import RunDirectory
-from framework.trainer import Result, Trainer
+from framework.evaluation.compare_runs import differences
+from framework.run.checkpoint import CheckpointStore
+from framework.run.run_directory import RunDirectory
+from framework.training.best_model import BestModel
+from framework.training.trainer import Result, Trainer
 from tests import runs
 from tests.runs import InterruptedAfter, quiet, records
 

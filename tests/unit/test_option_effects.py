@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from framework.assembly import Assembly
-from framework.checkpoint import CheckpointStore
 from framework.cli.train import train as train_command
 from framework.data.source import ArraySource, Split
-from framework.evaluation import prepare_source
-from framework.interruption import Interruption
+from framework.run.checkpoint import CheckpointStore
+from framework.run.signals import Interruption
 from framework.scenario import Scenario, compose
+from framework.training.components import Assembly
+from framework.training.validation import prepare_source
 from tests.conftest import TOY
 from tests.runs import compose_toy, records, train, trainer
 
@@ -72,8 +72,8 @@ def test_what_is_written_beside_the_model(tmp_path: Path, value: bool) -> None:
     scenario = compose(
         "scenario=toy", f"trainer.tensorboard={value}", f"trainer.export_saved_model={value}", "epochs=1", config_dir=TOY / "conf"
     )
-    from framework.run_directory import RunDirectory
-    from framework.trainer import Trainer
+    from framework.run.run_directory import RunDirectory
+    from framework.training.trainer import Trainer
     from tests.runs import quiet
 
     Trainer(scenario, RunDirectory.create(tmp_path / "run"), console=quiet()).train()

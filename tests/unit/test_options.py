@@ -13,68 +13,68 @@ from typing import Any
 
 import pytest
 
-from framework.config import PARTS, SCENARIOS, locate
+from framework.config.registry import Registry
+from framework.config.run_config import PARTS, SCENARIOS, locate
+from framework.config.schema import read, type_hints
+from framework.config.trainer_config import TrainerConfig
 from framework.data.tables import Table
 from framework.data.tf_records import TfRecords
 from framework.errors import Problem
-from framework.registry import Registry
-from framework.schema import read, type_hints
-from framework.trainer_config import TrainerConfig
 from tests.conftest import REPOSITORY
 
 # The class that declares a setting, the setting, and the test that fails when it always has its default.
 TABLE: dict[str, dict[str, str]] = {
-    "framework.early_stopping:EarlyStoppingConfig": {
-        "n_to_go": "tests/unit/test_early_stopping.py::test_a_change_below_min_delta_is_no_improvement",
-        "frequency": "tests/unit/test_early_stopping.py::test_frequency_checks_each_nth_value",
-        "min_delta": "tests/unit/test_early_stopping.py::test_a_change_below_min_delta_is_no_improvement",
-        "lower_threshold": "tests/unit/test_early_stopping.py::test_thresholds_with_max",
-        "upper_threshold": "tests/unit/test_early_stopping.py::test_thresholds_with_max",
-        "monitor": "tests/unit/test_lav.py::test_a_lav_value_decides_what_is_best",
-        "mode": "tests/unit/test_lav.py::test_a_lav_value_decides_what_is_best",
+    "framework.training.early_stopping:EarlyStoppingConfig": {
+        "n_to_go": "tests/unit/training/test_early_stopping.py::test_a_change_below_min_delta_is_no_improvement",
+        "frequency": "tests/unit/training/test_early_stopping.py::test_frequency_checks_each_nth_value",
+        "min_delta": "tests/unit/training/test_early_stopping.py::test_a_change_below_min_delta_is_no_improvement",
+        "lower_threshold": "tests/unit/training/test_early_stopping.py::test_thresholds_with_max",
+        "upper_threshold": "tests/unit/training/test_early_stopping.py::test_thresholds_with_max",
+        "monitor": "tests/unit/training/test_lav.py::test_a_lav_value_decides_what_is_best",
+        "mode": "tests/unit/training/test_lav.py::test_a_lav_value_decides_what_is_best",
     },
-    "framework.learning_rates:LearningRate": {
-        "lr": "tests/unit/test_learning_rates.py::test_constant",
-        "offset_epochs": "tests/unit/test_learning_rates.py::test_an_offset_moves_the_beginning[cosine_decay-step]",
-        "per": "tests/unit/test_learning_rates.py::test_exponential_decay_per_step_is_smooth",
+    "framework.optim.learning_rates:LearningRate": {
+        "lr": "tests/unit/optim/test_learning_rates.py::test_constant",
+        "offset_epochs": "tests/unit/optim/test_learning_rates.py::test_an_offset_moves_the_beginning[cosine_decay-step]",
+        "per": "tests/unit/optim/test_learning_rates.py::test_exponential_decay_per_step_is_smooth",
     },
-    "framework.learning_rates:ExponentialDecay": {
-        "decay": "tests/unit/test_learning_rates.py::test_exponential_decay_per_step_is_smooth",
-        "decay_epochs": "tests/unit/test_learning_rates.py::test_exponential_decay_per_step_is_smooth",
-        "decay_min_fraction": "tests/unit/test_learning_rates.py::test_exponential_decay_stops_at_its_smallest_fraction",
+    "framework.optim.learning_rates:ExponentialDecay": {
+        "decay": "tests/unit/optim/test_learning_rates.py::test_exponential_decay_per_step_is_smooth",
+        "decay_epochs": "tests/unit/optim/test_learning_rates.py::test_exponential_decay_per_step_is_smooth",
+        "decay_min_fraction": "tests/unit/optim/test_learning_rates.py::test_exponential_decay_stops_at_its_smallest_fraction",
     },
-    "framework.learning_rates:CosineDecay": {
-        "final_epochs": "tests/unit/test_learning_rates.py::test_cosine_decay_by_epochs",
-        "alpha": "tests/unit/test_learning_rates.py::test_cosine_decay_takes_the_whole_run_by_default",
+    "framework.optim.learning_rates:CosineDecay": {
+        "final_epochs": "tests/unit/optim/test_learning_rates.py::test_cosine_decay_by_epochs",
+        "alpha": "tests/unit/optim/test_learning_rates.py::test_cosine_decay_takes_the_whole_run_by_default",
     },
-    "framework.learning_rates:WarmupCosineDecay": {
-        "warmup_epochs": "tests/unit/test_learning_rates.py::test_warmup_cosine_decay",
-        "warmup_fraction": "tests/unit/test_learning_rates.py::test_warmup_cosine_decay",
+    "framework.optim.learning_rates:WarmupCosineDecay": {
+        "warmup_epochs": "tests/unit/optim/test_learning_rates.py::test_warmup_cosine_decay",
+        "warmup_fraction": "tests/unit/optim/test_learning_rates.py::test_warmup_cosine_decay",
     },
-    "framework.learning_rates:WarmupConstantCosineDecay": {
-        "constant_epochs": "tests/unit/test_learning_rates.py::test_warmup_constant_cosine_decay",
+    "framework.optim.learning_rates:WarmupConstantCosineDecay": {
+        "constant_epochs": "tests/unit/optim/test_learning_rates.py::test_warmup_constant_cosine_decay",
     },
-    "framework.learning_rates:Noam": {
-        "d_model": "tests/unit/test_learning_rates.py::test_noam",
-        "warmup_steps": "tests/unit/test_learning_rates.py::test_noam",
+    "framework.optim.learning_rates:Noam": {
+        "d_model": "tests/unit/optim/test_learning_rates.py::test_noam",
+        "warmup_steps": "tests/unit/optim/test_learning_rates.py::test_noam",
     },
-    "framework.learning_rates:Piecewise": {
-        "boundaries": "tests/unit/test_learning_rates.py::test_piecewise",
-        "values": "tests/unit/test_learning_rates.py::test_piecewise",
+    "framework.optim.learning_rates:Piecewise": {
+        "boundaries": "tests/unit/optim/test_learning_rates.py::test_piecewise",
+        "values": "tests/unit/optim/test_learning_rates.py::test_piecewise",
     },
-    "framework.learning_rates:DecayToLimit": {
-        "decay_rate": "tests/unit/test_learning_rates.py::test_decay_to_limit_counts_a_whole_power_as_whole",
-        "decay_limit": "tests/unit/test_learning_rates.py::test_decay_to_limit_counts_a_whole_power_as_whole",
+    "framework.optim.learning_rates:DecayToLimit": {
+        "decay_rate": "tests/unit/optim/test_learning_rates.py::test_decay_to_limit_counts_a_whole_power_as_whole",
+        "decay_limit": "tests/unit/optim/test_learning_rates.py::test_decay_to_limit_counts_a_whole_power_as_whole",
     },
-    "framework.plateau:PlateauSettings": {
-        "factor": "tests/unit/test_plateau.py::test_the_rates_are_those_of_keras[settings1-min]",
-        "patience": "tests/unit/test_plateau.py::test_the_rates_are_those_of_keras[settings1-min]",
-        "min_delta": "tests/unit/test_plateau.py::test_the_rates_are_those_of_keras[settings2-min]",
-        "threshold_mode": "tests/unit/test_plateau.py::test_a_part_of_the_best_value_is_enough_or_not",
-        "cooldown": "tests/unit/test_plateau.py::test_the_rates_are_those_of_keras[settings1-min]",
-        "min_lr": "tests/unit/test_plateau.py::test_the_rates_are_those_of_keras[settings2-min]",
-        "monitor": "tests/unit/test_plateau.py::test_epochs_without_the_value_and_those_before_the_offset_change_nothing",
-        "mode": "tests/unit/test_plateau.py::test_epochs_without_the_value_and_those_before_the_offset_change_nothing",
+    "framework.optim.plateau:PlateauSettings": {
+        "factor": "tests/unit/optim/test_plateau.py::test_the_rates_are_those_of_keras[settings1-min]",
+        "patience": "tests/unit/optim/test_plateau.py::test_the_rates_are_those_of_keras[settings1-min]",
+        "min_delta": "tests/unit/optim/test_plateau.py::test_the_rates_are_those_of_keras[settings2-min]",
+        "threshold_mode": "tests/unit/optim/test_plateau.py::test_a_part_of_the_best_value_is_enough_or_not",
+        "cooldown": "tests/unit/optim/test_plateau.py::test_the_rates_are_those_of_keras[settings1-min]",
+        "min_lr": "tests/unit/optim/test_plateau.py::test_the_rates_are_those_of_keras[settings2-min]",
+        "monitor": "tests/unit/optim/test_plateau.py::test_epochs_without_the_value_and_those_before_the_offset_change_nothing",
+        "mode": "tests/unit/optim/test_plateau.py::test_epochs_without_the_value_and_those_before_the_offset_change_nothing",
     },
     "framework.data.augment:AffineAugmentation": {
         "rotation": "tests/unit/data/test_augment.py::test_settings_at_zero_change_no_bit[uint8]",
@@ -84,39 +84,39 @@ TABLE: dict[str, dict[str, str]] = {
         "channel_shift": "tests/unit/data/test_augment.py::test_settings_at_zero_change_no_bit[uint8]",
         "brightness": "tests/unit/data/test_augment.py::test_settings_at_zero_change_no_bit[uint8]",
     },
-    "framework.optimizers:Optimizer": {
-        "clip_value": "tests/unit/test_optimizers.py::test_clipping[settings0-moves0]",
-        "clip_norm": "tests/unit/test_optimizers.py::test_clipping[settings1-moves1]",
-        "clip_global_norm": "tests/unit/test_optimizers.py::test_clipping[settings3-moves3]",
-        "weight_decay": "tests/unit/test_optimizers.py::test_each_optimizer_takes_the_shared_settings[weight_decay-adabelief]",
-        "weight_decay_exclude": "tests/unit/test_optimizers.py::test_weight_decay_is_decoupled_and_spares_what_is_excluded[adabelief]",
-        "accumulate_steps": "tests/unit/test_gradients.py::test_3_batches_of_1_make_the_step_of_1_batch_of_3[adamw]",
+    "framework.optim.optimizers:Optimizer": {
+        "clip_value": "tests/unit/optim/test_optimizers.py::test_clipping[settings0-moves0]",
+        "clip_norm": "tests/unit/optim/test_optimizers.py::test_clipping[settings1-moves1]",
+        "clip_global_norm": "tests/unit/optim/test_optimizers.py::test_clipping[settings3-moves3]",
+        "weight_decay": "tests/unit/optim/test_optimizers.py::test_each_optimizer_takes_the_shared_settings[weight_decay-adabelief]",
+        "weight_decay_exclude": "tests/unit/optim/test_optimizers.py::test_weight_decay_is_decoupled_and_spares_what_is_excluded[adabelief]",
+        "accumulate_steps": "tests/unit/optim/test_gradient_accumulation.py::test_3_batches_of_1_make_the_step_of_1_batch_of_3[adamw]",
     },
-    "framework.optimizers:SGD": {
-        "momentum": "tests/unit/test_optimizers.py::test_each_setting_acts[sgd-momentum]",
-        "nesterov": "tests/unit/test_optimizers.py::test_each_setting_acts[sgd-nesterov]",
+    "framework.optim.optimizers:SGD": {
+        "momentum": "tests/unit/optim/test_optimizers.py::test_each_setting_acts[sgd-momentum]",
+        "nesterov": "tests/unit/optim/test_optimizers.py::test_each_setting_acts[sgd-nesterov]",
     },
-    "framework.optimizers:RMSprop": {
-        "rho": "tests/unit/test_optimizers.py::test_each_setting_acts[rmsprop-rho]",
-        "momentum": "tests/unit/test_optimizers.py::test_each_setting_acts[rmsprop-momentum]",
-        "epsilon": "tests/unit/test_optimizers.py::test_each_setting_acts[rmsprop-epsilon]",
-        "centered": "tests/unit/test_optimizers.py::test_each_setting_acts[rmsprop-centered]",
+    "framework.optim.optimizers:RMSprop": {
+        "rho": "tests/unit/optim/test_optimizers.py::test_each_setting_acts[rmsprop-rho]",
+        "momentum": "tests/unit/optim/test_optimizers.py::test_each_setting_acts[rmsprop-momentum]",
+        "epsilon": "tests/unit/optim/test_optimizers.py::test_each_setting_acts[rmsprop-epsilon]",
+        "centered": "tests/unit/optim/test_optimizers.py::test_each_setting_acts[rmsprop-centered]",
     },
-    "framework.optimizers:_Moments": {
-        "beta_1": "tests/unit/test_optimizers.py::test_each_setting_acts[adabelief-beta_1]",
-        "beta_2": "tests/unit/test_optimizers.py::test_each_setting_acts[adabelief-beta_2]",
-        "epsilon": "tests/unit/test_optimizers.py::test_each_setting_acts[adabelief-epsilon]",
+    "framework.optim.optimizers:_Moments": {
+        "beta_1": "tests/unit/optim/test_optimizers.py::test_each_setting_acts[adabelief-beta_1]",
+        "beta_2": "tests/unit/optim/test_optimizers.py::test_each_setting_acts[adabelief-beta_2]",
+        "epsilon": "tests/unit/optim/test_optimizers.py::test_each_setting_acts[adabelief-epsilon]",
     },
-    "framework.optimizers:Adam": {
-        "amsgrad": "tests/unit/test_optimizers.py::test_each_setting_acts[adam-amsgrad]",
+    "framework.optim.optimizers:Adam": {
+        "amsgrad": "tests/unit/optim/test_optimizers.py::test_each_setting_acts[adam-amsgrad]",
     },
-    "framework.optimizers:Lion": {
-        "beta_1": "tests/unit/test_optimizers.py::test_each_setting_acts[lion-beta_1]",
-        "beta_2": "tests/unit/test_optimizers.py::test_each_setting_acts[lion-beta_2]",
+    "framework.optim.optimizers:Lion": {
+        "beta_1": "tests/unit/optim/test_optimizers.py::test_each_setting_acts[lion-beta_1]",
+        "beta_2": "tests/unit/optim/test_optimizers.py::test_each_setting_acts[lion-beta_2]",
     },
-    "framework.optimizers:KerasOptimizer": {
-        "class_name": "tests/unit/test_optimizers.py::test_settings_that_make_no_sense_are_problems[settings11-paths11]",
-        "arguments": "tests/unit/test_optimizers.py::test_settings_that_make_no_sense_are_problems[settings9-paths9]",
+    "framework.optim.optimizers:KerasOptimizer": {
+        "class_name": "tests/unit/optim/test_optimizers.py::test_settings_that_make_no_sense_are_problems[settings11-paths11]",
+        "arguments": "tests/unit/optim/test_optimizers.py::test_settings_that_make_no_sense_are_problems[settings9-paths9]",
     },
     "framework.data.images:ImageFolder": {
         "train_dir": "tests/unit/data/test_images.py::test_resolve_records_what_later_commands_need",
@@ -208,51 +208,51 @@ TABLE: dict[str, dict[str, str]] = {
         "widths": "tests/scenarios/test_reuters.py::test_the_settings_of_the_networks[wide_text_cnn]",
         "filters": "tests/scenarios/test_reuters.py::test_the_settings_of_the_networks[wide_text_cnn]",
     },
-    "framework.warmstart:WarmStartConfig": {
-        "model": "tests/unit/test_warmstart.py::test_each_kind_of_source_is_loaded_bit_for_bit[save_run]",
-        "allow_partial": "tests/unit/test_warmstart.py::test_other_shapes_are_an_error_unless_partial",
-        "include": "tests/unit/test_warmstart.py::test_include_and_exclude",
-        "exclude": "tests/unit/test_warmstart.py::test_include_and_exclude",
-        "rename": "tests/unit/test_warmstart.py::test_rename[saved-head/->output/]",
+    "framework.model.warm_start:WarmStartConfig": {
+        "model": "tests/unit/model/test_warm_start.py::test_each_kind_of_source_is_loaded_bit_for_bit[save_run]",
+        "allow_partial": "tests/unit/model/test_warm_start.py::test_other_shapes_are_an_error_unless_partial",
+        "include": "tests/unit/model/test_warm_start.py::test_include_and_exclude",
+        "exclude": "tests/unit/model/test_warm_start.py::test_include_and_exclude",
+        "rename": "tests/unit/model/test_warm_start.py::test_rename[saved-head/->output/]",
     },
-    "framework.trainer_config:TrainerConfig": {
-        "epochs": "tests/unit/test_trainer.py::test_more_epochs_continue_a_finished_run",
-        "seed": "tests/unit/test_trainer.py::test_a_sweep_of_seeds_gives_different_weights",
+    "framework.config.trainer_config:TrainerConfig": {
+        "epochs": "tests/unit/training/test_trainer.py::test_more_epochs_continue_a_finished_run",
+        "seed": "tests/unit/training/test_trainer.py::test_a_sweep_of_seeds_gives_different_weights",
         "output_dir": "tests/unit/test_option_effects.py::test_where_a_run_is",
-        "samples_per_epoch": "tests/unit/test_trainer.py::test_the_length_of_an_epoch[words0-2]",
-        "steps_per_epoch": "tests/unit/test_trainer.py::test_the_length_of_an_epoch[words1-3]",
-        "overfit_batches": "tests/unit/test_trainer.py::test_some_batches_are_learned_by_heart",
+        "samples_per_epoch": "tests/unit/training/test_trainer.py::test_the_length_of_an_epoch[words0-2]",
+        "steps_per_epoch": "tests/unit/training/test_trainer.py::test_the_length_of_an_epoch[words1-3]",
+        "overfit_batches": "tests/unit/training/test_trainer.py::test_some_batches_are_learned_by_heart",
         "trial_run": "tests/unit/test_option_effects.py::test_a_trial_run_leaves_nothing",
-        "val_every_n": "tests/unit/test_trainer.py::test_validation_after_each_nth_epoch_and_the_last",
-        "lav_every_n": "tests/unit/test_lav.py::test_lav_may_begin_in_a_resume",
-        "lav_lists": "tests/unit/test_lav.py::test_a_lav_value_decides_what_is_best",
-        "recalibrate_batch_norm": "tests/unit/test_trainer.py::test_recalibration_leaves_the_training_alone",
+        "val_every_n": "tests/unit/training/test_trainer.py::test_validation_after_each_nth_epoch_and_the_last",
+        "lav_every_n": "tests/unit/training/test_lav.py::test_lav_may_begin_in_a_resume",
+        "lav_lists": "tests/unit/training/test_lav.py::test_a_lav_value_decides_what_is_best",
+        "recalibrate_batch_norm": "tests/unit/training/test_trainer.py::test_recalibration_leaves_the_training_alone",
         "recalibrate_batches": "tests/unit/test_option_effects.py::test_the_number_of_batches_for_batch_norm_matters",
-        "no_train_scope": "tests/unit/test_trainer.py::test_frozen_layers_do_not_learn",
-        "calc_ema": "tests/unit/test_trainer.py::test_averaging_leaves_the_training_alone_and_decides_what_is_best",
-        "post_hoc_ema": "tests/unit/test_weight_comparison.py::test_averages_are_saved_each_nth_epoch",
-        "post_hoc_every_n_epochs": "tests/unit/test_weight_comparison.py::test_averages_are_saved_each_nth_epoch",
+        "no_train_scope": "tests/unit/training/test_trainer.py::test_frozen_layers_do_not_learn",
+        "calc_ema": "tests/unit/training/test_trainer.py::test_averaging_leaves_the_training_alone_and_decides_what_is_best",
+        "post_hoc_ema": "tests/unit/evaluation/test_compare_weights.py::test_averages_are_saved_each_nth_epoch",
+        "post_hoc_every_n_epochs": "tests/unit/evaluation/test_compare_weights.py::test_averages_are_saved_each_nth_epoch",
         "checkpoint_every_n_epochs": "tests/unit/test_option_effects.py::test_when_checkpoints_are_saved_and_how_many_are_kept[words0-steps0]",
         "checkpoint_every_n_steps": "tests/unit/test_option_effects.py::test_when_checkpoints_are_saved_and_how_many_are_kept[words2-steps2]",
         "checkpoint_every_n_minutes": "tests/unit/test_option_effects.py::test_when_checkpoints_are_saved_and_how_many_are_kept[words3-steps3]",
         "keep_checkpoints": "tests/unit/test_option_effects.py::test_when_checkpoints_are_saved_and_how_many_are_kept[words4-steps4]",
         "export_saved_model": "tests/unit/test_option_effects.py::test_what_is_written_beside_the_model[False]",
         "tensorboard": "tests/unit/test_option_effects.py::test_what_is_written_beside_the_model[False]",
-        "profile": "tests/unit/test_numerics.py::test_a_profile_of_some_steps",
-        "profile_steps": "tests/unit/test_numerics.py::test_a_profile_of_chosen_steps",
-        "run_eagerly": "tests/unit/test_numerics.py::test_eager_steps_are_plain_python",
-        "on_nan": "tests/unit/test_bad_numbers.py::test_skip_changes_nothing_but_that_step",
+        "profile": "tests/unit/model/test_trace_nan.py::test_a_profile_of_some_steps",
+        "profile_steps": "tests/unit/model/test_trace_nan.py::test_a_profile_of_chosen_steps",
+        "run_eagerly": "tests/unit/model/test_trace_nan.py::test_eager_steps_are_plain_python",
+        "on_nan": "tests/unit/training/test_nan_recovery.py::test_skip_changes_nothing_but_that_step",
         "trace_nan": "tests/unit/test_option_effects.py::test_how_many_steps_a_call_does_at_most[trainer.trace_nan=true]",
     },
-    "framework.device:DeviceConfig": {
-        "gpus": "tests/unit/test_trainer.py::test_what_cannot_be_trained_leaves_nothing_behind[words3-device.gpus]",
-        "cpu_replicas": "tests/unit/test_gradients.py::test_copies_of_the_cpu_are_not_gpus_and_must_be_made_in_time",
+    "framework.run.device:DeviceConfig": {
+        "gpus": "tests/unit/training/test_trainer.py::test_what_cannot_be_trained_leaves_nothing_behind[words3-device.gpus]",
+        "cpu_replicas": "tests/unit/optim/test_gradient_accumulation.py::test_copies_of_the_cpu_are_not_gpus_and_must_be_made_in_time",
         "threads": "tests/unit/test_option_effects.py::test_threads_are_recorded",
         "deterministic": "tests/unit/test_option_effects.py::test_determinism_is_asked_for[False]",
         "precision": "tests/unit/test_option_effects.py::test_precision",
         "jit_compile": "tests/unit/test_option_effects.py::test_xla",
     },
-    "framework.loops:CustomLoop": {
+    "framework.loops.loop:CustomLoop": {
         "max_steps_per_call": "tests/unit/test_option_effects.py::test_how_many_steps_a_call_does_at_most[loop.max_steps_per_call=1]",
     },
     "scenarios.mesonet.scenario:Settings": {
@@ -262,7 +262,7 @@ TABLE: dict[str, dict[str, str]] = {
         "batch_size": "tests/unit/test_option_effects.py::test_batch_size",
         "cache": "tests/unit/test_option_effects.py::test_what_is_kept_in_memory",
         "cache_limit": "tests/unit/test_option_effects.py::test_what_is_kept_in_memory",
-        "limit": "tests/unit/test_trainer.py::test_limit_takes_that_many_samples_of_each_split",
+        "limit": "tests/unit/training/test_trainer.py::test_limit_takes_that_many_samples_of_each_split",
         "workers": "tests/unit/test_option_effects.py::test_how_many_samples_are_loaded_at_the_same_time",
     },
 }

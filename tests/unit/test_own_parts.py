@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 import framework
-from framework.composition import apply_overrides
-from framework.config import parse
+from framework.config.compose import apply_overrides
+from framework.config.registry import Registry
+from framework.config.run_config import parse
+from framework.config.schema import setting
 from framework.errors import ConfigError
-from framework.learning_rates import LEARNING_RATES
-from framework.loops import LOOPS
-from framework.optimizers import OPTIMIZERS
-from framework.registry import Registry
-from framework.schema import setting
+from framework.loops.loop import LOOPS
+from framework.optim.learning_rates import LEARNING_RATES
+from framework.optim.optimizers import OPTIMIZERS
 from tests.runs import compose_toy
-from tests.unit.test_loops import Looking, train_with
+from tests.unit.loops.test_loop import Looking, train_with
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 

@@ -16,11 +16,11 @@ from typing import Any, Literal, get_args
 
 import pytest
 
-from framework.composition import conf_directory
-from framework.config import SECTIONS, SHORT_FORMS
+from framework.config.compose import conf_directory
+from framework.config.registry import Registry
+from framework.config.run_config import SECTIONS, SHORT_FORMS
+from framework.config.schema import describe_type, setting, type_hints
 from framework.reference import Row, default_text, kinds_of, options_of, reference, rows_of
-from framework.registry import Registry
-from framework.schema import describe_type, setting, type_hints
 from tests.conftest import REPOSITORY, TOY, environment
 
 PAGE = reference()

@@ -21,12 +21,12 @@ import pytest
 import yaml
 
 from framework.errors import ScenarioError
-from framework.export import load_model
-from framework.lav_report import load_and_validate
-from framework.run_directory import RunDirectory
-from framework.warmstart import WarmStartConfig, warm_start
-from framework.weight_comparison import RunWeights
-from framework.weight_sources import open_weights
+from framework.evaluation.compare_weights import RunWeights
+from framework.evaluation.load_and_validate import load_and_validate
+from framework.model.export import load_model
+from framework.model.warm_start import WarmStartConfig, warm_start
+from framework.model.weight_files import open_weights
+from framework.run.run_directory import RunDirectory
 from tests.runs import compose_toy, resume, train
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")

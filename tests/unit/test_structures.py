@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from framework.evaluation import Validator
 from framework.scenario import Scenario, compose
+from framework.training.validation import Validator
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 

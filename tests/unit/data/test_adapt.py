@@ -17,18 +17,18 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from framework.agreement import Broken
-from framework.contract import CHECKS, Subject
 from framework.data.adapt import as_source
 from framework.data.cache import cached
 from framework.data.map_source import MapSource
 from framework.data.source import ArraySource, Source, Split, Subset
 from framework.data.stream import Stream, in_order
 from framework.errors import DataError, Interrupted, ScenarioError
-from framework.evaluation import prepare_source
-from framework.run_directory import RunDirectory
+from framework.run.run_directory import RunDirectory
 from framework.scenario import Scenario, compose
-from framework.trainer import Trainer
+from framework.testing.checks import CHECKS, Subject
+from framework.training.agreement import Broken
+from framework.training.trainer import Trainer
+from framework.training.validation import prepare_source
 from tests.runs import InterruptedAfter, comparable, final_state, quiet, resume
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")

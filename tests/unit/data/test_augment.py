@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from framework.config.schema import read
 from framework.data.augment import AffineAugmentation
 from framework.errors import Problem
-from framework.schema import read
 
 NOTHING = {
     "rotation": 0.0,

@@ -15,10 +15,10 @@ from PIL import Image
 from framework.data.image_files import load_image
 from framework.data.images import ImageFolder
 from framework.data.source import ArraySource, Fault, Split, Subset
-from framework.data_check import check_data, write_faults
 from framework.errors import DataError
-from framework.evaluation import prepare_source
+from framework.evaluation.validate_data import check_data, write_faults
 from framework.scenario import compose
+from framework.training.validation import prepare_source
 from tests.unit.data.test_images import PHOTO, folder_of, save
 
 

@@ -12,13 +12,13 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_images
 
-from framework.changes import check_changes
-from framework.config import parse
-from framework.config_file import FORMAT, config_text, read_config
+from framework.config.changes import check_changes
+from framework.config.run_config import parse
 from framework.data.exif import orientation_of
 from framework.data.image_faults import remarks_on
 from framework.data.images import ImageFiles, load_image
 from framework.errors import ConfigError, RunDirectoryError
+from framework.run.config_file import FORMAT, config_text, read_config
 from framework.scenario import compose
 from tests.unit.data.test_images import folder_of
 

@@ -16,7 +16,7 @@ from framework.data.duplicates import _close, find_duplicates, warn_of_shared_fi
 from framework.data.image_files import ImageFiles
 from framework.data.images import ImageFolder
 from framework.data.source import ArraySource, Fault, Split
-from framework.data_check import check_data
+from framework.evaluation.validate_data import check_data
 from framework.scenario import compose
 
 PHOTOGRAPHS = load_sample_images().images

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from framework.config.schema import read
 from framework.data.images import ImageFiles, ImageFolder, find_images, load_image
 from framework.data.source import Split
 from framework.errors import ConfigError, DataError, Problem
-from framework.schema import read
 
 PICTURE = Image.linear_gradient("L").resize((32, 32))
 

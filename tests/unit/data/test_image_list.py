@@ -9,13 +9,13 @@ import pytest
 import tensorflow as tf
 from omegaconf import OmegaConf
 
+from framework.config.schema import read, to_plain
 from framework.data.image_files import ImageFiles
 from framework.data.image_list import ImageList
 from framework.data.source import Split
-from framework.data_check import check_data
 from framework.errors import ConfigError, DataError, Problem
+from framework.evaluation.validate_data import check_data
 from framework.scenario import compose
-from framework.schema import read, to_plain
 from tests.unit.data.test_images import PHOTO, save
 from tests.unit.data.test_rows import write
 

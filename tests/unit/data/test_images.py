@@ -12,11 +12,11 @@ import tensorflow as tf
 from omegaconf import OmegaConf
 from PIL import Image
 
+from framework.config.schema import read, to_plain
 from framework.data.image_faults import quick_faults
 from framework.data.images import ImageFiles, ImageFolder, load_image
 from framework.data.source import Split
 from framework.errors import ConfigError, DataError
-from framework.schema import read, to_plain
 
 COLOURS = (np.add.outer(np.arange(40) * 3, np.arange(40) * 2)[..., None] + np.array([0, 40, 15])).astype(np.uint8)
 PHOTO = Image.fromarray(COLOURS)

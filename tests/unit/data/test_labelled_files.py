@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from framework.config.schema import read
 from framework.data.source import Split
 from framework.data.texts import TextFiles
 from framework.errors import ConfigError, DataError, Problem
-from framework.schema import read
 from tests.unit.data.test_rows import write
 
 

@@ -12,15 +12,15 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.assembly import check_lengths
 from framework.data.padded import PaddedSource
 from framework.data.source import Split, Subset
 from framework.data.stream import Stream, in_order
 from framework.errors import DataError, Interrupted
-from framework.lav_report import load_and_validate
-from framework.run_directory import RunDirectory
+from framework.evaluation.load_and_validate import load_and_validate
+from framework.run.run_directory import RunDirectory
 from framework.scenario import Scenario, compose
-from framework.trainer import Trainer
+from framework.training.components import check_lengths
+from framework.training.trainer import Trainer
 from tests.runs import InterruptedAfter, comparable, quiet, records, resume
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")

@@ -15,10 +15,10 @@ from framework.data.source import Split
 from framework.data.tables import Table
 from framework.data.texts import TextFiles
 from framework.errors import ConfigError, DataError
-from framework.lav_report import load_and_validate
-from framework.run_directory import RunDirectory
+from framework.evaluation.load_and_validate import load_and_validate
+from framework.run.run_directory import RunDirectory
 from framework.scenario import Scenario, compose
-from framework.trainer import Trainer
+from framework.training.trainer import Trainer
 from tests.conftest import TOY
 from tests.runs import quiet
 from tests.unit.data.test_images import PHOTO, folder_of, save

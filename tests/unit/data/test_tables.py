@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from framework.config.schema import read
 from framework.data.source import Split
 from framework.data.tables import Table
 from framework.errors import ConfigError, DataError, Problem
-from framework.run_directory import RunDirectory
+from framework.run.run_directory import RunDirectory
 from framework.scenario import Scenario, compose
-from framework.schema import read
-from framework.trainer import Trainer
+from framework.training.trainer import Trainer
 from tests.runs import quiet
 from tests.unit.data.test_rows import write
 

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from framework.config.schema import read
 from framework.data.source import Split
 from framework.data.stream import Stream, in_order
 from framework.data.tf_records import TfRecords, TfRecordSource
-from framework.data_check import check_data
 from framework.errors import ConfigError, DataError, Problem
-from framework.run_directory import RunDirectory
+from framework.evaluation.validate_data import check_data
+from framework.run.run_directory import RunDirectory
 from framework.scenario import compose
-from framework.schema import read
-from framework.trainer import Trainer
+from framework.training.trainer import Trainer
 from tests.runs import quiet
 
 

@@ -1,0 +1,1 @@
+"""Words of a command line in, a typed, frozen `RunConfig` out, every problem at once."""

@@ -1,0 +1,90 @@
+"""Are two runs equal? All that they leave behind is compared to the bit, but for times."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from framework.model.export import MODEL_FILE, SAVED_MODEL, load_facts
+from framework.run.checkpoint import CheckpointStore
+from framework.run.recorder import without_times
+from framework.run.run_directory import RunDirectory
+
+
+def differences(ours: str | Path, theirs: str | Path) -> list[str]:
+    """What of a run is not what it is in another: "the last checkpoint", "metrics.jsonl", ... Empty where all is equal.
+
+    Args:
+        ours, theirs: run directories.
+
+    Raises:
+        RunDirectoryError: where one is no run.
+    """
+    runs = RunDirectory.open(ours), RunDirectory.open(theirs)
+    return [part for part, read in _PARTS.items() if read(runs[0]) != read(runs[1])]
+
+
+def _checkpoint(run: RunDirectory) -> Any:
+    snapshot = CheckpointStore(run.checkpoints).load_newest()
+    if snapshot is None:
+        return None
+    state = json.loads(json.dumps(snapshot.state))
+    del state["progress"]["seconds"]
+    state["history"] = [without_times(record) for record in state["history"]]
+    variables = {group: [named.array.tobytes() for named in members] for group, members in snapshot.variables.items()}
+    return snapshot.step, state, variables
+
+
+def _averages(run: RunDirectory) -> Any:
+    store = CheckpointStore(run.averages)
+    return [
+        (step, [named.array.tobytes() for group in store.load(step).variables.values() for named in group])
+        for step in store.steps()
+    ]
+
+
+def _metrics(run: RunDirectory) -> Any:
+    return [without_times(json.loads(line)) for line in run.metrics_file.read_text().splitlines()]
+
+
+def _result(run: RunDirectory) -> Any:
+    return (run.load_result() or {}) | {"seconds": None}
+
+
+def _best(run: RunDirectory) -> Any:
+    return _exported(run.best)
+
+
+def _final(run: RunDirectory) -> Any:
+    return _exported(run.export)
+
+
+def _exported(folder: Path) -> Any:
+    import h5py
+    import numpy as np
+
+    weights: dict[str, bytes] = {}
+
+    def read(path: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset):
+            weights[path] = np.asarray(node).tobytes()
+
+    if not (folder / MODEL_FILE).exists():
+        return None
+    with zipfile.ZipFile(folder / MODEL_FILE) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+        file.visititems(read)
+    return load_facts(folder), weights, (folder / SAVED_MODEL).is_dir()
+
+
+_PARTS: Mapping[str, Callable[[RunDirectory], Any]] = {
+    "the last checkpoint": _checkpoint,
+    "the saved averages": _averages,
+    "metrics.jsonl": _metrics,
+    "result.json": _result,
+    "the best model": _best,
+    "the exported model": _final,
+}

@@ -1,0 +1,234 @@
+"""The weights that a run holds - raw, averaged in training, averaged now - judged side by side on the validation data."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from framework.errors import CheckpointError, ConfigError, Problem, RunDirectoryError, unknown_name
+from framework.model.evaluation_weights import GivenWeights, float_weights
+from framework.model.export import export_model
+from framework.model.post_hoc_ema import LONGEST, Profile, coefficients, deviation, power_average
+from framework.run.checkpoint import CheckpointStore, Snapshot, check_fit, restore_variables
+from framework.run.run_directory import RunDirectory
+from framework.run.run_records import RunStateFile
+from framework.scenario import scenario_of
+from framework.training.components import Assembly
+from framework.training.early_stopping import is_best
+from framework.training.validation import Validator
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# What is looked at where nobody says which lengths: those that Karras et al. 2024 find best for one network or another.
+LENGTHS = (0.05, 0.1, 0.15, 0.2)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Weights that a run could be judged and used with.
+
+    Args:
+        name: `raw`, `ema`, `average`, or `power-LENGTH`.
+        about: where they come from, in words.
+        arrays: one for each of `float_weights(model)`.
+    """
+
+    name: str
+    about: str
+    arrays: Sequence[np.ndarray]
+
+
+class RunWeights:
+    """The weights of a run at its newest intact checkpoint. The run may be in training; nothing of it is changed.
+
+        weights = RunWeights("outputs/run1")
+        for candidate in weights.candidates(lengths=(0.05, 0.15)):
+            print(candidate.name, weights.judge(candidate))
+        weights.export(weights.candidate("average"), "outputs/run1/ema-weights/average")
+
+    Args:
+        run: the run directory.
+        overrides: words applied to its config, such as `data.val_dir=OTHER`.
+
+    Raises:
+        ScenarioError: where run or data cannot be used, or there is no checkpoint yet.
+    """
+
+    def __init__(self, run: str | Path, *overrides: str) -> None:
+        directory = RunDirectory.open(run)
+        scenario = scenario_of(directory.load_config(overrides))
+        self._store = CheckpointStore(directory.checkpoints, holds=RunStateFile)
+        self._averages = CheckpointStore(directory.averages)
+        self._snapshot = self._load_newest(directory)
+        self.parts = Assembly(scenario, fresh=False, lav_folder=directory.lav)
+        self.step = self._snapshot.step
+        """Steps that the run had done."""
+        restore_variables(self.parts.model.variables, self._snapshot.group("model"), what="model")
+        self._validator: Validator | None = None
+
+    def candidates(self, *, last: int | None = None, lengths: Sequence[float] | None = None) -> list[Candidate]:
+        """All weights that there are.
+
+        Args:
+            last: average that many of the newest checkpoints; None: all that are kept.
+            lengths: average over these parts of the training, in (0, 0.28]; None: over `LENGTHS`, if the run kept what that takes.
+
+        Raises:
+            ConfigError: where a length is out of range.
+            RunDirectoryError: where lengths are named, and the run kept nothing to make such averages of.
+        """
+        found = [Candidate("raw", f"as they are after step {self.step:,}", self._float_arrays(self._snapshot))]
+        if "average" in self._snapshot.variables:
+            about = f"moving average, trainer.calc_ema={self.parts.scenario.config.trainer.calc_ema:g}"
+            found.append(Candidate("ema", about, self._average(self._snapshot, "average")))
+        intact = self._store.intact_steps()
+        steps = intact[-last:] if last else intact
+        if len(steps) > 1:
+            about = f"mean of {len(steps)} checkpoints, steps {steps[0]:,} to {steps[-1]:,}"
+            found.append(Candidate("average", about, self._mean(steps)))
+        kept = bool(self.parts.scenario.config.trainer.post_hoc_ema)
+        if lengths and not kept:
+            raise RunDirectoryError(
+                "the run kept no averages that others could be made of", hint="train with trainer.post_hoc_ema=[0.05,0.1]"
+            )
+        return [*found, *self._of_lengths(LENGTHS if lengths is None and kept else lengths or ())]
+
+    def candidate(self, name: str) -> Candidate:
+        """The weights of one name.
+
+        Raises:
+            ConfigError: where the run has none of that name.
+        """
+        match = re.fullmatch(r"power-(\d*\.?\d+)", name)
+        found = {candidate.name: candidate for candidate in self.candidates(lengths=[float(match[1])] if match else [])}
+        if name not in found:
+            problem = unknown_name("weights", "name of weights", name, [*found, "power-LENGTH"])
+            raise ConfigError(problem, subject="what was asked for")
+        return found[name]
+
+    def best_of(self, judged: Sequence[Mapping[str, float]]) -> int | None:
+        """Which of several results of `judge` is best by what the run monitors, or by the loss where that is nothing of the
+        validation; None where none is a number."""
+        name, mode = self.parts.monitor.removeprefix("val_"), self.parts.mode
+        if any(name not in metrics for metrics in judged):
+            name, mode = "loss", "min"
+        best: int | None = None
+        for i, metrics in enumerate(judged):
+            if is_best(metrics, None if best is None else judged[best], name, mode, "loss"):
+                best = i
+        return best
+
+    def judge(self, candidate: Candidate) -> dict[str, float]:
+        """Loss and metrics on the validation data, with BatchNorm statistics as in training."""
+        self._validator = self._validator or self.parts.make_validator()
+        with self.parts.evaluation_weights(self.step, GivenWeights(self.parts.model, candidate.arrays)):
+            return self._validator()
+
+    def export(self, candidate: Candidate, folder: str | Path, metrics: Mapping[str, float], *, saved_model: bool = True) -> None:
+        """Write the model with these weights, as the models of a run are written.
+
+        Args:
+            folder: replaced.
+            metrics: what `judge` found, to be recorded with it.
+            saved_model: whether to write a SavedModel, too.
+
+        Raises:
+            RunDirectoryError: where it cannot be written.
+        """
+        progress = self._snapshot.state["progress"]
+        recorded = {f"val_{name}": value for name, value in metrics.items()}
+        facts = self.parts.facts({"epoch": progress["epoch"], "step": self.step, "metrics": recorded}, weights=candidate.name)
+        try:
+            with self.parts.evaluation_weights(self.step, GivenWeights(self.parts.model, candidate.arrays)):
+                export_model(self.parts.model, Path(folder), facts, saved_model=saved_model)
+        except OSError as error:
+            raise RunDirectoryError(f"the model cannot be written to {folder}: {error}") from error
+
+    def _load_newest(self, directory: RunDirectory) -> Snapshot:
+        while True:
+            steps = self._store.steps()
+            try:
+                snapshot = self._store.load_newest()
+            except CheckpointError:
+                if self._store.steps() == steps:
+                    raise
+                continue  # the run went on meanwhile, and deleted what was being read
+            if snapshot is None:
+                raise RunDirectoryError(
+                    f"{directory.path} has no checkpoint yet", hint="a run saves one after its first epoch, or sooner"
+                )
+            return snapshot
+
+    def _float_arrays(self, snapshot: Snapshot) -> list[np.ndarray]:
+        """Of the model's variables those that an average can be taken of."""
+        variables, saved = self.parts.model.variables, snapshot.group("model")
+        check_fit(variables, saved, what="model")
+        arrays = {id(variable): named.array for variable, named in zip(variables, saved, strict=True)}
+        return [arrays[id(weight)] for weight in float_weights(self.parts.model)]
+
+    def _average(self, snapshot: Snapshot, name: str) -> list[np.ndarray]:
+        """An average of a snapshot, one array for each of the float weights."""
+        saved = snapshot.group(name)
+        check_fit(float_weights(self.parts.model), saved, what="model")
+        return [named.array for named in saved]
+
+    def _mean(self, steps: Sequence[int]) -> list[np.ndarray]:
+        (mean,) = _combine((self._float_arrays(self._store.load(step)) for step in steps), [[1 / len(steps)] * len(steps)])
+        return mean
+
+    def _of_lengths(self, lengths: Sequence[float]) -> list[Candidate]:
+        for length in lengths:
+            if not 0 < length <= LONGEST:
+                raise ConfigError(
+                    Problem("lengths", "out of range", given=length, allowed=f"numbers > 0 and <= {LONGEST}"),
+                    subject="what was asked for",
+                )
+        saved = self._saved()
+        if not lengths:
+            return []
+        profiles = [profile for _, profile in saved]
+        wanted = [Profile(max(profile.step for profile in profiles), length) for length in lengths]
+        arrays = (self._average(snapshot(), power_average(p.length)) for snapshot, p in saved)
+        combined = _combine(arrays, [coefficients(profiles, target) for target in wanted])
+        return [
+            Candidate(
+                power_average(target.length),
+                f"length {target.length:g}, {_describe_fit(deviation(profiles, target))}",
+                sums,
+            )
+            for target, sums in zip(wanted, combined, strict=True)
+        ]
+
+    def _saved(self) -> list[tuple[Callable[[], Snapshot], Profile]]:
+        """The power-function averages that the run has saved, and how to load each."""
+        lengths = self.parts.scenario.config.trainer.post_hoc_ema
+        load = functools.lru_cache(maxsize=1)(self._averages.load)  # two averages are of one file
+        steps = [step for step in self._averages.intact_steps() if step < self.step]
+        saved = [(functools.partial(load, step), Profile(step, length)) for step in steps for length in lengths]
+        return [*saved, *((lambda: self._snapshot, Profile(self.step, length)) for length in lengths)]
+
+
+def _combine(members: Iterable[Sequence[np.ndarray]], rows: Sequence[Sequence[float] | np.ndarray]) -> list[list[np.ndarray]]:
+    """For each row of weights the weighted sum of the members, each a list of arrays. Summed in float64, member by member, so that
+    one is in memory at a time."""
+    import numpy as np
+
+    sums: list[list[np.ndarray]] = []
+    dtypes: list[np.dtype] = []
+    for i, arrays in enumerate(members):
+        if not sums:
+            sums = [[np.zeros(array.shape) for array in arrays] for _ in rows]
+            dtypes = [array.dtype for array in arrays]
+        for row, total in zip(rows, sums, strict=True):
+            for part, array in zip(total, arrays, strict=True):
+                part += row[i] * array.astype("float64")
+    return [[part.astype(dtype) for part, dtype in zip(total, dtypes, strict=True)] for total in sums]
+
+
+def _describe_fit(off: float) -> str:
+    return "as it was kept" if off < 1e-9 else f"made of those that were kept, {100 * off:.2g} % off its profile"

@@ -1,0 +1,76 @@
+"""How fast the input pipeline of a scenario is, without a model behind it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from framework.data.source import Split
+from framework.scenario import Scenario
+from framework.training.components import training_stream
+from framework.training.validation import prepare_source
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """What was measured.
+
+    Args:
+        batches: batches that were timed.
+        batch_size: samples in a batch.
+        seconds: the time that they took.
+        first_batch_seconds: the time from the start of the stream to its first batch.
+        prepare_seconds: the time to open the data, and to load them into memory where they are kept there.
+    """
+
+    batches: int
+    batch_size: int
+    seconds: float
+    first_batch_seconds: float
+    prepare_seconds: float
+
+    @property
+    def batches_per_second(self) -> float:
+        """Batches a second, after the warm-up."""
+        return self.batches / self.seconds
+
+    @property
+    def samples_per_second(self) -> float:
+        """Samples a second, after the warm-up."""
+        return self.batches_per_second * self.batch_size
+
+
+def benchmark_input_pipeline(scenario: Scenario, *, seconds: float = 5.0, warm_up: int = 10) -> Throughput:
+    """Time the training batches of a scenario, augmentation included.
+
+    Args:
+        scenario: its data are read, no model is built.
+        seconds: how long to measure; at least one batch is.
+        warm_up: batches before the measurement, in which the pipeline fills and tunes itself.
+
+    Raises:
+        ScenarioError: where the data cannot be used.
+    """
+    scenario.device.apply()
+    started = time.perf_counter()
+    source = prepare_source(scenario, Split.TRAIN)
+    opened = time.perf_counter()
+    stream = training_stream(scenario, source)
+    batches = iter(stream.from_step(0))
+    next(batches)
+    first = time.perf_counter()
+    for _ in range(warm_up):
+        next(batches)
+    begin = time.perf_counter()
+    count, elapsed = 0, 0.0
+    while count == 0 or elapsed < seconds:
+        next(batches)
+        count += 1
+        elapsed = time.perf_counter() - begin
+    return Throughput(
+        batches=count,
+        batch_size=stream.batch_size,
+        seconds=elapsed,
+        first_batch_seconds=first - opened,
+        prepare_seconds=opened - started,
+    )

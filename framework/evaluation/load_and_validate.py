@@ -1,0 +1,143 @@
+"""load_and_validate: a trained model, loaded and evaluated, and the report of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from framework.config.run_config import RunConfig
+from framework.data.source import Source, Split
+from framework.evaluation.trained_model import TrainedModel, is_run, open_trained
+from framework.run.files import check_report, now, strict_json, write_report
+from framework.scenario import scenario_of
+from framework.training.lav import LavList, lav_list, load_compiled, validator_of
+from framework.training.threshold import decide_at
+from framework.training.validation import prepare_source
+
+# Settings of the section `data` that say how samples are loaded, and not which.
+_LOADING = ("batch_size", "cache", "cache_limit", "workers")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What LAV found.
+
+    Args:
+        metrics: loss, metrics, and what the evaluators found, by name.
+        facts: what the model was exported with: epoch, metrics of its validation, classes. Empty for a file of weights.
+        samples: how many samples it was evaluated on.
+        data: the section `data` that they came from.
+        split: which of its splits.
+        recorded: what the training recorded of the same model on the same samples, by the same names; empty where it did not.
+        not_comparable: why it is left out what the training recorded; None where nothing is.
+    """
+
+    metrics: Mapping[str, float]
+    facts: Mapping[str, Any]
+    samples: int
+    data: Mapping[str, Any]
+    split: str
+    recorded: Mapping[str, float] = field(default_factory=dict)
+    not_comparable: str | None = None
+
+
+def load_and_validate(
+    run: str | Path,
+    *overrides: str,
+    model: str = "best",
+    split: str = "validation",
+    name: str | None = None,
+    weights: str | None = None,
+    threshold: float | None = None,
+    config_dir: str | Path | None = None,
+    output: str | Path | None = None,
+) -> Report:
+    """Load a trained model and evaluate it (LAV).
+
+    Args:
+        run: the run directory; or a `.keras`, `.weights.h5` or legacy `.h5` file, with `overrides` that say the scenario.
+        overrides: words applied to the config of the run, such as `data.val_dir=OTHER` or `batch_size=5`; for a file of weights, words
+            as behind `train-scenario`.
+        model: `best`, `export` (the final state), or the path of another exported folder.
+        split: `train`, `validation` or `test`.
+        name: a list of `trainer.lav_lists`, in place of a split.
+        weights: weights that the run holds but has not exported, in place of a model, as `RunWeights` names them: `raw`, `ema`, ...
+        threshold: the probability above which the positive one of two classes is decided for, in [0, 1]; None: 0.5.
+        config_dir: for a file of weights, a further folder of group options.
+        output: where to write the report as JSON; None: `lav.json` in the run directory, nowhere where there is no run.
+
+    Raises:
+        ScenarioError: where run, model or data cannot be used.
+    """
+    report_file = Path(output) if output else Path(run) / "lav.json" if is_run(run) else None
+    with open_trained(run, overrides, model=model, weights=weights, config_dir=config_dir) as trained:
+        if report_file is not None:
+            check_report(report_file)
+        scenario = trained.scenario
+        of = lav_list(scenario.config, name) if name is not None else LavList("", scenario, Split(split))
+        if threshold is not None:
+            decide_at(of.scenario, threshold)
+        strategy = scenario.device.apply()
+        source = prepare_source(of.scenario, of.split)
+        loaded = load_compiled(trained.load, of.scenario, strategy, threshold)
+    metrics = validator_of(loaded, source, of.scenario, strategy)(of.scenario.evaluators())
+    data = of.scenario.config.to_plain()["data"]
+    recorded, reason = _recorded(trained, of, source, threshold)
+    report = Report(metrics, trained.facts, len(source), data, of.split.value, recorded, reason)
+    content = {
+        "time": now(),
+        "run": str(trained.run.path) if trained.run else None,
+        "model": None if weights else model if trained.run else str(trained.folder),
+        "weights": trained.facts.get("weights"),
+        "epoch": trained.facts.get("epoch"),
+        "list": name,
+        "split": report.split,
+        "threshold": threshold,
+        "overrides": list(overrides),
+        "samples": report.samples,
+        "metrics": dict(metrics),
+        "recorded": dict(recorded),
+        "data": data,
+    }
+    if report_file is not None:
+        write_report(report_file, strict_json(content, indent=2))
+    return report
+
+
+def _recorded(
+    trained: TrainedModel, of: LavList, source: Source, threshold: float | None
+) -> tuple[Mapping[str, float], str | None]:
+    """What the training recorded of this model on these very samples, by the names of the values; else why it cannot be compared."""
+    found = trained.facts.get("metrics")
+    if trained.run is None or not isinstance(found, Mapping) or not found:
+        return {}, None
+    if not trained.folder.absolute().is_relative_to(trained.run.path.absolute()):
+        return {}, "the model is not of this run"
+    own = trained.run.load_config()
+    prefixes: Sequence[str] = (f"lav_{of.name}_",) if of.name else ("val_", "lav_")
+    if not of.name and of.split is not Split.VALIDATION:
+        return {}, f"the training judged the model by the validation data, and not by the {of.split} data"
+    if own.trainer.overfit_batches is not None or _which(of.scenario.config) != _which(_own_data(own, of)):
+        return {}, "they are of other data"
+    fingerprint = trained.facts.get("validation_data")
+    if not of.name and fingerprint not in (None, source.fingerprint()):
+        return {}, f"the validation data were {fingerprint}, and are {source.fingerprint()} now"
+    if threshold not in (None, 0.5):
+        return {}, "they are of the threshold 0.5"
+    return {
+        key.removeprefix(prefix): value for prefix in reversed(prefixes) for key, value in found.items() if key.startswith(prefix)
+    }, None
+
+
+def _own_data(own: RunConfig, of: LavList) -> RunConfig:
+    """The config with the data that the list, or the validation, of the run itself has."""
+    return (lav_list(own, of.name).scenario if of.name else scenario_of(own)).config
+
+
+def _which(config: RunConfig) -> tuple[Any, ...]:
+    """What decides which samples a split has, and what they are."""
+    plain = config.to_plain()
+    data = {key: value for key, value in plain["data"].items() if key not in _LOADING}
+    return data, plain["scenario"], config.trainer.seed

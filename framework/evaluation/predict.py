@@ -1,0 +1,142 @@
+"""Prediction with a trained model."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from framework.data.source import Fault, Source, Subset
+from framework.data.stream import in_order
+from framework.errors import DataError, ScenarioError
+from framework.evaluation.trained_model import open_trained
+from framework.run.files import write_report
+from framework.scenario import Scenario, named_outputs
+from framework.training.threshold import decide_at
+from framework.training.validation import opened
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What was predicted.
+
+    Args:
+        rows: for each sample its columns, `file` first, then `true_label` where the class of a sample is known.
+        unreadable: samples that could not be loaded.
+        outputs: what the model gave, by the name of the output, [samples, ...]; None where that was not asked for.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    unreadable: Sequence[Fault]
+    outputs: Mapping[str, np.ndarray] | None = None
+
+
+def predict(
+    run: str | Path,
+    arguments: Sequence[str | Path],
+    *overrides: str,
+    model: str = "best",
+    threshold: float | None = None,
+    arrays: bool = False,
+    config_dir: str | Path | None = None,
+) -> Predictions:
+    """Predict samples with a trained model.
+
+    Args:
+        run: the run directory; or a `.keras`, `.weights.h5` or legacy `.h5` file, with `overrides` that say the scenario.
+        arguments: what to predict, as the scenario reads it: image files and folders, say.
+        overrides: words applied to the config of the run, such as `batch_size=1`; for a file of weights, words as behind
+            `train-scenario`.
+        model: of a run, `best`, `export` (the final state), or the path of another exported folder.
+        threshold: the probability above which the positive one of two classes is decided for, in [0, 1]; None: 0.5.
+        arrays: whether to keep the outputs, too; then a scenario that says nothing about its predictions has no columns of them.
+        config_dir: for a file of weights, a further folder of group options.
+
+    Raises:
+        ScenarioError: where run or model cannot be used, or there is nothing to predict.
+    """
+    with open_trained(run, overrides, model=model, config_dir=config_dir) as trained:
+        scenario = trained.scenario
+        if threshold is not None:
+            decide_at(scenario, threshold)
+        scenario.device.apply()
+        source = opened(scenario, scenario.prediction_source(arguments), "prediction_source", targets=False)
+        if not len(source):
+            raise DataError(f"nothing to predict in {', '.join(map(str, arguments))}")
+        bad = source.unreadable(range(len(source)))
+        names = {fault.name for fault in bad}
+        good = [i for i in range(len(source)) if source.sample_name(i) not in names]
+        loaded = trained.load() if good else None
+    labels = {i: label for i in good if (label := source.true_label(i)) is not None}
+    describes = not arrays or type(scenario).describe_prediction is not Scenario.describe_prediction
+    rows, kept = [], []
+    outputs = _outputs(loaded, Subset(source, good), scenario.data.batch_size) if good else iter(())
+    for i, output in zip(good, outputs, strict=True):
+        truth = {"true_label": labels.get(i, "")} if labels else {}
+        rows.append({"file": source.sample_name(i), **truth, **(scenario.describe_prediction(output) if describes else {})})
+        if arrays:
+            kept.append(named_outputs(output))
+    return Predictions(rows=rows, unreadable=bad, outputs=_stacked(kept) if arrays else None)
+
+
+def _stacked(outputs: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    import numpy as np
+
+    try:
+        return {name: np.stack([output[name] for output in outputs]) for name in (outputs[0] if outputs else ())}
+    except ValueError as error:
+        raise ScenarioError(
+            f"the outputs of the samples are not of one shape: {error}", hint="batch_size=1 pads nothing"
+        ) from error
+
+
+def write_predictions(predictions: Predictions, path: Path) -> None:
+    """Write predictions as CSV, or, to a `.npz`, as arrays."""
+    if predictions.outputs is None:
+        write_csv(predictions, path)
+    else:
+        write_npz(predictions, path)
+
+
+def write_npz(predictions: Predictions, path: Path) -> None:
+    """Write the outputs as NumPy arrays by their names, and the texts of the rows, `file` above all, as arrays of texts."""
+    import numpy as np
+
+    texts = {key: [row[key] for row in predictions.rows] for key in (predictions.rows[0] if predictions.rows else ())}
+    columns = {key: np.array(values) for key, values in texts.items() if all(isinstance(value, str) for value in values)}
+    content = io.BytesIO()
+    # np.savez has an argument `file` of its own.
+    with zipfile.ZipFile(content, "w") as archive:
+        for key, array in {**columns, **(predictions.outputs or {})}.items():
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+    write_report(path, content.getvalue())
+
+
+def write_csv(predictions: Predictions, path: Path) -> None:
+    """Write the rows as CSV (RFC 4180), with a head line."""
+    text = io.StringIO()
+    if predictions.rows:
+        writer = csv.DictWriter(text, fieldnames=list(predictions.rows[0]))
+        writer.writeheader()
+        writer.writerows(predictions.rows)
+    write_report(path, text.getvalue())
+
+
+def _outputs(model: Any, source: Source, batch_size: int) -> Iterator[Any]:
+    """The model's output for each sample, NumPy, without the batch dimension."""
+    import tensorflow as tf
+
+    for batch in in_order(source, batch_size=batch_size):
+        inputs = batch[0] if isinstance(batch, tuple) else batch
+        outputs = model.predict_on_batch(inputs)
+        flat = tf.nest.flatten(outputs)
+        for i in range(len(flat[0])):
+            yield tf.nest.pack_sequence_as(outputs, [part[i] for part in flat])

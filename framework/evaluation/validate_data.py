@@ -1,0 +1,84 @@
+"""Every sample of a scenario is tried before a run depends on it."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from framework.data.duplicates import find_duplicates
+from framework.data.source import Fault, Source, Split
+from framework.errors import ScenarioError
+from framework.run.files import write_report
+from framework.scenario import Scenario
+from framework.training.validation import opened
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """What was found in a split.
+
+    Args:
+        split: which.
+        samples: how many it has; None where it cannot be opened.
+        faults: what cannot be used, and what is unusual, in the order of the samples.
+        problem: why it cannot be opened.
+    """
+
+    split: Split
+    samples: int | None
+    faults: Sequence[Fault] = ()
+    problem: str | None = None
+
+    @property
+    def unusable(self) -> list[Fault]:
+        """The samples that cannot be used."""
+        return [fault for fault in self.faults if fault.fatal]
+
+    def kinds(self) -> list[tuple[str, int, bool]]:
+        """Each kind of fault, how many samples it has, and whether it is fatal; the fatal ones and the most frequent first."""
+        counts = Counter((fault.kind, fault.fatal) for fault in self.faults)
+        ordered = sorted(counts.items(), key=lambda item: (not item[0][1], -item[1], item[0][0]))
+        return [(kind, count, fatal) for (kind, fatal), count in ordered]
+
+
+def check_data(scenario: Scenario, *, near_duplicates: bool = False) -> list[SplitReport]:
+    """Load each sample of each split that there is, and look for files that are there twice.
+
+    Training and validation data must be there, unless the settings say that there is no validation; a test split that is not is left
+    out.
+
+    Args:
+        scenario: its data are read.
+        near_duplicates: whether to look for images that are nearly the same, too.
+    """
+    reports: dict[Split, SplitReport] = {}
+    sources: dict[Split, Source] = {}
+    for split in Split:
+        try:
+            source = opened(scenario, scenario.unchecked_source(split), f"source({split.value!r})")
+            empty = None if len(source) else "it has no samples"
+            reports[split] = SplitReport(split, len(source), list(source.inspect(range(len(source)))), empty)
+            sources[split] = source
+        except ScenarioError as error:
+            if split is Split.TRAIN or (split is Split.VALIDATION and scenario.data.validates()):
+                reports[split] = SplitReport(split, None, problem=str(error))
+    for split, faults in find_duplicates(sources, near=near_duplicates).items():
+        report = reports[split]
+        reports[split] = dataclasses.replace(report, faults=[*report.faults, *faults])
+    return list(reports.values())
+
+
+def write_faults(reports: Sequence[SplitReport], path: Path) -> None:
+    """Write everything that was found as CSV (RFC 4180): split, sample, kind, reason, usable."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["split", "sample", "kind", "reason", "usable"])
+    for report in reports:
+        for fault in report.faults:
+            writer.writerow([report.split.value, fault.name, fault.kind, fault.reason, "no" if fault.fatal else "yes"])
+    write_report(path, text.getvalue())

@@ -1,0 +1,231 @@
+"""A trained model as others use it: `model.keras`, a SavedModel, and `model.json` that says what it is."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from framework.errors import RunDirectoryError, ScenarioError, reason_of
+from framework.model.model_files import check_keras_file
+from framework.run.files import replacing_directory, strict_json
+from framework.run.run_files import MissingFileError, read_json
+from framework.run.run_records import ModelFile
+
+if TYPE_CHECKING:
+    import keras
+
+MODEL_FILE = "model.keras"
+FACTS_FILE = "model.json"
+SAVED_MODEL = "saved_model"
+
+
+def export_model(model: keras.Model, folder: Path, facts: Mapping[str, Any], *, saved_model: bool) -> None:
+    """Write a model with the weights that it holds now; a reader finds the old folder or the new one, never a mixture.
+
+    Args:
+        model: a built model; what it was compiled with is left out.
+        folder: replaced.
+        facts: plain values for `model.json`: scenario, epoch, metrics, classes, ...
+        saved_model: whether to write a SavedModel, which takes longer than `model.keras`. Its signature `serve` takes a batch.
+    """
+    with replacing_directory(folder) as draft:
+        with _uncompiled(model):
+            model.save(draft / MODEL_FILE)
+            if saved_model:
+                write_saved_model(model, draft / SAVED_MODEL)
+        described = {**facts, "inputs": _describe(model.inputs), "outputs": _describe(model.outputs)}
+        (draft / FACTS_FILE).write_text(strict_json({**described, "sha256": _digest(described)}, indent=2))
+
+
+def check_exportable(model: keras.Model) -> None:
+    """Refuse a model that could be trained and exported, but not loaded again without running code that comes with its file.
+
+    Raises:
+        ScenarioError: naming the layers.
+    """
+    import keras
+
+    def holds_code(layer: Any) -> bool:
+        if isinstance(layer, keras.layers.Lambda):
+            function = layer.get_config()["function"]
+            return isinstance(function, dict) and function.get("class_name") == "__lambda__"
+        return isinstance(layer, keras.layers.TFSMLayer)
+
+    found = [layer for layer in model._flatten_layers() if holds_code(layer)]
+    if found:
+        named = ", ".join(f"{layer.name!r} ({type(layer).__name__})" for layer in found)
+        raise ScenarioError(
+            f"the model holds layers that carry code in their files, and cannot be loaded safely: {named}",
+            hint="use the functions of keras.ops, or a layer class of your own with @keras.saving.register_keras_serializable()",
+        )
+
+
+def check_export_folder(folder: Path, *, overwrite: bool) -> None:
+    """Raise a `RunDirectoryError` where an export would take the place of something that is not to be lost.
+
+    Args:
+        folder: where to export to, as the user named it.
+        overwrite: whether a model that is there already may be replaced. Anything else may not.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / FACTS_FILE).is_file():
+        raise RunDirectoryError(f"{folder} holds other files, and an export takes a folder of its own", hint="name a new folder")
+    if not overwrite:
+        raise RunDirectoryError(
+            f"{folder} holds a model already; nothing was changed", hint="name another folder with --output, or add --overwrite"
+        )
+
+
+def write_saved_model(model: keras.Model, folder: Path) -> None:
+    """Write a SavedModel, without the lines that Keras prints about it.
+
+    Raises:
+        OSError: where it cannot be written.
+    """
+    import tensorflow as tf
+
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        try:
+            model.export(folder, format="tf_saved_model", verbose=False)
+        except tf.errors.OpError as error:  # TensorFlow's own kind of a full disk
+            raise OSError(reason_of(error)) from error
+
+
+def add_saved_model(folder: Path, build: Callable[[], keras.Model] | None = None) -> None:
+    """Give an exported model the SavedModel that it was written without. Nothing is done where there is one, or no model.
+
+    Args:
+        folder: as `export_model` writes it.
+        build: as for `load_model`.
+    """
+    if not (folder / MODEL_FILE).is_file() or (folder / SAVED_MODEL).is_dir():
+        return
+    model = load_model(folder, build)
+    draft = folder / f".{SAVED_MODEL}"
+    write_saved_model(model, draft)
+    os.rename(draft, folder / SAVED_MODEL)
+
+
+def fault_of(folder: Path) -> str | None:
+    """What is wrong with an exported model: it is missing, or one of its files is damaged. None where it is whole."""
+    path = folder / MODEL_FILE
+    try:
+        check_keras_file(path)
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        load_facts(folder)
+    except RunDirectoryError as error:
+        return str(error).splitlines()[0]
+    except Exception as error:  # whatever the damaged part makes the libraries raise
+        return f"{path} is damaged: {reason_of(error)}"
+    return f"{path} is damaged in {damaged}" if damaged else None
+
+
+def load_model(folder: Path, build: Callable[[], keras.Model] | None = None) -> keras.Model:
+    """Load the model of an exported folder, not compiled.
+
+    Args:
+        folder: as `export_model` writes it.
+        build: gives a model that has the classes which the file may name, such as a scenario's `build_model`. It is called where the
+            file names a class or a function that Keras does not know: what builds the model imports its classes. None: such a file is
+            refused. No module that a file names is imported, with `build` or without.
+
+    Raises:
+        RunDirectoryError: where there is none, it is damaged, or a class is missing.
+    """
+    return load_model_file(folder / MODEL_FILE, build)
+
+
+def load_model_file(path: Path, build: Callable[[], keras.Model] | None = None) -> keras.Model:
+    """Load a `.keras` file, as `load_model` does."""
+    import keras
+
+    if not path.is_file():
+        raise _no_model(path)
+
+    def load(classes: Mapping[str, Any]) -> Any:
+        return keras.saving.load_model(path, custom_objects=dict(classes), compile=False, safe_mode=True)
+
+    try:
+        check_keras_file(path)
+        try:
+            return load({})
+        except Exception as error:  # Keras raises whatever the damaged part makes it raise
+            if build is None or _missing_in(error) is None:
+                raise
+        return load(own_classes(build()))
+    except ScenarioError:
+        raise
+    except Exception as error:
+        if (missing := _missing_in(error)) is not None:
+            raise RunDirectoryError(
+                f"the model at {path} cannot be loaded: Keras does not know its {missing}",
+                hint="decorate it with @keras.saving.register_keras_serializable(), and import it in build_model() or at the top of"
+                " the scenario's module (docs/custom_layers.md)",
+            ) from error
+        raise RunDirectoryError(f"the model at {path} cannot be loaded: {reason_of(error)}") from error
+
+
+def own_classes(model: keras.Model) -> dict[str, type]:
+    """The classes of a model and its layers that are not Keras' own, by the names that a file has for them."""
+    import keras
+
+    kinds = {type(layer) for layer in model._flatten_layers()}
+    return {
+        keras.saving.get_registered_name(kind): kind
+        for kind in kinds
+        if not kind.__module__.startswith(("keras.", "tensorflow."))
+    }
+
+
+def _missing_in(error: Exception) -> str | None:
+    """The class or function that Keras could not find: `class 'Scale'`; None where something else was wrong."""
+    found = re.search(r"Could not locate (?:class|function) '[^']*'", str(error))
+    return found and found[0].removeprefix("Could not locate ")
+
+
+def load_facts(folder: Path) -> dict[str, Any]:
+    """What `model.json` says of an exported model.
+
+    Raises:
+        RunDirectoryError: where it is missing or damaged.
+    """
+    try:
+        facts = read_json(folder / FACTS_FILE, ModelFile)
+    except MissingFileError:
+        raise _no_model(folder / FACTS_FILE) from None
+    if facts.pop("sha256", None) not in (None, _digest(facts)):
+        raise RunDirectoryError(f"{folder / FACTS_FILE} is damaged: its checksum does not fit")
+    return facts
+
+
+def _digest(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(strict_json(facts).encode()).hexdigest()
+
+
+def _no_model(path: Path) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"there is no model: {path} is missing", hint="a run writes its best model after its first good epoch"
+    )
+
+
+@contextlib.contextmanager
+def _uncompiled(model: keras.Model) -> Iterator[None]:
+    """While a model is saved: it is a model for prediction, without optimizer, loss and metrics."""
+    optimizer, compiled = model.optimizer, model.compiled
+    model.optimizer, model.compiled = None, False
+    try:
+        yield
+    finally:
+        model.optimizer, model.compiled = optimizer, compiled
+
+
+def _describe(tensors: Any) -> list[dict[str, Any]]:
+    return [{"name": t.name, "shape": list(t.shape), "dtype": str(t.dtype)} for t in tensors or ()]

@@ -1,0 +1,90 @@
+"""Layers that do not learn: chosen by a pattern on their paths, frozen before the model is compiled.
+
+The path of a layer is its name behind the names of the layers and models around it, joined by `/`, without the name of the
+outermost model: `backbone/conv1`. `model.summary(expand_nested=True)` shows these names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from framework.config.schema import regex_fault
+from framework.errors import ConfigError, Problem, listing, nearest
+
+if TYPE_CHECKING:
+    import keras
+
+SETTING = "trainer.no_train_scope"
+
+
+def freeze(model: keras.Model, pattern: str) -> list[str]:
+    """Freeze the layers that a pattern names, with everything inside them.
+
+    A frozen layer's weights stay as they are: it gets `trainable=False`, so it has to be done before the model is compiled and its
+    optimizer built. A frozen BatchNormalization normalises by its moving averages in training, too, and these stay as they are
+    (Keras, "Transfer learning & fine-tuning").
+
+    Args:
+        model: a built model, not compiled: functional, sequential or subclassed, with models inside it or not.
+        pattern: a regular expression that is a layer's whole path. `conv1` is not `conv10`, and not `backbone/conv1`, which
+            `.*/conv1` or `backbone` freezes.
+
+    Returns:
+        The paths of the layers frozen, in the model's order. What is inside a frozen layer is frozen, and not named.
+
+    Raises:
+        ConfigError: at `trainer.no_train_scope`, where the pattern is no regular expression, is the path of no layer with weights,
+            or leaves nothing to train.
+        ValueError: where the model is not built.
+    """
+    if reason := regex_fault(pattern):
+        raise ConfigError(Problem(SETTING, f"is no regular expression: {reason}", given=pattern))
+    if not model.weights:
+        raise ValueError(f"the model {model.name!r} has no weights yet: build it, then freeze its layers")
+    expression = re.compile(pattern)
+    frozen = [(path, layer) for path, layer in _outermost(model, expression) if layer.weights]
+    if not frozen:
+        raise ConfigError(_matches_nothing(model, pattern))
+    for _, layer in frozen:
+        layer.trainable = False
+    if not model.trainable_variables:
+        raise ConfigError(
+            Problem(
+                SETTING, "leaves nothing to train", given=pattern, hint="leave out the layers that are to learn, as the last one"
+            )
+        )
+    return [path for path, _ in frozen]
+
+
+def layers_of(layer: keras.Layer, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
+    """Each layer inside a model or a layer, and its path; a layer before what is inside it."""
+    for child in layer._flatten_layers(include_self=False, recursive=False):
+        path = prefix + child.name
+        yield path, child
+        yield from layers_of(child, f"{path}/")
+
+
+def _outermost(model: keras.Model, expression: re.Pattern[str]) -> Iterator[tuple[str, keras.Layer]]:
+    """The layers whose paths match, but for those inside one of them."""
+    inside = None
+    for path, layer in layers_of(model):
+        if inside is not None and path.startswith(inside):
+            continue
+        inside = None
+        if expression.fullmatch(path):
+            inside = f"{path}/"
+            yield path, layer
+
+
+def _matches_nothing(model: keras.Model, pattern: str) -> Problem:
+    paths = [path for path, layer in layers_of(model) if layer.weights]
+    near = nearest(pattern, paths)
+    return Problem(
+        SETTING,
+        f"is the path of no layer that has weights; these have:{listing(paths)}",
+        given=pattern,
+        allowed="a regular expression that is a layer's whole path",
+        hint=f"did you mean {near!r}?" if near else "`.*` stands for any part of a path: `.*conv.*`",
+    )

@@ -1,0 +1,55 @@
+"""Files of models and weights, looked at before a library reads them: what they claim to hold must be in them."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from framework.run.run_files import memory_bytes, open_regular
+
+if TYPE_CHECKING:
+    import h5py
+
+_WEIGHTS = "model.weights.h5"
+_SMALL, _MOST = 2**28, 100  # bytes that are never too many, and how many times what is stored beyond that
+
+
+def check_keras_file(path: Path) -> None:
+    """Refuse a `.keras` file that would unpack to far more than it is, or whose weights claim to be.
+
+    Raises:
+        ValueError: saying what is wrong. What is damaged otherwise is for the reader of the file to find.
+        UnusableFileError: where it is not a file, or cannot be read.
+    """
+    import h5py
+
+    with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        if len(set(names)) < len(names):
+            raise ValueError("it holds two members of one name")
+        for info in archive.infolist():
+            check_claim(info.file_size, info.compress_size, info.filename)
+        if _WEIGHTS not in names:
+            return
+        stored = archive.getinfo(_WEIGHTS).compress_type == zipfile.ZIP_STORED
+        with archive.open(_WEIGHTS) as member, h5py.File(member if stored else io.BytesIO(member.read())) as weights:
+            check_datasets(weights)
+
+
+def check_datasets(file: h5py.Group) -> None:
+    """Raise a `ValueError` where an array in an HDF5 file claims to be far more than what is stored of it."""
+    import h5py
+
+    def visit(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset):
+            check_claim(node.nbytes, node.id.get_storage_size(), name)
+
+    file.visititems(visit)
+
+
+def check_claim(claimed: int, stored: int, name: str) -> None:
+    """Raise a `ValueError` where so many bytes cannot honestly be made of what is stored."""
+    if claimed > memory_bytes() or claimed > max(_SMALL, _MOST * stored):
+        raise ValueError(f"{name} claims to be {claimed:,} bytes, made of {stored:,}")

@@ -1,0 +1,299 @@
+"""Weights on disk as arrays by path, whatever kind of file they are in.
+
+The path of a variable is its own name behind the names of the layers and models around it, joined by `/`, without the name of the
+outermost model: `backbone/conv1/kernel`. No pickle and no Lambda runs. What a file knows of paths:
+
+    .keras         the model is built, so they are known; where its classes are not at hand, it is read as `.weights.h5` is
+    .weights.h5    layers have names, their variables numbers, `conv1/0`; before Keras wrote names there, only Keras' own keys
+    legacy .h5     layers and variables have names; of weights alone or of a whole model, Keras 1 to 3
+    SavedModel     TensorFlow's names, of which some leave out a layer on the way
+    checkpoint     the same
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import re
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from framework.errors import ConfigError, Problem, reason_of
+from framework.model.checkpoint_weights import load_checkpoint, weights_of
+from framework.model.model_files import check_datasets, check_keras_file
+from framework.run.run_files import read_bytes
+
+if TYPE_CHECKING:
+    import h5py
+    import keras
+    import numpy as np
+
+log = logging.getLogger(__name__)
+
+_MODEL_FILES = ("best/model.keras", "export/model.keras", "model.keras")
+_KINDS = "a run directory, one of its checkpoints, a .keras, .weights.h5 or legacy .h5 file, or a SavedModel folder"
+
+
+@dataclass(frozen=True)
+class ModelVariable:
+    """A variable of a model, and what the kinds of sources call it.
+
+    Args:
+        path: `conv1/kernel`.
+        number: `conv1/0`, its number among the variables that belong to its layer itself.
+        siblings: how many these are, itself included.
+        graph_name: TensorFlow's name of it.
+    """
+
+    variable: keras.Variable
+    path: str
+    number: str
+    siblings: int
+    graph_name: str
+
+
+@dataclass(frozen=True)
+class WeightSource:
+    """The weights of a file.
+
+    Args:
+        arrays: by path, in the order of the file.
+        naming: which name of a `ModelVariable` the paths are, where they are not its path.
+        keys: where the variables are numbered, Keras' key of each path.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    naming: Literal["path", "number", "graph_name"] = "path"
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+
+def model_variables(model: keras.Model) -> list[ModelVariable]:
+    """The variables of a built model, without the seeds of its random generators, in the order of `model.weights`.
+
+    Raises:
+        ValueError: where the model is not built.
+    """
+    found: dict[int, tuple[str, str, int, Any]] = {}
+
+    def visit(layer: Any, prefix: str) -> None:
+        children = layer._flatten_layers(include_self=False, recursive=False)
+        inside = {id(weight) for child in children for weight in child.weights}
+        own = [weight for weight in layer.weights if id(weight) not in inside]
+        for i, weight in enumerate(own):
+            # A layer that is used in several places counts where it is met first.
+            found.setdefault(id(weight), (prefix + weight.name, f"{prefix}{i}", len(own), weight))
+        for child in children:
+            visit(child, f"{prefix}{child.name}/")
+
+    visit(model, "")
+    if not found:
+        raise ValueError(f"the model {model.name!r} has no weights yet: build it first")
+    paths = _unique(path for path, *_ in found.values())
+    graph_names = _unique(_graph_name(weight.value).removeprefix(f"{model.name}/") for *_, weight in found.values())
+    return [
+        ModelVariable(weight, path, number, siblings, graph_name)
+        for (_, number, siblings, weight), path, graph_name in zip(found.values(), paths, graph_names, strict=True)
+    ]
+
+
+def structure_of(model: keras.Model) -> dict[str, str]:
+    """Keras' keys of the variables in a `.weights.h5` of this model, by the paths that this file would be read with."""
+    import h5py
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "own.weights.h5"
+        model.save_weights(path)
+        with h5py.File(path) as file:
+            return dict(_read_hdf5(file).keys)
+
+
+def open_weights(location: str) -> WeightSource:
+    """The weights at a place on disk. What a file holds decides how it is read, not how it is called.
+
+    Args:
+        location: a run directory (its best model, else its exported one, else its newest intact checkpoint), a checkpoint, a folder
+            with a `model.keras`, a SavedModel, or a file.
+
+    Raises:
+        ConfigError: at `warmstart.model`, where there is nothing, or it is damaged or of an unknown kind.
+    """
+    import h5py
+
+    path = Path(location).expanduser()
+    if not path.exists():
+        raise ConfigError(Problem("warmstart.model", "there is no such file or folder", given=location, allowed=_KINDS))
+    if path.is_dir():
+        path = next((path / name for name in _MODEL_FILES if (path / name).is_file()), path)
+    log.info("warm start from %s", path)
+    try:
+        if (path / "saved_model.pb").is_file():
+            _check_files(path)
+            return _read_saved_model(path)
+        if (snapshot := load_checkpoint(path)) is not None:
+            return _graph_named(weights_of(snapshot))
+        if path.is_file() and zipfile.is_zipfile(path):
+            return _read_keras(path)
+        if path.is_file() and h5py.is_hdf5(path):
+            with h5py.File(path) as file:
+                check_datasets(file)
+                return _read_hdf5(file)
+    except Exception as error:  # whatever the damaged part makes the libraries raise
+        raise ConfigError(
+            Problem("warmstart.model", f"cannot be read: {reason_of(error)}", given=location, allowed=_KINDS)
+        ) from error
+    what = "holds no model" if path.is_dir() else "is damaged, or no file of weights"
+    raise ConfigError(Problem("warmstart.model", what, given=location, allowed=_KINDS))
+
+
+def _check_files(folder: Path) -> None:
+    """Raise a `ValueError` where a folder holds a pipe or a device, which TensorFlow would wait for without end."""
+    for here, _, files in os.walk(folder):
+        for path in (os.path.join(here, name) for name in files):
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise ValueError(f"{path} is a pipe or a device, and not a file")
+
+
+def _read_keras(path: Path) -> WeightSource:
+    import h5py
+    import keras
+
+    check_keras_file(path)
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # a class that is not at hand, a Lambda; of a damaged file, the weights say more
+        log.info("the model in %s cannot be built here, so its weights go by their numbers: %s", path, type(error).__name__)
+        with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+            return _read_hdf5(file)
+    return WeightSource({v.path: keras.ops.convert_to_numpy(v.variable) for v in model_variables(model)})
+
+
+def _read_saved_model(path: Path) -> WeightSource:
+    """The variables that the model lists, by the names that it gives them.
+
+    They are read from the files: `tf.saved_model.load` would run a part of the graph, and an operation of a graph may write a file.
+    """
+    import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
+
+    model = saved_model_pb2.SavedModel()
+    model.ParseFromString(read_bytes(path / "saved_model.pb", 2**31))
+    nodes = model.meta_graphs[0].object_graph_def.nodes
+    reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
+    saved = trackable_object_graph_pb2.TrackableObjectGraph()
+    saved.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+
+    def members(graph: Any) -> dict[str, int]:
+        """What the list `variables` at the root of an object graph holds, by number."""
+        at = next((child.node_id for child in graph[0].children if child.local_name == "variables"), None)
+        found = {} if at is None else {child.local_name: child.node_id for child in graph[at].children}
+        if not found:
+            raise ValueError("it lists no variables; Keras' model.export(...) writes one that does")
+        return found
+
+    names, places = members(nodes), members(saved.nodes)
+    found = []
+    for number, node in names.items():
+        name = nodes[node].variable.name
+        if not name.endswith("seed_generator_state"):
+            found.append((name, reader.get_tensor(saved.nodes[places[number]].attributes[0].checkpoint_key)))
+    return _graph_named(found)
+
+
+def _graph_named(found: Sequence[tuple[str, np.ndarray]]) -> WeightSource:
+    """Arrays with TensorFlow's names of them."""
+    paths = _unique(name for name, _ in found)
+    return WeightSource({path: array for path, (_, array) in zip(paths, found, strict=True)}, naming="graph_name")
+
+
+def _read_hdf5(file: h5py.File) -> WeightSource:
+    group = file.get("model_weights", file)
+    layers = _attribute(group, "layer_names")
+    return _read_keras_3(file) if layers is None else _read_legacy(group, layers)
+
+
+def _read_legacy(group: h5py.Group, layers: list[str]) -> WeightSource:
+    """A group a layer; the names of its weights begin with the layer's own, or a number is behind it, or with those around it."""
+    found = []
+    for layer in layers:
+        for name in _attribute(group[layer], "weight_names") or []:
+            parts = name.removesuffix(":0").split("/")
+            own = (i for i, part in enumerate(parts[:-1]) if re.fullmatch(rf"{re.escape(layer)}(_\d+)?", part))
+            found.append(("/".join([layer, *parts[next(own, -1) + 1 :]]), _array(group[layer][name], group)))
+    paths = _unique(path for path, _ in found)
+    return WeightSource({path: array for path, (_, array) in zip(paths, found, strict=True)})
+
+
+def _read_keras_3(file: h5py.File) -> WeightSource:
+    """`layers/dense_1/vars/0` is the first variable of the second Dense layer; `vars` has the layer's name as an attribute."""
+    import h5py
+
+    found: dict[str, Any] = {}
+
+    def visit(key: str, node: Any) -> None:
+        parts = key.split("/")
+        if isinstance(node, h5py.Dataset) and "vars" in parts and parts[0] != "optimizer" and "seed_generator" not in key:
+            found[key] = _array(node, file)
+
+    file.visititems(visit)
+    if not found:
+        raise ValueError("it holds no weights")
+    names = [_named(file, key) for key in found]
+    counts = Counter(names)
+    # Keras sorts what a layer holds by attribute, so which of two layers of one name is which cannot be told: they keep their keys.
+    paths = [name if counts[name] == 1 else key for name, key in zip(names, found, strict=True)]
+    return WeightSource(dict(zip(paths, found.values(), strict=True)), naming="number", keys=dict(zip(paths, found, strict=True)))
+
+
+def _array(dataset: h5py.Dataset, within: h5py.Group) -> np.ndarray:
+    """The values of a dataset. HDF5 knows no bfloat16: Keras writes its two bytes, and says so beside them."""
+    if dataset.external or dataset.is_virtual or dataset.file.filename != within.file.filename:
+        raise ValueError(f"{dataset.name} is not in the file itself, but refers to another one")
+    if dataset.attrs.get("dtype") != "bfloat16":
+        return dataset[()]
+    import ml_dtypes
+
+    return dataset[()].view(ml_dtypes.bfloat16)
+
+
+def _named(file: h5py.File, key: str) -> str:
+    """The path that the names in a file give to a key; the key itself where a name is missing."""
+    *parts, _, number = key.split("/")
+    names = []
+    for end in range(1, len(parts) + 1):
+        own = "/".join([*parts[:end], "vars"])
+        if own in file:  # else it is a list of layers, `layers`, and no layer
+            with contextlib.suppress(KeyError):
+                names.append(str(file[own].attrs["name"]))
+                continue
+            return key
+    return "/".join([*names, number])
+
+
+def _attribute(group: h5py.Group, name: str) -> list[str] | None:
+    """A list of texts beside a group. Keras splits a long one over `name0`, `name1`, ..."""
+    names = [name] if name in group.attrs else []
+    while f"{name}{len(names)}" in group.attrs:
+        names.append(f"{name}{len(names)}")
+    values = [value for part in names for value in group.attrs[part]]
+    return [v.decode() if isinstance(v, bytes) else str(v) for v in values] if names else None
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    """The names, with `~2` behind the second of a kind, and so on."""
+    counts: Counter[str] = Counter()
+    result = []
+    for name in names:
+        counts[name] += 1
+        result.append(name if counts[name] == 1 else f"{name}~{counts[name]}")
+    return result
+
+
+def _graph_name(variable: Any) -> str:
+    return str(variable.name).removesuffix(":0")

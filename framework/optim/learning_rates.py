@@ -1,0 +1,334 @@
+"""The learning rate as a function of the step: one config per schedule, and in it the formula.
+
+    schedule = LEARNING_RATES["cosine_decay"](lr=1e-3, final_epochs=5).build(steps_per_epoch=10, epochs=20)
+    schedule(175)                                     # 0.00065529, a float32 scalar
+
+A schedule keeps no state, so a run that is resumed at step k goes on with the very value that it would have had there. The one
+exception, `reduce_on_plateau`, has its state in the checkpoints.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+
+from framework.config.registry import Registry
+from framework.config.schema import setting
+from framework.errors import ConfigError, Problem
+from framework.optim.plateau import PlateauSettings
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from framework.config.run_config import RunConfig
+
+LEARNING_RATES = Registry("learning_rate")
+
+
+def register_learning_rate(name: str) -> Callable[[type], type]:
+    """Make a config class, derived from `LearningRate`, known as `learning_rate=NAME`. A class decorator.
+
+    Raises:
+        ValueError: where another class has the name.
+    """
+    return LEARNING_RATES.register(name)
+
+
+_PER = "What the value changes with. epoch: in stairs, at whole epochs only; step: smoothly, with each step."
+
+
+class Clock(NamedTuple):
+    """What time it is for a schedule.
+
+    Args:
+        epoch: epochs since the schedule began, a float64 scalar >= 0. With `per=epoch` it stands still during an epoch.
+        epochs: how many epochs there are from the schedule's beginning to the end of the run.
+        steps_per_epoch: steps that make an epoch.
+    """
+
+    epoch: tf.Tensor
+    epochs: float
+    steps_per_epoch: int
+
+    def later(self, epochs: float) -> Clock:
+        """The clock of a phase that begins `epochs` after the schedule; it stands at 0 until then."""
+        import tensorflow as tf
+
+        return Clock(tf.maximum(self.epoch - epochs, 0.0), self.epochs - epochs, self.steps_per_epoch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningRate:
+    """What every schedule has; derive from it and write `value`."""
+
+    name: ClassVar[str]
+    lr: float = setting(1e-3, "The learning rate that the schedule starts from, or rises to.", ge=0)
+    offset_epochs: float = setting(
+        0.0, "Epochs of the run before the schedule begins; until then it has the value of its beginning.", ge=0
+    )
+    per: Literal["step", "epoch"] = setting("epoch", _PER)
+
+    def value(self, clock: Clock) -> tf.Tensor | float:
+        """The learning rate at a time, a float64 scalar >= 0."""
+        raise NotImplementedError
+
+    def build(self, *, steps_per_epoch: int, epochs: int) -> keras.optimizers.schedules.LearningRateSchedule:
+        """The schedule of a run.
+
+        Args:
+            steps_per_epoch: steps that make an epoch, >= 1.
+            epochs: epochs of the whole run, >= 1.
+
+        Returns:
+            A Keras schedule: from a step, an int64 scalar or an int that counts from 0, to a float32 scalar. It can be called
+            inside a `tf.function`, also with steps after the end of the run.
+
+        Raises:
+            ConfigError: where the settings do not fit a run of that many epochs.
+        """
+        from framework.optim.schedule import Schedule  # imports Keras
+
+        self._raise_problems(epochs)
+        return Schedule(self, steps_per_epoch, epochs)
+
+    def check_with(self, config: RunConfig) -> Iterator[Problem]:
+        yield from self._absolute_problems(config.trainer.epochs)
+
+    def check_epochs(self, epochs: int) -> Iterator[Problem]:
+        """What does not fit a run of `epochs` epochs, with paths relative to the section."""
+        if self.offset_epochs >= epochs:
+            yield Problem(
+                "offset_epochs",
+                "the schedule would begin after the end of the run",
+                given=self.offset_epochs,
+                allowed=f"a number >= 0 and < {epochs}, the epochs of the run",
+            )
+
+    def _raise_problems(self, epochs: int) -> None:
+        if problems := list(self._absolute_problems(epochs)):
+            raise ConfigError(problems)
+
+    def _absolute_problems(self, epochs: int) -> Iterator[Problem]:
+        for problem in self.check_epochs(epochs):
+            yield dataclasses.replace(problem, path=f"learning_rate.{problem.path}")
+
+    def _stairs(self, decays: tf.Tensor) -> tf.Tensor:
+        """How many decays have happened: with `per=epoch` each of them happens at once, when its time is over."""
+        import tensorflow as tf
+
+        return tf.floor(decays) if self.per == "epoch" else decays
+
+
+@LEARNING_RATES.register("constant")
+@dataclass(frozen=True, kw_only=True)
+class Constant(LearningRate):
+    """`lr`, from the first step to the last."""
+
+    def value(self, clock: Clock) -> tf.Tensor | float:
+        return self.lr
+
+
+@LEARNING_RATES.register("exponential_decay")
+@dataclass(frozen=True, kw_only=True)
+class ExponentialDecay(LearningRate):
+    """`lr * max(decay ^ (epoch / decay_epochs), decay_min_fraction)`; with `per=epoch` the exponent is rounded down."""
+
+    decay: float = setting(0.99, "What the learning rate is multiplied by every `decay_epochs`.", gt=0, le=1)
+    decay_epochs: float = setting(3.0, "Epochs that one decay takes.", gt=0)
+    decay_min_fraction: float = setting(0.0, "The fraction of `lr` that the decay does not go below.", ge=0, le=1)
+
+    def value(self, clock: Clock) -> tf.Tensor | float:
+        import tensorflow as tf
+
+        return self.lr * tf.maximum(self.decay ** self._stairs(clock.epoch / self.decay_epochs), self.decay_min_fraction)
+
+
+@LEARNING_RATES.register("cosine_decay")
+@dataclass(frozen=True, kw_only=True)
+class CosineDecay(ExponentialDecay):
+    """Exponential decay, times half a cosine over the last epochs of the run (Loshchilov and Hutter 2017, SGDR, equation 5).
+
+    `exponential_decay * (alpha + (1 - alpha) * (0.5 + 0.5 * cos(pi * done)))`, where
+    `done = (epoch - epochs + final_epochs) / final_epochs`, within [0, 1]. `decay=1` leaves the cosine alone.
+    """
+
+    final_epochs: float | None = setting(
+        None, "Epochs that the cosine takes, at the end of the run. null: all that no other phase takes.", ge=0
+    )
+    alpha: float = setting(0.1, "The fraction that the cosine falls to.", ge=0, le=1)
+
+    def value(self, clock: Clock) -> tf.Tensor | float:
+        import tensorflow as tf
+
+        final_epochs = clock.epochs if self.final_epochs is None else self.final_epochs
+        decayed = super().value(clock)
+        if final_epochs <= 0:
+            return decayed
+        done = tf.clip_by_value((clock.epoch - clock.epochs + final_epochs) / final_epochs, 0.0, 1.0)
+        return decayed * (self.alpha + (1 - self.alpha) * (0.5 + 0.5 * tf.cos(math.pi * done)))
+
+    def check_epochs(self, epochs: int) -> Iterator[Problem]:
+        yield from super().check_epochs(epochs)
+        room = epochs - self.offset_epochs - self.epochs_before_decay()
+        if self.final_epochs is not None and self.final_epochs > max(room, 0):
+            yield Problem(
+                "final_epochs",
+                "more epochs than the run has left for them",
+                given=self.final_epochs,
+                allowed=f"a number >= 0 and <= {max(room, 0):g}, or null for as many as there are",
+            )
+
+    def epochs_before_decay(self) -> float:
+        """Epochs from the schedule's beginning to that of the decay."""
+        return 0.0
+
+
+@LEARNING_RATES.register("warmup_cosine_decay")
+@dataclass(frozen=True, kw_only=True)
+class WarmupCosineDecay(CosineDecay):
+    """A linear warm-up from `warmup_fraction * lr` to `lr`, then `cosine_decay`, whose clock starts after the warm-up.
+
+    `(warmup_fraction + (1 - warmup_fraction) * min(epoch / warmup_epochs, 1)) * cosine_decay(epoch - warmup_epochs)`
+    """
+
+    # A warm-up that stands still for an epoch is none, so the default is not the one of the other schedules.
+    per: Literal["step", "epoch"] = setting("step", _PER)
+    warmup_epochs: float = setting(1.0, "Epochs that the warm-up takes.", gt=0)
+    warmup_fraction: float = setting(0.1, "The fraction of `lr` that the warm-up starts from.", ge=0, le=1)
+
+    def value(self, clock: Clock) -> tf.Tensor | float:
+        import tensorflow as tf
+
+        risen = tf.minimum(clock.epoch / self.warmup_epochs, 1.0)
+        decayed = super().value(clock.later(self.epochs_before_decay()))
+        return (self.warmup_fraction + (1 - self.warmup_fraction) * risen) * decayed
+
+    def epochs_before_decay(self) -> float:
+        return self.warmup_epochs
+
+
+@LEARNING_RATES.register("warmup_constant_cosine_decay")
+@dataclass(frozen=True, kw_only=True)
+class WarmupConstantCosineDecay(WarmupCosineDecay):
+    """`warmup_cosine_decay` with `constant_epochs` at `lr` between the warm-up and the decay."""
+
+    constant_epochs: float = setting(1.0, "Epochs at `lr` after the warm-up, before the decay.", ge=0)
+
+    def epochs_before_decay(self) -> float:
+        return self.warmup_epochs + self.constant_epochs
+
+
+@LEARNING_RATES.register("noam")
+@dataclass(frozen=True, kw_only=True)
+class Noam(LearningRate):
+    """`lr * d_model^-0.5 * min(s^-0.5, s * warmup_steps^-1.5)`, where s counts the schedule's steps from 1.
+
+    Vaswani et al. 2017, Attention Is All You Need, section 5.3. `lr` is a factor here: the paper's own is 1.
+    """
+
+    per: Literal["step", "epoch"] = setting("step", _PER)
+    d_model: int = setting(512, "The width of the model.", ge=1, le=1_000_000)
+    warmup_steps: int = setting(4000, "Steps that the learning rate rises for.", ge=1, le=10**9)
+
+    def value(self, clock: Clock) -> tf.Tensor | float:
+        import tensorflow as tf
+
+        step = clock.epoch * clock.steps_per_epoch + 1.0
+        return self.lr * self.d_model**-0.5 * tf.minimum(step**-0.5, step * self.warmup_steps**-1.5)
+
+
+@LEARNING_RATES.register("piecewise")
+@dataclass(frozen=True, kw_only=True)
+class Piecewise(LearningRate):
+    """`lr * values[i]` from `boundaries[i - 1]` on, that epoch included, until `boundaries[i]`."""
+
+    boundaries: tuple[float, ...] = setting((5.0, 8.0), "Epochs at which the next value begins, rising.", gt=0)
+    values: tuple[float, ...] = setting((1.0, 0.1, 0.01), "Factors of `lr`, one more than there are boundaries.", ge=0)
+
+    def value(self, clock: Clock) -> tf.Tensor | float:
+        import tensorflow as tf
+
+        passed = tf.reduce_sum(tf.cast(clock.epoch >= tf.constant(self.boundaries, tf.float64), tf.int32))
+        return self.lr * tf.gather(tf.constant(self.values, tf.float64), passed)
+
+    def check(self) -> Iterator[Problem]:
+        needed = len(self.boundaries) + 1
+        if len(self.values) != needed:
+            given = list(self.values)
+            yield Problem("values", "are not one more than the boundaries", given=given, allowed=f"{needed} numbers")
+        if any(later <= earlier for earlier, later in zip(self.boundaries, self.boundaries[1:], strict=False)):
+            yield Problem("boundaries", "do not rise", given=list(self.boundaries), allowed="numbers in rising order")
+
+
+@LEARNING_RATES.register("decay_to_limit")
+@dataclass(frozen=True, kw_only=True)
+class DecayToLimit(LearningRate):
+    """`lr * decay_rate ^ (step / decay_steps)`, with as many decays as lie between `lr` and `decay_limit`.
+
+    `decay_steps = steps_per_epoch * (epochs // decays)` and `decays = floor(log(decay_limit / lr) / log(decay_rate))`; the
+    exponent goes up to `decays`, and with `per=epoch` it is rounded down. So Meso-4 is trained: Afchar et al. 2018, MesoNet, go
+    from 1e-3 down to 1e-6 in tenths; the spacing is that of MalayAgr/MesoNet-DeepFakeDetection, mesonet/train.py.
+    """
+
+    decay_rate: float = setting(0.1, "What the learning rate is multiplied by at each decay.", gt=0, lt=1)
+    decay_limit: float = setting(1e-6, "The learning rate that the decay does not go below.", gt=0)
+
+    def decays(self) -> int:
+        """How many decays lead from `lr` to `decay_limit`; 0 or less where there is none."""
+        if self.lr == 0:
+            return 0
+        # The logarithm of a whole power may come out a few bits too low.
+        return math.floor(math.log(self.decay_limit / self.lr) / math.log(self.decay_rate) + 1e-9)
+
+    def value(self, clock: Clock) -> tf.Tensor | float:
+        import tensorflow as tf
+
+        if self.lr == 0:
+            return 0.0
+        decays = self.decays()
+        decay_epochs = clock.epochs // decays
+        return self.lr * self.decay_rate ** tf.minimum(self._stairs(clock.epoch / decay_epochs), float(decays))
+
+    def check_epochs(self, epochs: int) -> Iterator[Problem]:
+        yield from super().check_epochs(epochs)
+        decays, room = self.decays(), epochs - self.offset_epochs
+        if decays < 1 and self.lr > 0:
+            yield Problem(
+                "decay_limit",
+                "is reached before the first decay",
+                given=self.decay_limit,
+                allowed=f"a number > 0 and <= lr * decay_rate, {self.lr * self.decay_rate:g}",
+            )
+        elif decays > room > 0:
+            yield Problem(
+                "decay_limit",
+                f"takes {decays} decays, one an epoch at most, and the schedule has {room:g} epochs",
+                given=self.decay_limit,
+                hint="more epochs, a higher decay_limit, or a lower decay_rate",
+            )
+
+
+@LEARNING_RATES.register("reduce_on_plateau")
+@dataclass(frozen=True, kw_only=True)
+class ReduceOnPlateau(PlateauSettings, LearningRate):
+    """`lr`, times `factor` whenever the monitored value has not improved for `patience` epochs, as Keras' `ReduceLROnPlateau` does it.
+
+    Only epochs that have the value count (`trainer.val_every_n`), and only those after `offset_epochs`.
+    """
+
+    per: Literal["epoch"] = setting("epoch", "It changes at whole epochs only, since a value is known at the end of one.")
+
+    def build(self, *, steps_per_epoch: int, epochs: int) -> keras.optimizers.schedules.LearningRateSchedule:
+        """The schedule of a run, a `framework.optim.schedule.PlateauSchedule`; see `LearningRate.build`."""
+        from framework.optim.schedule import PlateauSchedule  # imports Keras
+
+        self._raise_problems(epochs)
+        return PlateauSchedule(self, steps_per_epoch, epochs)
+
+    def check(self) -> Iterator[Problem]:
+        if self.min_lr >= self.lr > 0:
+            yield Problem("min_lr", "is not below lr", given=self.min_lr, allowed=f"a number >= 0 and < {self.lr:g}")

@@ -1,0 +1,338 @@
+"""Optimizers: one config per option, with the names and the defaults that Keras has.
+
+    config = OPTIMIZERS["adamw"](clip_global_norm=1.0, weight_decay_exclude=("bias$", "gamma$", "beta$"))
+    optimizer = config.build(learning_rate)            # a float or a schedule
+    config.exclude_from_weight_decay(optimizer, model.trainable_variables)
+    optimizer.build(model.trainable_variables)
+
+Keras is imported when an optimizer is built, not before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from framework.config.registry import Registry
+from framework.config.schema import regex_fault, setting
+from framework.errors import ConfigError, Problem, unknown_name
+
+if TYPE_CHECKING:
+    import keras
+
+    from framework.config.run_config import RunConfig
+
+OPTIMIZERS = Registry("optimizer")
+
+
+def register_optimizer(name: str) -> Callable[[type], type]:
+    """Make a config class, derived from `Optimizer`, known as `optimizer=NAME`. A class decorator.
+
+    Args:
+        name: what is typed; `optimizer.name` in the config.
+
+    Raises:
+        ValueError: where another class has the name.
+
+    >>> @register_optimizer("nesterov")
+    ... @dataclass(frozen=True, kw_only=True)
+    ... class Nesterov(Optimizer):
+    ...     keras_class = "SGD"
+    ...     momentum: float = setting(0.9, "Fraction of the last move that is added to a move.", ge=0, lt=1)
+    ...     nesterov: bool = setting(True, "Nesterov's momentum.")
+    """
+    return OPTIMIZERS.register(name)
+
+
+# How the settings that all optimizers share are called in Keras.
+_SHARED = {
+    "clip_value": "clipvalue",
+    "clip_norm": "clipnorm",
+    "clip_global_norm": "global_clipnorm",
+    "weight_decay": "weight_decay",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """What every optimizer has. The fields that a derived config adds are arguments of the Keras class `keras_class`.
+
+    A step goes over all samples of its `accumulate_steps` batches, on all replicas: their gradients are summed up first and clipped
+    then; the weights decay; then they move.
+    """
+
+    name: ClassVar[str]
+    keras_class: ClassVar[str]
+
+    clip_value: float | None = setting(None, "Clip each element of a gradient to [-x, x].", gt=0)
+    clip_norm: float | None = setting(None, "Scale the gradient of each variable down to this norm.", gt=0)
+    clip_global_norm: float | None = setting(None, "Scale all gradients together down to this norm.", gt=0)
+    weight_decay: float | None = setting(
+        None, "Decoupled weight decay: a step takes weight_decay * learning rate * weight off each weight.", ge=0
+    )
+    weight_decay_exclude: tuple[str, ...] = setting(
+        (), "Regular expressions: a variable whose path (`dense/bias`) has one of them in it does not decay."
+    )
+
+    accumulate_steps: int = setting(
+        1,
+        "Batches whose gradients make one step, for a batch larger than the memory holds. Everything else counts these steps.",
+        ge=1,
+        le=10_000,
+    )
+
+    def check(self) -> Iterator[Problem]:
+        clips = [name for name in ("clip_value", "clip_norm", "clip_global_norm") if getattr(self, name) is not None]
+        if len(clips) > 1:
+            yield Problem(clips[1], f"{' and '.join(clips)} are set", given=getattr(self, clips[1]), allowed="one of them")
+        if self.weight_decay_exclude and self.weight_decay is None:
+            yield Problem(
+                "weight_decay_exclude",
+                "there is no weight decay to exclude from",
+                given=list(self.weight_decay_exclude),
+                hint="set optimizer.weight_decay",
+            )
+        for index, pattern in enumerate(self.weight_decay_exclude):
+            if reason := regex_fault(pattern):
+                yield Problem(f"weight_decay_exclude[{index}]", f"is no regular expression: {reason}", given=pattern)
+
+    def check_with(self, config: RunConfig) -> Iterator[Problem]:
+        if self.accumulate_steps > 1 and config.device.precision == "mixed_float16":
+            # Its loss scaling leaves out batches whose gradients overflow, and a step would miss some of its batches.
+            yield Problem(
+                "optimizer.accumulate_steps",
+                "does not go together with device.precision=mixed_float16",
+                given=self.accumulate_steps,
+                hint="mixed_bfloat16 needs no loss scaling",
+            )
+
+    def build(self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
+        """The Keras optimizer, without its variables yet.
+
+        Args:
+            learning_rate: a number >= 0, or a schedule as `LearningRate.build` makes it.
+
+        Raises:
+            ConfigError: where the settings do not suit the Keras class.
+        """
+        from framework.optim.gradient_accumulation import WholeSteps  # imports Keras
+
+        optimizer = self.optimizer_class()(
+            learning_rate=_as_float(learning_rate), **self._own_arguments(), **self._shared_arguments()
+        )
+        WholeSteps(optimizer, self.accumulate_steps)
+        return optimizer
+
+    def exclude_from_weight_decay(self, optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> None:
+        """Take the variables that `weight_decay_exclude` names out of the weight decay of a built optimizer.
+
+        Args:
+            optimizer: what `build` returned. Call this before its own `build(variables)`.
+            variables: the trainable variables of the model.
+
+        Raises:
+            ConfigError: where a regular expression is found in no variable's path.
+        """
+        excluded = []
+        problems = []
+        for index, pattern in enumerate(self.weight_decay_exclude):
+            found = [variable for variable in variables if re.search(pattern, variable.path)]
+            excluded.extend(found)
+            if not found:
+                paths = ", ".join(variable.path for variable in variables)
+                where = f"optimizer.weight_decay_exclude[{index}]"
+                problems.append(Problem(where, "is found in no variable's path", given=pattern, allowed=f"a part of: {paths}"))
+        if problems:
+            raise ConfigError(problems)
+        if excluded:
+            optimizer.exclude_from_weight_decay(var_list=excluded)
+
+    def optimizer_class(self) -> Any:
+        """The class that `build` makes the optimizer of, derived from `keras.optimizers.Optimizer`: by default the one of
+        `keras.optimizers` that `keras_class` names. An optimizer of one's own overrides it, and imports Keras there."""
+        import keras
+
+        return getattr(keras.optimizers, self.keras_class)
+
+    def _own_arguments(self) -> dict[str, Any]:
+        shared = {field.name for field in dataclasses.fields(Optimizer)}
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in shared}
+
+    def _shared_arguments(self) -> dict[str, Any]:
+        """Those that are set; for the others the class has its own defaults."""
+        return {theirs: getattr(self, ours) for ours, theirs in _SHARED.items() if getattr(self, ours) is not None}
+
+
+def _as_float(learning_rate: Any) -> Any:
+    # Keras refuses a whole number.
+    return float(learning_rate) if isinstance(learning_rate, int) else learning_rate
+
+
+@OPTIMIZERS.register("sgd")
+@dataclass(frozen=True, kw_only=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum where it is set."""
+
+    keras_class = "SGD"
+
+    momentum: float = setting(0.0, "Fraction of the last move that is added to a move. 0: none.", ge=0, le=1)
+    nesterov: bool = setting(False, "Nesterov's momentum.")
+
+    def check(self) -> Iterator[Problem]:
+        yield from super().check()
+        if self.nesterov and self.momentum == 0:
+            yield Problem("nesterov", "does nothing without momentum", given=True, hint="set optimizer.momentum, 0.9 say")
+
+
+@OPTIMIZERS.register("momentum")
+@dataclass(frozen=True, kw_only=True)
+class Momentum(SGD):
+    """Polyak 1964, Some methods of speeding up the convergence of iteration methods: `sgd` with momentum by default."""
+
+    momentum: float = setting(0.9, "Fraction of the last move that is added to a move.", ge=0, le=1)
+
+
+@OPTIMIZERS.register("rmsprop")
+@dataclass(frozen=True, kw_only=True)
+class RMSprop(Optimizer):
+    """Hinton 2012, Neural Networks for Machine Learning, lecture 6e."""
+
+    keras_class = "RMSprop"
+
+    rho: float = setting(0.9, "Decay of the mean squared gradient.", ge=0, lt=1)
+    momentum: float = setting(0.0, "Fraction of the last move that is added to a move. 0: none.", ge=0, le=1)
+    epsilon: float = setting(1e-7, "Added under the root of the mean squared gradient.", gt=0)
+    centered: bool = setting(False, "Divide by the variance of the gradient in place of its mean square.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Moments(Optimizer):
+    """What the family of Adam has in common: two moving averages."""
+
+    beta_1: float = setting(0.9, "Decay of the mean of the gradient.", ge=0, lt=1)
+    beta_2: float = setting(0.999, "Decay of the mean of its size.", ge=0, lt=1)
+    epsilon: float = setting(1e-7, "Added to what the mean is divided by.", gt=0)
+
+
+@OPTIMIZERS.register("adam")
+@dataclass(frozen=True, kw_only=True)
+class Adam(_Moments):
+    """Kingma and Ba 2015, Adam: A Method for Stochastic Optimization, algorithm 1."""
+
+    keras_class = "Adam"
+
+    amsgrad: bool = setting(False, "Divide by the largest mean square so far (Reddi et al. 2018, algorithm 2).")
+
+
+@OPTIMIZERS.register("adamw")
+@dataclass(frozen=True, kw_only=True)
+class AdamW(Adam):
+    """Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization: `adam` with a weight decay by default."""
+
+    keras_class = "AdamW"
+
+    # Not None: Keras refuses an AdamW without weight decay, and 0 is one.
+    weight_decay: float = setting(
+        0.004, "Decoupled weight decay: a step takes weight_decay * learning rate * weight off each weight.", ge=0
+    )
+
+
+@OPTIMIZERS.register("adamax")
+@dataclass(frozen=True, kw_only=True)
+class Adamax(_Moments):
+    """Kingma and Ba 2015, algorithm 2: Adam by the largest gradient."""
+
+    keras_class = "Adamax"
+
+
+@OPTIMIZERS.register("nadam")
+@dataclass(frozen=True, kw_only=True)
+class Nadam(_Moments):
+    """Dozat 2016, Incorporating Nesterov Momentum into Adam."""
+
+    keras_class = "Nadam"
+
+
+@OPTIMIZERS.register("lamb")
+@dataclass(frozen=True, kw_only=True)
+class Lamb(_Moments):
+    """You et al. 2020, Large Batch Optimization for Deep Learning, algorithm 2; as Keras has it, with decoupled weight decay."""
+
+    keras_class = "Lamb"
+
+
+@OPTIMIZERS.register("adabelief")
+@dataclass(frozen=True, kw_only=True)
+class AdaBelief(_Moments):
+    """Zhuang et al. 2020, AdaBelief Optimizer. Keras has none; see `framework.optim.adabelief`."""
+
+    epsilon: float = setting(1e-14, "Added to the squared deviation at each step, and to its root.", gt=0)
+
+    def optimizer_class(self) -> Any:
+        from framework.optim import adabelief  # imports Keras
+
+        return adabelief.AdaBelief
+
+
+@OPTIMIZERS.register("lion")
+@dataclass(frozen=True, kw_only=True)
+class Lion(Optimizer):
+    """Chen et al. 2023, Symbolic Discovery of Optimization Algorithms: steps of one size, so at a 3 to 10 times lower rate."""
+
+    keras_class = "Lion"
+
+    beta_1: float = setting(0.9, "Share of the moving mean in the direction of a step.", gt=0, le=1)
+    beta_2: float = setting(0.99, "Decay of the mean of the gradient.", ge=0, lt=1)
+
+
+@OPTIMIZERS.register("keras")
+@dataclass(frozen=True, kw_only=True)
+class KerasOptimizer(Optimizer):
+    """Any other optimizer of `keras.optimizers`. A weight decay of null leaves the class its own default."""
+
+    class_name: str = setting("Adagrad", "A class of keras.optimizers.")
+    arguments: dict[str, Any] = dataclasses.field(
+        default_factory=dict, metadata={"help": "Its arguments, by their names in Keras."}
+    )
+
+    def check(self) -> Iterator[Problem]:
+        yield from super().check()
+        elsewhere = {theirs: f"optimizer.{ours}" for ours, theirs in _SHARED.items()}
+        elsewhere |= {"learning_rate": "learning_rate.lr", "use_ema": "trainer.calc_ema"}
+        elsewhere |= {"gradient_accumulation_steps": "optimizer.accumulate_steps"}
+        for name, given in self.arguments.items():
+            if name in elsewhere:
+                yield Problem(f"arguments.{name}", "has a setting of its own", given=given, hint=f"set {elsewhere[name]}")
+        # Both compute the weights anew from what they keep beside them, which is not decayed.
+        if self.weight_decay is not None and self.class_name in ("Ftrl", "ScheduleFreeAdamW"):
+            yield Problem("weight_decay", f"has no true effect on {self.class_name}", given=self.weight_decay, allowed="null")
+
+    def build(self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
+        cls = self.optimizer_class()
+        known = [name for name in inspect.signature(cls).parameters if name not in ("learning_rate", "kwargs")]
+        unknown = [name for name in self.arguments if name not in known]
+        if unknown:
+            kind = f"argument of {self.class_name}"
+            raise ConfigError([unknown_name(f"optimizer.arguments.{name}", kind, name, known) for name in unknown])
+        try:
+            return super().build(learning_rate)
+        except (TypeError, ValueError) as error:
+            message = f"{self.class_name} refuses them: {error}"
+            raise ConfigError(Problem("optimizer.arguments", message, given=self.arguments)) from error
+
+    def _own_arguments(self) -> dict[str, Any]:
+        return self.arguments
+
+    def optimizer_class(self) -> Any:
+        import keras
+
+        classes = inspect.getmembers(keras.optimizers, inspect.isclass)
+        # The others are base classes and wrappers.
+        found = {name: cls for name, cls in classes if "learning_rate" in inspect.signature(cls).parameters}
+        if self.class_name not in found:
+            raise ConfigError(unknown_name("optimizer.class_name", "optimizer of Keras", self.class_name, sorted(found)))
+        return found[self.class_name]

@@ -1,0 +1,138 @@
+"""The learning rate schedules that Keras optimizers call. It imports Keras, so it is imported only when one is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from framework.config.schema import read, to_plain
+from framework.errors import ConfigError, Problem
+from framework.optim.learning_rates import LEARNING_RATES, Clock, LearningRate, ReduceOnPlateau
+from framework.optim.plateau import Mode, Plateau
+
+
+@keras.saving.register_keras_serializable(package="framework")
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A `LearningRate` and the run that it is for.
+
+    Args:
+        learning_rate: the settings, with the formula.
+        steps_per_epoch: steps that make an epoch, >= 1.
+        epochs: epochs of the whole run, >= 1.
+    """
+
+    def __init__(self, learning_rate: LearningRate, steps_per_epoch: int, epochs: int) -> None:
+        self.learning_rate = learning_rate
+        self.steps_per_epoch = steps_per_epoch
+        self.epochs = epochs
+
+    def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
+        """The learning rate of a step, counted from 0: an int64 scalar in, a float32 scalar out."""
+        step = tf.cast(step, tf.int64)
+        # float64, because float32 cannot tell the steps of a long run apart.
+        if self.learning_rate.per == "epoch":
+            epoch = tf.cast(step // self.steps_per_epoch, tf.float64)
+        else:
+            epoch = tf.cast(step, tf.float64) / self.steps_per_epoch
+        run = Clock(epoch, float(self.epochs), self.steps_per_epoch)
+        return tf.cast(self.learning_rate.value(run.later(self.learning_rate.offset_epochs)), tf.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        plain = to_plain(self.learning_rate)
+        return {"learning_rate": plain, "steps_per_epoch": self.steps_per_epoch, "epochs": self.epochs}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Schedule:
+        settings = dict(config["learning_rate"])
+        problems: list[Problem] = []
+        learning_rate = read(LEARNING_RATES[settings.pop("name")], settings, "learning_rate", problems)
+        if learning_rate is None:
+            raise ConfigError(problems, subject="a saved learning rate schedule")
+        return cls(learning_rate, config["steps_per_epoch"], config["epochs"])
+
+
+@keras.saving.register_keras_serializable(package="framework")
+class PlateauSchedule(Schedule):
+    """`reduce_on_plateau`: the rate is the same for all steps, until `end_epoch` is told that a value no longer improves.
+
+    The rate is in a variable, so that a compiled training step sees a new one. The variable is not one of the optimizer's: it follows
+    from `state`, which is what a checkpoint keeps.
+
+    Args:
+        learning_rate, steps_per_epoch, epochs: as for `Schedule`.
+    """
+
+    learning_rate: ReduceOnPlateau
+
+    def __init__(self, learning_rate: ReduceOnPlateau, steps_per_epoch: int, epochs: int) -> None:
+        super().__init__(learning_rate, steps_per_epoch, epochs)
+        self.follow(learning_rate.monitor or "val_loss", learning_rate.mode or "min")
+        first = tf.VariableAggregation.ONLY_FIRST_REPLICA
+        self._rate = tf.Variable(self._plateau.rate, trainable=False, dtype=tf.float32, aggregation=first)
+
+    def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
+        """The learning rate as it is now, a float32 scalar, whatever the step."""
+        return tf.convert_to_tensor(self._rate)
+
+    def follow(self, monitor: str, mode: Mode) -> None:
+        """Say which value the rate goes by, and whether its lowest or its highest is best, before the first step."""
+        self._plateau = Plateau(self.learning_rate, lr=self.learning_rate.lr, monitor=monitor, mode=mode)
+
+    @property
+    def monitor(self) -> str:
+        """The name of the value that the rate goes by."""
+        return self._plateau.monitor
+
+    def end_epoch(self, epoch: int, values: Mapping[str, float]) -> str | None:
+        """Take in the values of an epoch.
+
+        Args:
+            epoch: counted from 1.
+            values: by name; where the monitored one is not among them, nothing changes.
+
+        Returns:
+            What was done to the rate, as a sentence; None where it stays.
+        """
+        plateau = self._plateau
+        value, before = values.get(plateau.monitor), plateau.rate
+        if value is None or epoch <= self.learning_rate.offset_epochs or not plateau.update(value):
+            return None
+        self._rate.assign(plateau.rate)
+        best = "no value yet" if plateau.best is None else f"best: {plateau.best:.6g}"
+        return f"learning rate reduced from {before:.4g} to {plateau.rate:.4g}: {plateau.monitor} no longer improves ({best})"
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return self._plateau.state()
+
+    def restore(self, state: Mapping[str, Any] | None) -> str | None:
+        """Take up the state that `state` gave; see `framework.optim.plateau.Plateau.restore`."""
+        news = self._plateau.restore(state)
+        self._rate.assign(self._plateau.rate)
+        return news
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"state": self.state()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> PlateauSchedule:
+        state = config["state"]
+        schedule = super().from_config(config)
+        assert isinstance(schedule, PlateauSchedule)
+        schedule.follow(state["monitor"], state["mode"])
+        schedule.restore(state)
+        return schedule
+
+
+def last_learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
+    """The learning rate of the optimizer's last step; of its first, where none is done yet."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # mixed_float16 has one around it
+    rate: Any = optimizer._learning_rate
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        rate = rate(max(int(keras.ops.convert_to_numpy(optimizer.iterations)) - 1, 0))
+    # As one would write it: 0.001, and not the digits that float32 has behind it.
+    return float(str(np.float32(keras.ops.convert_to_numpy(rate))))

@@ -1,0 +1,320 @@
+"""The state of a run on disk: everything that the next step depends on, in checksummed files, without pickle.
+
+    checkpoints/step-00005120/
+      variables.npz    each variable's array, under its group and number
+      state.json       epoch, step, best, early stopping, history; what each variable is called, its shape and dtype
+      manifest.json    the format, and size and SHA-256 of the other files
+
+A checkpoint is written under another name, synced, and renamed when it is whole; so a folder of that name is complete, and what
+damages it later is found by its checksums.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import queue
+import re
+import reprlib
+import shutil
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from framework.errors import CheckpointError
+from framework.run.checkpoint_arrays import Fault, expected_bytes, key_of, read_arrays, storable
+from framework.run.files import replacing_directory
+from framework.run.run_files import UnusableFileError, open_regular, parse_json, read_bytes, read_json
+from framework.run.run_records import ManifestFile, StateFile
+
+if TYPE_CHECKING:
+    import numpy as np
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+_NAME = re.compile(r"step-([0-9]{8,13})")
+
+
+@dataclass(frozen=True)
+class NamedArray:
+    """One variable: its array, and what Keras calls it. Keras numbers names anew in each process, so its place is what counts."""
+
+    name: str
+    array: np.ndarray
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of a run at one step, in memory.
+
+    Args:
+        step: training steps done.
+        state: plain values, as JSON holds them.
+        variables: the variables in groups ("model", "optimizer", ...), each in its order.
+    """
+
+    step: int
+    state: Mapping[str, Any]
+    variables: Mapping[str, Sequence[NamedArray]]
+
+    def group(self, name: str) -> Sequence[NamedArray]:
+        """The variables of a group.
+
+        Raises:
+            CheckpointError: where it has no such group.
+        """
+        if name not in self.variables:
+            raise CheckpointError(f"the checkpoint of step {self.step:,} holds no variables {name!r}")
+        return self.variables[name]
+
+
+def copy_variables(variables: Iterable[Any]) -> list[NamedArray]:
+    """Copies of Keras variables; training goes on without touching them."""
+    import keras
+    import numpy as np
+
+    return [NamedArray(variable.path, np.array(keras.ops.convert_to_numpy(variable))) for variable in variables]
+
+
+def restore_variables(variables: Sequence[Any], saved: Sequence[NamedArray], *, what: str) -> None:
+    """Put saved arrays into Keras variables, in order, bit for bit.
+
+    Args:
+        what: what the variables belong to, for the message.
+
+    Raises:
+        CheckpointError: where number, shapes or dtypes differ; no variable is changed then.
+    """
+    check_fit(variables, saved, what=what)
+    for variable, named in zip(variables, saved, strict=True):
+        variable.assign(named.array)
+
+
+def check_fit(variables: Sequence[Any], saved: Sequence[NamedArray], *, what: str) -> None:
+    """Raise a `CheckpointError` where number, shapes or dtypes of saved arrays are not those of the variables."""
+    found = [(tuple(variable.shape), str(variable.dtype)) for variable in variables]
+    given = [(named.array.shape, named.array.dtype.name) for named in saved]
+    if found != given:
+        at = next((i for i, (f, g) in enumerate(zip(found, given, strict=False)) if f != g), min(len(found), len(given)))
+        there = f"{saved[at].name} {given[at]}" if at < len(given) else "nothing"
+        here = f"{variables[at].path} {found[at]}" if at < len(found) else "nothing"
+        raise CheckpointError(
+            f"the checkpoint does not fit the {what}: variable {at} is {there} in the checkpoint and {here} in the {what}",
+            hint="resume with the code and the settings that the run was started with",
+        )
+
+
+class CheckpointStore:
+    """The checkpoints of one run.
+
+    Args:
+        folder: where they are.
+        keep: how many to keep; None keeps all.
+        holds: what their state.json holds; one that holds something else is damaged.
+    """
+
+    def __init__(self, folder: Path, *, keep: int | None = None, holds: type[StateFile] = StateFile) -> None:
+        self.folder = folder
+        self._holds = holds
+        self._keep = keep
+
+    def steps(self) -> list[int]:
+        """The steps that there are checkpoints of, ascending, intact or not."""
+        if not self.folder.is_dir():
+            return []
+        matches = (_NAME.fullmatch(entry.name) for entry in self.folder.iterdir())
+        return sorted(int(match[1]) for match in matches if match)
+
+    def save(self, snapshot: Snapshot) -> Path:
+        """Write a checkpoint, then delete those of later steps and those beyond the last `keep`.
+
+        Raises:
+            OSError: where it cannot be written, as on a full disk; the checkpoints before it stay.
+        """
+        import numpy as np
+
+        target = self._path(snapshot.step)
+        with replacing_directory(target) as draft:
+            arrays = {
+                key_of(group, i): storable(named.array)
+                for group, members in snapshot.variables.items()
+                for i, named in enumerate(members)
+            }
+            np.savez(draft / "variables.npz", **arrays)  # type: ignore[arg-type]
+            described = {
+                group: [{"name": m.name, "shape": list(m.array.shape), "dtype": m.array.dtype.name} for m in members]
+                for group, members in snapshot.variables.items()
+            }
+            content = {"step": snapshot.step, **snapshot.state, "variables": described}
+            (draft / "state.json").write_text(json.dumps(content, indent=1))
+            files = {name: _fingerprint(draft / name) for name in ("variables.npz", "state.json")}
+            (draft / "manifest.json").write_text(json.dumps({"format": FORMAT, "files": files}, indent=1))
+        # Later ones are of a future that was given up, when the run went back to before them: they must not count as the newest.
+        self.drop_after(snapshot.step)
+        self._retain()
+        return target
+
+    def load_newest(self) -> Snapshot | None:
+        """The newest intact checkpoint; None where there is no checkpoint at all. Damaged ones are passed over with a warning.
+
+        Raises:
+            CheckpointError: where there are checkpoints and each is damaged.
+        """
+        damages = []
+        for step in reversed(self.steps()):
+            try:
+                return self.load(step)
+            except CheckpointError as error:
+                log.warning("%s; it is passed over", error)
+                damages.append(str(error))
+        if damages:
+            raise CheckpointError(
+                f"none of the {len(damages)} checkpoints in {self.folder} is intact",
+                hint=f"the weights of the best model, in {self.folder.parent / 'best'}, do not depend on them",
+            )
+        return None
+
+    def load(self, step: int) -> Snapshot:
+        """The checkpoint of a step, its checksums verified.
+
+        Raises:
+            CheckpointError: naming the file that is missing, damaged, or of a later format.
+        """
+        folder = self._path(step)
+        state = self._inspect(folder, step)
+        described = state.pop("variables")
+        with _damage(folder / "variables.npz"), open_regular(folder / "variables.npz") as file:
+            arrays = read_arrays(file, described)
+        variables = {
+            group: [NamedArray(member["name"], arrays[key_of(group, i)]) for i, member in enumerate(members)]
+            for group, members in described.items()
+        }
+        return Snapshot(step=state.pop("step"), state=state, variables=variables)
+
+    def newest_state(self) -> Mapping[str, Any] | None:
+        """The state in the newest intact checkpoint, without its variables; None where there is none."""
+        for step in reversed(self.steps()):
+            with contextlib.suppress(CheckpointError):
+                return self._inspect(self._path(step), step)
+        return None
+
+    def intact_steps(self) -> list[int]:
+        """The steps that there are intact checkpoints of, ascending. Damaged ones are passed over with a warning."""
+        intact = []
+        for step in self.steps():
+            try:
+                self._inspect(self._path(step), step)
+                intact.append(step)
+            except CheckpointError as error:
+                log.warning("%s; it is passed over", error)
+        return intact
+
+    def _inspect(self, folder: Path, step: int) -> dict[str, Any]:
+        """What state.json of an intact checkpoint holds. Sizes are compared before anything is read, the state before the arrays."""
+        with _damage(folder):
+            manifest = read_json(folder / "manifest.json", ManifestFile)
+        if manifest.get("format") != FORMAT:
+            raise CheckpointError(
+                f"{folder / 'manifest.json'} is of format {reprlib.repr(manifest.get('format'))}, and {FORMAT} is what is read"
+            )
+        files = manifest.get("files", {})
+        if set(files) != {"variables.npz", "state.json"}:
+            raise CheckpointError(f"{folder / 'manifest.json'} is damaged: it does not list the files")
+        state_file, arrays_file = folder / "state.json", folder / "variables.npz"
+        with _damage(folder):
+            content = read_bytes(state_file, self._holds.limit)
+            _compare({"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}, files["state.json"], state_file)
+            state = parse_json(content, self._holds, str(state_file))
+            if state["step"] != step:
+                raise CheckpointError(f"{state_file} is damaged: it is of step {state['step']}")
+            with open_regular(arrays_file) as file:
+                size = file.seek(0, 2)
+                if size != files["variables.npz"]["bytes"]:
+                    raise CheckpointError(f"{arrays_file} is damaged: its size is not the one that was recorded")
+        with _damage(arrays_file), open_regular(arrays_file) as file:
+            if size > expected_bytes(state["variables"]):
+                raise Fault("it is larger than what state.json describes")
+            _compare(
+                {"bytes": size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}, files["variables.npz"], arrays_file
+            )
+            # The checksums are right, so what does not fit from here on is what somebody wrote.
+            read_arrays(file, state["variables"], headers_only=True)
+        return state
+
+    def drop_after(self, step: int) -> None:
+        """Delete those of later steps, which a run that goes back to `step` does anew."""
+        for later in self.steps():
+            if later > step:
+                shutil.rmtree(self._path(later), ignore_errors=True)
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}"
+
+    def _retain(self) -> None:
+        for step in self.steps()[: -self._keep] if self._keep else ():
+            shutil.rmtree(self._path(step), ignore_errors=True)
+        for draft in self.folder.glob(".step-*.draft"):
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+class CheckpointWriter:
+    """Writes checkpoints beside the training, in a thread of its own. A context manager: what was submitted is on disk when it ends.
+
+    One checkpoint is written at a time; where the disk is slower than the training, `submit` waits.
+    """
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[tuple[CheckpointStore, Snapshot] | None] = queue.Queue(maxsize=1)
+        self._thread = threading.Thread(target=self._work, name="checkpoint-writer", daemon=True)
+
+    def __enter__(self) -> CheckpointWriter:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._queue.put(None)
+        self._thread.join()
+
+    def submit(self, store: CheckpointStore, snapshot: Snapshot) -> None:
+        """Have a snapshot written to a store. A failure is a warning, since the checkpoints before it stay."""
+        self._queue.put((store, snapshot))
+
+    def _work(self) -> None:
+        while (job := self._queue.get()) is not None:
+            store, snapshot = job
+            try:
+                store.save(snapshot)
+            except Exception as error:
+                log.warning(
+                    "the checkpoint of step %d could not be written to %s: %s; training goes on, and the checkpoints before it stay",
+                    snapshot.step,
+                    store.folder,
+                    error,
+                )
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _compare(found: Mapping[str, Any], recorded: Mapping[str, Any], path: Path) -> None:
+    if any(found[key] != recorded.get(key) for key in found):
+        raise CheckpointError(f"{path} is damaged: its checksum is not the one that was recorded")
+
+
+@contextlib.contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UnusableFileError as error:
+        raise CheckpointError(str(error)) from error
+    except Fault as error:
+        raise CheckpointError(f"{path} does not hold what state.json describes: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,117 @@
+"""What a run writes down of its metrics: metrics.jsonl, TensorBoard, and the history that a checkpoint carries."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from framework.errors import reason_of
+from framework.run.files import now, strict_json, write_atomically
+
+log = logging.getLogger(__name__)
+
+_TIMES = ("time", "speed")
+
+
+def without_times(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a record is the same in each run that computes the same."""
+    return {key: value for key, value in record.items() if key not in _TIMES}
+
+
+class Recorder:
+    """Writes one record a phase and epoch.
+
+        {"phase": "validation", "epoch": 3, "step": 84, "time": "...", "metrics": {"loss": 0.1, "accuracy": 0.98}}
+
+    That of training has two keys more:
+
+        {"learning_rate": 0.001, "speed": {"samples_per_second": 812.4, "input_wait": 0.03}}
+
+    Args:
+        metrics_file: the file of JSON lines.
+        tensorboard: the folder of event files, one below it a phase; None writes none.
+    """
+
+    def __init__(self, metrics_file: Path, tensorboard: Path | None) -> None:
+        self._file = metrics_file
+        self._tensorboard = tensorboard
+        self._writers: dict[Path, Any] = {}
+        self._behind = False
+        self.history: list[dict[str, Any]] = []
+        """All records of the run, first to last."""
+
+    def record(
+        self,
+        phase: str,
+        *,
+        epoch: int,
+        step: int,
+        metrics: Mapping[str, float],
+        learning_rate: float | None = None,
+        speed: Mapping[str, float] | None = None,
+    ) -> None:
+        """Write down the metrics of one phase ("train", "validation", "lav") of an epoch, counted from 1.
+
+        Args:
+            learning_rate: of the last step.
+            speed: what differs from one run to the next of the same bits: see `framework.run.speed.Speed.values`.
+        """
+        record: dict[str, Any] = {"phase": phase, "epoch": epoch, "step": step, "time": now(), "metrics": dict(metrics)}
+        scalars = dict(metrics)
+        if learning_rate is not None:
+            record["learning_rate"] = scalars["learning_rate"] = learning_rate
+        if speed is not None:
+            record["speed"] = dict(speed)
+            scalars |= {f"speed/{name}": value for name, value in speed.items()}
+        self.history.append(record)
+        try:
+            if self._behind:
+                self._write_all()
+            else:
+                with open(self._file, "a") as file:
+                    file.write(_line(record))
+        except OSError as error:
+            # Checkpoints carry the history, too, so the run need not end for it.
+            log.warning("%s cannot be written: %s; it is made up for with the next record", self._file, error)
+            self._behind = True
+        if self._tensorboard is not None:
+            self._write_scalars(self._tensorboard / phase, step, scalars)
+
+    def restore(self, history: list[dict[str, Any]]) -> None:
+        """Go back to the records of a checkpoint: metrics.jsonl loses what came after it, and gets back what it has lost."""
+        self.history = list(history)
+        self._write_all()
+
+    def _write_all(self) -> None:
+        write_atomically(self._file, "".join(_line(record) for record in self.history))
+        self._behind = False
+
+    def close(self) -> None:
+        """Flush the event files."""
+        import tensorflow as tf
+
+        for writer in self._writers.values():
+            with contextlib.suppress(OSError, tf.errors.OpError):  # each record was flushed, and a failure said, already
+                writer.close()
+
+    def _write_scalars(self, folder: Path, step: int, metrics: Mapping[str, float]) -> None:
+        import tensorflow as tf
+
+        try:
+            if folder not in self._writers:
+                self._writers[folder] = tf.summary.create_file_writer(str(folder))
+            with self._writers[folder].as_default():
+                for name, value in metrics.items():
+                    tf.summary.scalar(name, value, step=step)
+            self._writers[folder].flush()
+        except (OSError, tf.errors.OpError) as error:
+            # metrics.jsonl and the checkpoints have them, too.
+            log.warning("the scalars of step %d cannot be written to %s: %s", step, folder, reason_of(error))
+            self._writers.pop(folder, None)
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return strict_json(record) + "\n"

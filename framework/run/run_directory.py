@@ -1,0 +1,324 @@
+"""The folder of a run: claimed once, held by one process, written so that a kill at any moment leaves it whole."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import itertools
+import logging
+import os
+import socket
+import stat
+import sys
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from framework.config.compose import apply_overrides
+from framework.config.run_config import RunConfig, parse
+from framework.errors import ConfigError, RunDirectoryError
+from framework.run import run_lock
+from framework.run.config_file import FORMAT, UnreadableConfigError, config_text, read_config
+from framework.run.files import now, recover_directories, standing, strict_json, write_atomically, write_durably
+from framework.run.import_guard import refuse_imports_from
+from framework.run.run_files import MissingFileError, UnusableFileError, read_json
+from framework.run.run_records import ProvenanceFile, ResultFile
+
+log = logging.getLogger(__name__)
+
+# What a file system without hard links answers, and one that does not let a file have more of them.
+_WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EMLINK, errno.EXDEV)
+
+
+class RunDirectory:
+    """What a run leaves behind.
+
+        config.yaml       resolved; what every later command reads       provenance.json   versions, hardware, and a line a session
+                          (checkpoints/ has a copy of it)
+        train.log         everything that was logged                     metrics.jsonl     one line a phase and epoch
+        result.json       how it ended                                   checkpoints/      the last n states
+        best/  export/    the best and the final model                   averages/         for averages made afterwards
+        tensorboard/      scalars, and profiles                          model.txt         the layers of the model
+
+    Args:
+        path: an existing run directory; `create` and `open` check that it is one.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.claimed = False
+        self.config_lost = False
+        """Whether config.yaml turned out to be damaged, and its copy was read."""
+
+    config_file = property(lambda self: self.path / "config.yaml")
+    provenance_file = property(lambda self: self.path / "provenance.json")
+    log_file = property(lambda self: self.path / "train.log")
+    model_file = property(lambda self: self.path / "model.txt")
+    metrics_file = property(lambda self: self.path / "metrics.jsonl")
+    result_file = property(lambda self: self.path / "result.json")
+    checkpoints = property(lambda self: self.path / "checkpoints")
+    config_copy = property(lambda self: self.path / "checkpoints" / "config.yaml")
+    averages = property(lambda self: self.path / "averages")
+    best = property(lambda self: self.path / "best")
+    earlier_best = property(lambda self: self.path / ".earlier-best")
+    export = property(lambda self: self.path / "export")
+    tensorboard = property(lambda self: self.path / "tensorboard")
+    lav = property(lambda self: self.path / ".lav")
+    lock_file = property(lambda self: self.path / ".lock")
+
+    @classmethod
+    def create(cls, path: str | Path | None = None, *, name: str = "run") -> RunDirectory:
+        """A folder for a new run, which the `Trainer` that is given it claims.
+
+        Args:
+            path: where; None makes a folder `outputs/<name>-<date>-<time>`, with a number behind it where that is taken.
+            name: the name of the scenario.
+
+        Raises:
+            RunDirectoryError: where the folder holds a run, or other files, or cannot be made.
+        """
+        try:
+            if path is not None:
+                run = cls(path)
+                run.check_free()
+                made = not run.path.exists()
+                run.path.mkdir(parents=True, exist_ok=True)
+                try:
+                    run._check_writable()
+                except OSError:
+                    if made:
+                        run.path.rmdir()
+                    raise
+                return run
+            parent = Path("outputs")
+            parent.mkdir(exist_ok=True)
+            stem = f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+            for attempt in itertools.count(1):
+                folder = parent / (stem if attempt == 1 else f"{stem}-{attempt}")
+                with contextlib.suppress(FileExistsError):
+                    folder.mkdir()  # by one process only, however many ask at once
+                    return cls(folder)
+            raise AssertionError
+        except OSError as error:
+            raise RunDirectoryError(f"cannot make the run directory {path or 'in outputs'}: {error.strerror or error}") from error
+
+    def check_free(self) -> None:
+        """Raise a `RunDirectoryError` where the folder holds a run or other files, or something that leads out of it."""
+        if self.config_file.exists():
+            raise self._taken()
+        if self.path.is_dir():
+            for entry in sorted(os.scandir(self.path), key=lambda entry: entry.name):
+                if not entry.name.startswith("."):
+                    raise RunDirectoryError(
+                        f"{self.path} holds other files, and a run wants a folder of its own",
+                        hint="name a new or an empty folder",
+                    )
+                # A link would have us write to a file elsewhere; so would a second name of it.
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # the draft of another process that makes this folder its run
+                if self.config_file.exists():
+                    raise self._taken()
+                if not (stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1)):
+                    raise RunDirectoryError(
+                        f"{entry.path} is a link, a pipe or a device, and a run wants a folder of its own",
+                        hint="name a new or an empty folder",
+                    )
+        elif self.path.exists():
+            raise RunDirectoryError(f"{self.path} is a file, and a run wants a folder", hint="name a new or an empty folder")
+
+    def _check_writable(self) -> None:
+        """What cannot be written is said before anything is built."""
+        draft = self._config_draft()
+        write_durably(draft, "")
+        draft.unlink()
+
+    def _config_draft(self) -> Path:
+        """A name that no other process, and no other thread, has."""
+        return self.path / f".config.{uuid.uuid4().hex}.yaml"
+
+    def claim(self, config: RunConfig) -> None:
+        """Make the folder a run by writing its `config.yaml`; of several processes, one can.
+
+        Raises:
+            RunDirectoryError: as `create`.
+        """
+        try:
+            self.check_free()
+            self.path.mkdir(parents=True, exist_ok=True)
+            draft = self._config_draft()
+            write_durably(draft, config_text(config))
+            try:
+                # A hard link appears whole or not at all, and never in place of another.
+                os.link(draft, self.config_file)
+            except FileExistsError:
+                raise self._taken() from None
+            except OSError as error:
+                if error.errno not in _WITHOUT_LINKS:
+                    raise
+                self._claim_without_links(draft)
+            finally:
+                draft.unlink(missing_ok=True)
+            self._save_config_copy(config)
+        except OSError as error:
+            raise RunDirectoryError(f"cannot make the run directory {self.path}: {error.strerror or error}") from error
+        self.claimed = True
+
+    def _claim_without_links(self, draft: Path) -> None:
+        """FAT, and some network and FUSE file systems, have no hard links: who holds the lock may put config.yaml in its place."""
+        with self.lock():
+            if self.config_file.exists():
+                raise self._taken()
+            os.rename(draft, self.config_file)
+
+    def _taken(self) -> RunDirectoryError:
+        return RunDirectoryError(
+            f"{self.path} already holds a run; nothing was changed in it",
+            hint=f"continue it with `resume-training {self.path}`, or name another output_dir",
+        )
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunDirectory:
+        """An existing run directory. From here on nothing is imported from it.
+
+        Raises:
+            RunDirectoryError: where there is none, or something in it leads out of it.
+        """
+        run = cls(path)
+        if not run.path.is_dir():
+            raise RunDirectoryError(f"{path} is no run directory: there is no such folder")
+        if not run.config_file.is_file() and not run.config_copy.is_file():
+            raise RunDirectoryError(
+                f"{path} is no run directory: it has no config.yaml", hint="name the folder that train-scenario wrote to"
+            )
+        run._check_self_contained()
+        refuse_imports_from(run.path)
+        run.claimed = True
+        return run
+
+    def _check_self_contained(self) -> None:
+        """A link would have us write, or delete, where somebody else wants it; a device or a pipe would not answer."""
+        root = Path(os.path.realpath(self.path))
+        for here, folders, files in os.walk(self.path):
+            for path in (Path(here, name) for name in [*folders, *files]):
+                try:
+                    mode = path.lstat().st_mode
+                except FileNotFoundError:
+                    continue  # a run in training takes files away
+                if stat.S_ISLNK(mode) and not Path(os.path.realpath(path)).is_relative_to(root):
+                    raise RunDirectoryError(
+                        f"{path} is a link that leads out of the run directory, to {os.readlink(path)}",
+                        hint="put the whole folder of the run where there is room, and link to that",
+                    )
+                if not (stat.S_ISLNK(mode) or stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+                    raise RunDirectoryError(f"{path} is neither a file nor a folder", hint="take it away")
+
+    def exported(self, model: str) -> Path:
+        """The folder of an exported model: `best`, `export`, another folder in the run directory, or one elsewhere."""
+        inside = standing(self.path / model)
+        return inside if inside.is_dir() or model in ("best", "export") else Path(model)
+
+    def load_config(self, overrides: Sequence[str] = ()) -> RunConfig:
+        """The config of the run, with `key=value` words applied to it.
+
+        Raises:
+            RunDirectoryError: where config.yaml and its copy are damaged, or it was edited by hand, or is of a later format.
+            ConfigError: where a word is wrong, or the config no longer fits the installed scenario.
+        """
+        plain = self._read_config()
+        try:
+            return parse(apply_overrides(plain, overrides))
+        except ConfigError as error:
+            raise ConfigError(error.problems, subject=f"the configuration of {self.path}") from error
+
+    def _read_config(self) -> dict[str, Any]:
+        try:
+            return read_config(self.config_file)
+        except UnreadableConfigError as error:
+            try:
+                plain = read_config(self.config_copy)
+            except RunDirectoryError:
+                raise RunDirectoryError(str(error), hint=f"the weights in {self.best} are usable without it") from error
+            if not self.config_lost:
+                log.warning("%s; its copy %s is used", error, self.config_copy)
+            self.config_lost = True
+            return plain
+
+    def save_config(self, config: RunConfig) -> None:
+        """Replace config.yaml, in one step: after a resume with other settings, or where it was damaged."""
+        write_atomically(self.config_file, config_text(config))
+        self._save_config_copy(config)
+
+    def _save_config_copy(self, config: RunConfig) -> None:
+        self.checkpoints.mkdir(exist_ok=True)
+        write_atomically(self.config_copy, config_text(config))
+
+    def load_result(self) -> dict[str, Any] | None:
+        """What result.json says, or None where there is none that can be read."""
+        try:
+            return read_json(self.result_file, ResultFile)
+        except UnusableFileError:
+            return None
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process. The system frees the lock when the process ends, however it ends; where the file system
+        has no locks, a file with a heartbeat stands in (`framework.run.run_lock`).
+
+        Raises:
+            RunDirectoryError: where another process holds it, naming that process.
+        """
+        with run_lock.lock(self.path, self.lock_file):
+            for folder in (self.path, self.checkpoints, self.averages):
+                recover_directories(folder)
+            yield
+
+    def check_not_in_use(self) -> None:
+        """Raise a `RunDirectoryError` where another process holds the run. Nothing is written."""
+        run_lock.check_not_held(self.path, self.lock_file)
+
+    def record_session(self, *, started_at_step: int, changes: Mapping[str, Any], hardware: Mapping[str, Any]) -> None:
+        """Add this start or resume to provenance.json."""
+        provenance = self.load_provenance()
+        sessions = provenance.setdefault("sessions", [])
+        sessions.append(
+            {
+                "time": now(),
+                "command": sys.argv,
+                "started_at_step": started_at_step,
+                "changes": dict(changes),
+                "versions": _versions(),
+                "host": socket.gethostname(),
+                "hardware": dict(hardware),
+            }
+        )
+        write_atomically(self.provenance_file, strict_json(provenance, indent=2))
+
+    def changed_versions(self) -> dict[str, tuple[str, str]]:
+        """What computes otherwise than in the session before: name to (version then, version now)."""
+        sessions = self.load_provenance().get("sessions") or [{}]
+        then, now = sessions[-1].get("versions", {}), _versions()
+        return {name: (then[name], now[name]) for name in now if name in then and then[name] != now[name]}
+
+    def load_provenance(self) -> dict[str, Any]:
+        """What provenance.json holds; an empty history where it is missing or damaged, since no command depends on it."""
+        try:
+            return read_json(self.provenance_file, ProvenanceFile)
+        except MissingFileError:
+            pass
+        except UnusableFileError as error:
+            log.warning("%s; the history of the run begins anew", error)
+        return {"format": FORMAT}
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {"python": sys.version.split()[0]}
+    for name in ("tf-scenarios", "tensorflow", "keras", "numpy", "hydra-core", "omegaconf"):
+        with contextlib.suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions

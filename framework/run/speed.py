@@ -1,0 +1,65 @@
+"""How fast the steps of an epoch went, and how much of the time the loop waited for data."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from framework.loops.loop import Loop
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The speed of the steps that one session did of an epoch.
+
+    Args:
+        seconds: the time that they took, with the checkpoints between them.
+        samples: how many samples they took.
+        waited: seconds of it in which the loop waited for batches; None where the loop does not say.
+    """
+
+    seconds: float
+    samples: int
+    waited: float | None
+
+    @property
+    def samples_per_second(self) -> float:
+        """Training samples a second."""
+        return self.samples / max(self.seconds, 1e-9)
+
+    @property
+    def input_wait(self) -> float | None:
+        """The share of the time in which the loop waited for batches, 0 to 1."""
+        return None if self.waited is None else min(1.0, max(0.0, self.waited / max(self.seconds, 1e-9)))
+
+    def values(self) -> dict[str, float]:
+        """What is recorded: `samples_per_second`, and `input_wait` where it is known."""
+        values = {"samples_per_second": round(self.samples_per_second, 1)}
+        return values if self.input_wait is None else values | {"input_wait": round(self.input_wait, 4)}
+
+
+class Stopwatch:
+    """Measures the steps of a loop from where it is made.
+
+    Args:
+        loop: what does the steps.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._start = time.perf_counter()
+        self._waited = self._waited_so_far()
+
+    def stop(self, samples: int) -> Speed:
+        """The speed since then.
+
+        Args:
+            samples: how many samples were trained on.
+        """
+        waited = self._waited_so_far()
+        known = None if waited is None or self._waited is None else waited - self._waited
+        return Speed(time.perf_counter() - self._start, samples, known)
+
+    def _waited_so_far(self) -> float | None:
+        waited: float | None = getattr(self._loop, "waited", None)  # a loop of one's own need not have it
+        return waited

@@ -1,0 +1,335 @@
+"""What a scenario must hold to, check by check; `framework.testing` tries them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from framework.config.compose import compose_config
+from framework.config.run_config import SHORT_FORMS, RunConfig, parse
+from framework.data.source import Source, Split
+from framework.data.stream import in_order
+from framework.errors import ConfigError
+from framework.evaluation.compare_runs import differences
+from framework.evaluation.load_and_validate import load_and_validate
+from framework.model.export import SAVED_MODEL, load_model
+from framework.model.patching import overriding
+from framework.run.run_directory import RunDirectory
+from framework.scenario import Scenario, scenario_of
+from framework.training.agreement import Broken, check_batch, check_splits, inputs_of, named_parts
+from framework.training.components import Assembly, training_stream
+from framework.training.validation import prepare_source
+
+_STEPS = 300  # in which a model shall learn a batch
+_SAMPLES, _BATCH = 64, 8
+# What is kept small, so that the whole takes about a minute.
+_SMALL = ("trainer.epochs=2", "trainer.steps_per_epoch=4", "trainer.checkpoint_every_n_steps=1", "trainer.tensorboard=false")
+
+
+class Subject:
+    """The scenario that is checked, and what several checks need of it.
+
+    Args:
+        words: as behind `train-scenario`.
+        config_dir: as `--config-dir`.
+        folder: where runs are made.
+    """
+
+    def __init__(self, words: Sequence[str], config_dir: str | Path | None, folder: Path) -> None:
+        self.words, self.config_dir, self.folder = list(words), config_dir, folder
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """As the words compose it."""
+        return compose_config(self.words, config_dir=self.config_dir)
+
+    def small_words(self, *more: str) -> list[str]:
+        """The words, with data, epochs and batches made small."""
+        data = self.config.data
+        limit, batch = min(data.limit or _SAMPLES, _SAMPLES), min(data.batch_size, _BATCH * self.config.device.replicas)
+        ours = [*_SMALL, f"data.limit={limit}", f"data.batch_size={batch}", *more]
+        return [*_without(self.words, *(word.partition("=")[0] for word in ours)), *ours]
+
+    def scenario(self, *more: str) -> Scenario:
+        """A new one, made small."""
+        return scenario_of(compose_config(self.small_words(*more), config_dir=self.config_dir))
+
+    def assembly(self, *more: str, augment: bool = True) -> Assembly:
+        """Data, model and loop of a new, small one."""
+        scenario = self.scenario(*more)
+        with contextlib.ExitStack() as stack:
+            if not augment:
+                stack.enter_context(overriding(scenario, augments=lambda: False))
+            return Assembly(scenario, fresh=True, lav_folder=self.folder / ".lav")
+
+    def start(self, name: str, run: Path, *words: str) -> subprocess.Popen[str]:
+        """Start a command of the framework in a process of its own."""
+        command = [sys.executable, "-P", "-m", f"framework.cli.{name}", *words]
+        if name == "train":
+            config_dir = ["--config-dir", str(self.config_dir)] if self.config_dir else []
+            command += [*config_dir, *self.small_words(f"trainer.output_dir='{run}'")]
+        # What this process can import, that one can.
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    @cached_property
+    def undisturbed(self) -> Path:
+        """A small run that nothing happened to."""
+        run = self.folder / "undisturbed"
+        _finish(self.start("train", run))
+        return run
+
+    @cached_property
+    def freshly_loaded(self) -> Mapping[str, float]:
+        """What load-and-validate finds in batches of 1, in a process that has not built the model."""
+        report = self.folder / "fresh.json"
+        _finish(
+            self.start("lav", self.undisturbed, str(self.undisturbed), "batch_size=1", "--output", str(report)),
+            "load-and-validate",
+        )
+        metrics: Mapping[str, float] = json.loads(report.read_text())["metrics"]
+        return metrics
+
+
+def _finish(process: subprocess.Popen[str], what: str = "training") -> None:
+    _, errors = process.communicate()
+    if process.returncode:
+        raise Broken(f"{what} failed: {errors.strip() or f'exit code {process.returncode}'}", "see the message")
+
+
+Check = Callable[[Subject], None]
+CHECKS: dict[str, Check] = {}
+"""The checks by what they say, in the order in which they are tried."""
+# Where one of these fails, nothing behind it can be tried.
+GROUND = ("it composes", "it builds", "data, model and loss go together")
+
+
+def _check(name: str) -> Callable[[Check], Check]:
+    def add(check: Check) -> Check:
+        CHECKS[name] = check
+        return check
+
+    return add
+
+
+# The checks ---------------------------------------------------------------------------------------------------------------------
+
+
+@_check("it composes")
+def _composes(subject: Subject) -> None:
+    config = subject.config
+    if parse(config.to_plain()) != config:
+        raise Broken(
+            "its config is not the same when it is written and read", "settings are plain values: numbers, strings, tuples"
+        )
+
+
+@_check("it builds")
+def _builds(subject: Subject) -> None:
+    first, second = (subject.scenario().build_model() for _ in range(2))
+    if not first.built:
+        raise Broken("build_model() gives a model without weights", "begin it with keras.Input, or call build() on it")
+    if first is second or {id(v) for v in first.variables} & {id(v) for v in second.variables}:
+        raise Broken("build_model() gives the same model again", "make its layers inside build_model()")
+
+
+@_check("data, model and loss go together")
+def _agrees(subject: Subject) -> None:
+    scenario = subject.scenario()
+    batches = training_stream(scenario, prepare_source(scenario, Split.TRAIN)).from_step(0)
+    if scenario.config.trainer.val_every_n and scenario.data.validates():
+        validation = in_order(prepare_source(scenario, Split.VALIDATION), batch_size=scenario.data.batch_size)
+        check_splits(batches.element_spec, validation.element_spec)  # of what is padded, each batch has a length of its own
+    check_batch(scenario.build_model(), scenario.objective(), next(iter(batches)))
+    subject.assembly()
+
+
+@_check("settings that are wrong are answered")
+def _answers_bad_config(subject: Subject) -> None:
+    sections = {"scenario": subject.config.scenario.settings, "model": subject.config.model, "data": subject.config.data}
+    wrong = {f"{section}.no_such_setting": "1" for section in sections}
+    for section, values in sections.items():
+        for name, kind in get_type_hints(type(values)).items():
+            kinds = {kind, *get_args(kind)}
+            if kinds & {int, float, bool} and str not in kinds and hasattr(values, name):
+                wrong[f"{section}.{name}"] = "no_number"
+    for path, value in wrong.items():
+        try:
+            compose_config([*_without(subject.words, path), f"{path}={value}"], config_dir=subject.config_dir)
+        except ConfigError as error:
+            if not any(path in problem.path for problem in error.problems):
+                raise Broken(
+                    f"{path}={value} is answered without its name: {error}", "name the setting in the Problem"
+                ) from error
+        else:
+            raise Broken(f"{path}={value} is taken", "settings are a frozen dataclass of `setting(...)`s, with their types")
+
+
+def _without(words: Sequence[str], *paths: str) -> list[str]:
+    """The words but for those that set `paths`, by their short forms too."""
+    return [word for word in words if SHORT_FORMS.get(key := word.partition("=")[0].lstrip("+"), key) not in paths]
+
+
+@_check("the stream is the same from any step")
+def _streams(subject: Subject) -> None:
+    parts = subject.assembly()
+    whole = [batch for batch, _ in zip(parts.stream.from_step(0), range(4), strict=False)]
+    for step in (0, 3):
+        if differs := _difference(whole[step], next(iter(parts.stream.from_step(step)))):
+            raise Broken(
+                f"batch {step} is another one when it is made again: {differs}",
+                "load(index) depends on its index alone, and augment(batch, seeds) draws from tf.random.stateless_* with its seeds",
+            )
+    original = getattr(parts.source, "original", parts.source)  # what is in memory is the same each time
+    if differs := _difference(_load(original, 0), _load(original, 0)):
+        raise Broken(
+            f"sample 0 is another one when it is loaded again: {differs}",
+            "load(index) and dataset[index] depend on the index alone; random augmentation belongs in augment(batch, seeds)",
+        )
+    again = subject.assembly().source
+    changed = len(again) != len(parts.source) or again.fingerprint() != parts.source.fingerprint()
+    if changed or any(_difference(_load(parts.source, i), _load(again, i)) for i in (0, len(again) // 2, len(again) - 1)):
+        raise Broken(
+            "source(split) gives other samples when it is asked again", "what it draws comes from the seed of the config"
+        )
+
+
+def _load(source: Source, index: int) -> Any:
+    import tensorflow as tf
+
+    return source.load(tf.constant(index, tf.int64))
+
+
+def _difference(one: Any, other: Any) -> str | None:
+    """Which tensor of a structure is not the same in another, and how much of it."""
+    for (name, ours), (_, theirs) in zip(named_parts(one), named_parts(other), strict=True):
+        ours, theirs = ours.numpy(), theirs.numpy()
+        if (ours.dtype, ours.shape) != (theirs.dtype, theirs.shape):
+            return f"{name} of another shape or dtype"
+        if ours.tobytes() != theirs.tobytes():
+            return f"{name}, in {(ours != theirs).sum():,} of {ours.size:,} values"
+    return None
+
+
+@_check("a batch can be learned by heart")
+def _learns(subject: Subject) -> None:
+    words = ("trainer.overfit_batches=1", "trainer.steps_per_epoch=1", f"trainer.epochs={_STEPS}", "trainer.calc_ema=null")
+    parts = subject.assembly(*words, augment=False)
+    batches, validate, done = parts.batches(0), parts.make_validator(), 0
+
+    def loss() -> float:
+        with parts.evaluation_weights(done):
+            return validate()["loss"]
+
+    first = now = loss()
+    while done < _STEPS and not now <= first / 2:
+        until = done + 50
+        while done < until:
+            done += parts.loop.run(batches, until - done)
+        now = loss()
+    if not now <= first / 2:
+        frozen = sorted(
+            layer.name for layer in parts.model._flatten_layers(include_self=False) if layer.weights and not layer.trainable
+        )
+        raise Broken(
+            f"its loss went from {first:.4g} to {now:.4g} in {_STEPS} steps, and not to its half"
+            + (f"; these layers do not learn: {', '.join(frozen)}" if frozen else ""),
+            "let them learn (trainer.no_train_scope=null, layer.trainable=True), or see whether the others can do it alone"
+            if frozen
+            else "try another lr; see whether labels belong to their samples, and whether the last activation goes with the loss",
+        )
+
+
+@_check("killed and resumed, it ends with the same bits")
+def _survives_a_kill(subject: Subject) -> None:
+    run = subject.folder / "killed"
+    process = subject.start("train", run)
+    while process.poll() is None and not list(run.glob("checkpoints/step-*")):
+        time.sleep(0.001)
+    process.kill()
+    _, errors = process.communicate()
+    if not (run / "config.yaml").exists():
+        raise Broken(f"training failed: {errors.strip()}", "see the message")
+    _finish(subject.start("resume", run, str(run)))
+    if found := differences(run, subject.undisturbed):
+        raise Broken(
+            f"what differs from an undisturbed run: {', '.join(found)}",
+            "random numbers come from keras.random.SeedGenerator or from layers, and what a model remembers is in its variables",
+        )
+
+
+@_check("the exported model loads in a process of its own")
+def _loads_afresh(subject: Subject) -> None:
+    # In a process that has built the model, its classes are known, whether another could find them or not.
+    _ = subject.freshly_loaded
+
+
+@_check("LAV equals validation, in batches of 1 and of 5")
+def _lav_equals_validation(subject: Subject) -> None:
+    best = (RunDirectory.open(subject.undisturbed).load_result() or {}).get("best")
+    if not best:
+        raise Broken("no epoch was the best", "objective().monitor names a value that is a number")
+    if not subject.config.data.validates():
+        return
+    in_fives = load_and_validate(subject.undisturbed, "batch_size=5", output=subject.folder / "lav.json").metrics
+    for size, found in ((1, subject.freshly_loaded), (5, in_fives)):
+        for name, value in best["metrics"].items():
+            other = found.get(name.removeprefix("val_"))
+            if name.startswith("val_") and other is not None and not math.isclose(value, other, rel_tol=1e-3, abs_tol=1e-4):
+                raise Broken(
+                    f"{name} is {value:.6g}, and {other:.6g} in batches of {size}",
+                    "a layer, loss or metric must not depend on which samples share a batch",
+                )
+
+
+@_check("the export is whole without the scenario's code")
+def _exports(subject: Subject) -> None:
+    import numpy as np
+    import tensorflow as tf
+
+    folder = RunDirectory.open(subject.undisturbed).export
+    model = load_model(folder, subject.scenario().build_model)
+    split = Split.VALIDATION if subject.config.data.validates() else Split.TRAIN
+    inputs = next(iter(in_order(prepare_source(subject.scenario(), split), batch_size=5)))[0]
+    if (wanted := inputs_of(model)) is not None:  # Keras casts by itself, a SavedModel does not
+        inputs = tf.nest.map_structure(lambda x, to: x if x.dtype == to.dtype else tf.cast(x, to.dtype), inputs, wanted)
+    expected = tf.nest.flatten(model.predict_on_batch(inputs))
+    flat = [part.numpy() for part in tf.nest.flatten(inputs)]
+    given, made = subject.folder / "inputs.npz", subject.folder / "outputs.npz"
+    np.savez(given, *[part.astype(np.bytes_) if part.dtype == object else part for part in flat])
+    structure = json.dumps(tf.nest.pack_sequence_as(inputs, list(range(len(flat)))))
+    words = [str(folder / SAVED_MODEL), str(given), structure, str(made)]
+    # -I: neither this folder nor PYTHONPATH; nothing of the framework or the scenario is imported.
+    done = subprocess.run([sys.executable, "-I", "-c", _SERVE, *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = re.findall(r"^[\w.]+(?:Error|Exception): .*", done.stderr, re.MULTILINE)
+        raise Broken(
+            f"it cannot be used: {reason[-1] if reason else done.stderr}", "what the model calls must be TensorFlow operations"
+        )
+    with np.load(made) as served:
+        for ours, name in zip(expected, served.files, strict=True):
+            if not np.allclose(ours, served[name], rtol=1e-4, atol=1e-5):
+                raise Broken(
+                    "it answers otherwise than the model does", "the model's call must not depend on anything outside of it"
+                )
+
+
+_SERVE = """
+import json, sys
+import numpy as np, tensorflow as tf
+folder, given, structure, made = sys.argv[1:]
+arrays = np.load(given)
+batch = tf.nest.map_structure(lambda i: tf.constant(arrays[f"arr_{i}"]), json.loads(structure))
+model = tf.saved_model.load(folder)
+np.savez(made, *[part.numpy() for part in tf.nest.flatten(model.serve(batch))])
+"""

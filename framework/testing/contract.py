@@ -1,0 +1,96 @@
+"""The contract of a scenario: what it must hold to for everything that is promised of its runs. `check-scenario` tries it, and so can a
+test:
+
+    from framework.testing import check_scenario
+
+    def test_contract():
+        assert [outcome.line for outcome in check_scenario("scenario=mine", config_dir="conf") if not outcome.passed] == []
+"""
+
+from __future__ import annotations
+
+import tempfile
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from framework.errors import ScenarioError
+from framework.testing.checks import CHECKS, GROUND, Check, Subject
+from framework.training.agreement import Broken
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one check.
+
+    Args:
+        check: what was checked, in words.
+        status: `passed`, `failed`, or `not tried`, where an earlier check failed that it rests on.
+        reason: why it failed.
+        hint: what to do.
+        details: the traceback of an error that the scenario's code raised.
+    """
+
+    check: str
+    status: str
+    reason: str | None = None
+    hint: str | None = None
+    details: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether it passed."""
+        return self.status == "passed"
+
+    @property
+    def line(self) -> str:
+        """All of it in one line, or a few where the reason has more."""
+        line = f"{self.status:9} {self.check}"
+        line += f": {self.reason}" if self.reason else ""
+        return line + (f"\n    hint:    {self.hint}" if self.hint else "")
+
+
+def check_scenario(*words: str, config_dir: str | Path | None = None) -> Iterator[Outcome]:
+    """Try each check, and give its outcome as soon as it is known.
+
+    Args:
+        words: as one types them behind `train-scenario`: `scenario=mine`, and whatever else the scenario needs.
+        config_dir: a further folder of group options, as `--config-dir`.
+
+    >>> all(outcome.passed for outcome in check_scenario("scenario=lenet"))
+    True
+    """
+    with tempfile.TemporaryDirectory(prefix="check-scenario-") as folder:
+        subject = Subject(words, config_dir, Path(folder))
+        groundless = False
+        for name, check in CHECKS.items():
+            if groundless:
+                yield Outcome(name, "not tried")
+                continue
+            outcome = _try(name, check, subject)
+            groundless = not outcome.passed and name in GROUND
+            yield outcome
+
+
+def _try(name: str, check: Check, subject: Subject) -> Outcome:
+    try:
+        check(subject)
+    except Broken as error:
+        return Outcome(name, "failed", str(error), error.hint)
+    except ScenarioError as error:
+        return Outcome(name, "failed", str(error))
+    except Exception as error:  # whatever the scenario's code raises is its author's to read
+        place = _place_of(error)
+        reason = f"{type(error).__name__}: {str(error).strip()}"
+        return Outcome(name, "failed", reason, f"see {place}" if place else None, traceback.format_exc())
+    return Outcome(name, "passed")
+
+
+def _place_of(error: Exception) -> str | None:
+    """The last line of the scenario's own code that an error came through."""
+    ours = str(Path(__file__).parents[1])
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if "site-packages" not in frame.filename and not frame.filename.startswith((ours, "<")):
+            return f"{frame.filename}:{frame.lineno}"
+    return None

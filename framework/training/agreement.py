@@ -1,0 +1,174 @@
+"""Do data, model and loss of a scenario go together? Keras broadcasts some of what does not, and trains on it without a word.
+
+`check_start` is for each start of a run: it looks at shapes and dtypes, which are known without computing, and at the targets of a few
+samples. `check_batch` is for `check-scenario`: it looks at what a model makes of a batch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from framework.data.source import Source
+from framework.errors import reason_of
+from framework.scenario import Objective
+from framework.training.loss_agreement import Broken, check_targets, described, find_logits, named_parts, outputs_of
+
+if TYPE_CHECKING:
+    import keras
+
+# Samples whose targets are looked at when a run starts: those that are in memory, and those that have to be read first.
+_IN_MEMORY, _TO_BE_READ = 64, 4
+
+
+def check_start(model: keras.Model, objective: Objective, batch: Any, source: Source) -> Broken | None:
+    """Look at shapes and dtypes, and at the targets of a few samples. Draws no random numbers and changes no variable.
+
+    Args:
+        model: built.
+        objective: its loss is looked at.
+        batch: the structure of a training batch, of `tf.TensorSpec`s.
+        source: the training samples.
+
+    Returns:
+        What is probably wrong, though it can be trained: a loss of probabilities on outputs that are none.
+
+    Raises:
+        Broken: naming the part that does not go with the others.
+    """
+    if _steps_by_itself(model):
+        return None
+    inputs, targets = _inputs_and_targets(batch)
+    _check_inputs(model, inputs)
+    if _computes_its_loss(model):
+        return None
+    check_targets(_symbolic_outputs(model, inputs), targets, objective.loss, _some_targets(source, targets))
+    return find_logits(model, objective.loss)
+
+
+def check_batch(model: keras.Model, objective: Objective, batch: Any) -> None:
+    """Look at a batch, what a new model makes of it, and its loss. The model is compiled.
+
+    Raises:
+        Broken: naming the part that does not go with the others.
+    """
+    import tensorflow as tf
+
+    inputs, targets = _inputs_and_targets(batch)
+    _check_inputs(model, inputs)
+    outputs = model(inputs, training=False)
+    check_targets(outputs, targets, objective.loss, targets)
+    if (logits := find_logits(model, objective.loss)) is not None:
+        raise logits
+    model.compile(**objective.compile_arguments())
+    loss = model.compute_loss(x=inputs, y=targets, y_pred=outputs, sample_weight=(*batch, None)[2])
+    if not bool(tf.reduce_all(tf.math.is_finite(loss))):
+        raise Broken(
+            f"the loss of the first batch is {float(loss)}",
+            "look at the scale of inputs and targets; validate-data finds NaN in data",
+        )
+
+
+def check_splits(training: Any, validation: Any) -> None:
+    """Raise a `Broken` where batches of two splits are not of one structure."""
+    ours, theirs = ({name: (part.dtype, part.shape[1:]) for name, part in named_parts(batch)} for batch in (training, validation))
+    for name in ours | theirs:
+        if ours.get(name) != theirs.get(name):
+            found = [described(*parts[name]) if name in parts else "absent" for parts in (ours, theirs)]
+            raise Broken(
+                f"{name} is {found[0]} in training, and {found[1]} in validation",
+                "source(split) gives samples of one structure for each split",
+            )
+
+
+def inputs_of(model: keras.Model) -> Any:
+    """The symbolic inputs of a model, in the structure that it is called with; None where its class keeps that to itself."""
+    import keras
+
+    if isinstance(model, keras.Sequential):
+        return model.inputs[0]
+    return getattr(model, "_inputs_struct", None)  # that of a functional model
+
+
+def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:
+    if not isinstance(batch, tuple) or len(batch) not in (2, 3):
+        raise Broken("a sample is not (inputs, targets)", "load(index) gives (x, y) or (x, y, sample_weight)")
+    return batch[0], batch[1]
+
+
+def _steps_by_itself(model: keras.Model) -> bool:
+    """Whether a model takes a batch in a way of its own, of which nothing is known."""
+    import keras
+
+    return type(model).train_step is not keras.Model.train_step
+
+
+def _computes_its_loss(model: keras.Model) -> bool:
+    import keras
+
+    return type(model).compute_loss is not keras.Model.compute_loss
+
+
+def _symbolic_outputs(model: keras.Model, inputs: Any) -> Any:
+    """What the model gives for a batch, as far as that is known without computing it."""
+    import keras
+    import tensorflow as tf
+
+    if (known := outputs_of(model)) is not None:
+        return known
+
+    def symbolic(part: Any) -> Any:
+        return keras.KerasTensor(part.shape, part.dtype.name)
+
+    try:
+        return model.compute_output_spec(tf.nest.map_structure(symbolic, inputs))
+    except Exception as error:  # whatever the model's own code raises
+        raise Broken(
+            f"the model cannot be called with what the data give: {reason_of(error)}",
+            "mend call() of the model, or what source(split) loads",
+        ) from error
+
+
+def _some_targets(source: Source, expected: Any) -> Any:
+    """The targets of a few samples; None where augmentation makes others of them, or a sample cannot be loaded: training names it."""
+    import tensorflow as tf
+
+    count = min(_IN_MEMORY if source.batched else _TO_BE_READ, len(source))
+    indices = [i * len(source) // count for i in range(count)]
+    try:
+        if source.batched:
+            targets = source.load_batch(tf.constant(indices, tf.int64))[1]
+        else:
+            loaded = [source.load(tf.constant(index, tf.int64))[1] for index in indices]
+            targets = tf.nest.map_structure(lambda *parts: tf.stack(parts), *loaded)
+        ours, theirs = (
+            {name: (part.dtype, part.shape[1:]) for name, part in named_parts(structure)} for structure in (targets, expected)
+        )
+    except Exception:  # the samples are looked at as a courtesy; what cannot be loaded has messages of its own
+        return None
+    return targets if ours == theirs else None
+
+
+def _check_inputs(model: keras.Model, inputs: Any) -> None:
+    if (symbolic := inputs_of(model)) is None:
+        return
+    given, wanted = (dict(named_parts(structure, "the input")) for structure in (inputs, symbolic))
+    if set(wanted) != set(given):
+        raise Broken(
+            f"the data have {', '.join(given)}, and the model wants {', '.join(wanted)}",
+            "keras.Input(name=...) and the keys of the data are the same; several inputs are a dict",
+        )
+    for name, tensor in wanted.items():
+        found, shape = given[name], tuple(tensor.shape[1:])
+        if not found.shape[1:].is_compatible_with(shape):
+            raise Broken(
+                f"{name} is {described(found.dtype, found.shape[1:])}, and the model wants {shape}",
+                "mend keras.Input(shape) in build_model(), or what source(split) loads",
+            )
+        if (found.dtype.name == "string") != (tensor.dtype == "string"):
+            raise Broken(
+                f"{name} is {found.dtype.name}, and the model wants {tensor.dtype}",
+                'texts go into keras.Input(shape, dtype="string"), and numbers into one of numbers',
+            )
+
+
+__all__ = ["Broken", "check_batch", "check_splits", "check_start", "inputs_of", "named_parts"]

@@ -1,0 +1,86 @@
+"""The best model of a run on disk, and the one that was best before the end of the run.
+
+What is validated at the end of a run alone can make its last epoch the best one. Where the run gets more epochs, it goes on as if there
+had been no end: so the model that was best before is kept beside the new one, and takes its place again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from framework.errors import RunDirectoryError
+from framework.model.export import export_model, fault_of, load_facts
+from framework.run.files import replacing_directory, strict_json, swap_directories
+from framework.run.run_directory import RunDirectory
+from framework.training.components import Assembly
+
+log = logging.getLogger(__name__)
+
+
+class BestModel:
+    """The best model in a run directory.
+
+    Args:
+        run: where.
+        parts: what the run trains with; the model holds its evaluation weights when it is kept.
+    """
+
+    def __init__(self, run: RunDirectory, parts: Assembly) -> None:
+        self._run, self._parts = run, parts
+
+    def keep(self, record: dict[str, Any], *, keep_earlier: bool = False) -> dict[str, Any] | None:
+        """Export the model as the best one so far.
+
+        Args:
+            record: its epoch, step and metrics.
+            keep_earlier: put by the model that was best before.
+
+        Returns:
+            The record, or None where the model cannot be written: then the one before stays the best.
+        """
+        try:
+            if keep_earlier and self._run.best.is_dir():
+                with replacing_directory(self._run.earlier_best) as draft:
+                    shutil.copytree(self._run.best, draft, dirs_exist_ok=True)
+            export_model(self._parts.model, self._run.best, self._parts.facts(record), saved_model=False)
+        except OSError as error:
+            log.warning(
+                "the model of epoch %d is the best, but cannot be written to %s: %s", record["epoch"], self._run.best, error
+            )
+            return None
+        return record
+
+    def take_up(self, record: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Have the model of a record in its place, where it was put by.
+
+        Returns:
+            The record, or None, with a warning, where the model is lost.
+        """
+        if record is None:
+            return None
+        if not _is_of(self._run.best, record) and _is_of(self._run.earlier_best, record):
+            swap_directories(self._run.best, self._run.earlier_best)
+        if fault := fault_of(self._run.best):
+            log.warning(
+                "the best model, of epoch %d, is lost: %s; the best of what follows takes its place", record["epoch"], fault
+            )
+            return None
+        return record
+
+    def drop_earlier(self) -> None:
+        """Delete the model that was put by."""
+        shutil.rmtree(self._run.earlier_best, ignore_errors=True)
+
+
+def _is_of(folder: Path, record: Mapping[str, Any]) -> bool:
+    """Whether an exported model is the one of a record."""
+    try:
+        facts = load_facts(folder)
+    except RunDirectoryError:
+        return False
+    return {name: facts.get(name) for name in record} == json.loads(strict_json(record))

@@ -1,0 +1,178 @@
+"""When to stop before the last epoch, and what counts as better."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from framework.config.schema import setting
+from framework.errors import Problem
+
+Mode = Literal["min", "max"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyStoppingConfig:
+    """Stops a run whose monitored value no longer improves, or is as good as one wants."""
+
+    monitor: str | None = setting(None, "The value to watch, such as `val_accuracy`. null: the scenario's.")
+    mode: Mode | None = setting(
+        None,
+        "Whether the lowest or the highest value is best. null: as the scenario says of its own monitor; for another one, what the "
+        "metric or its name says: `val_loss` or `lav_eer` min, `val_accuracy` or `lav_auc` max.",
+    )
+    n_to_go: int | None = setting(
+        None, "Stop after that many checked epochs without improvement; 1 stops at the first. null: never.", ge=1, le=1_000_000
+    )
+    frequency: int = setting(
+        1,
+        "Count towards n_to_go after each n-th epoch that has a value, beginning with the first. Whatever was best in between counts "
+        "then. Best and thresholds are looked at in every epoch that has a value.",
+        ge=1,
+        le=1_000_000,
+    )
+    min_delta: float = setting(0.0, "A change smaller than that is no improvement.", ge=0)
+    lower_threshold: float | None = setting(
+        None, "mode max: no stop while the best is below it. mode min: stop at once where the value reaches it."
+    )
+    upper_threshold: float | None = setting(
+        None, "mode max: stop at once where the value reaches it. mode min: no stop while the best is above it."
+    )
+
+    def check(self) -> Iterator[Problem]:
+        if self.lower_threshold is not None and self.upper_threshold is not None and self.lower_threshold >= self.upper_threshold:
+            yield Problem(
+                "lower_threshold",
+                "is not below upper_threshold",
+                given=self.lower_threshold,
+                allowed=f"a number < {self.upper_threshold:g}",
+            )
+
+
+def is_better(value: float, best: float | None, mode: Mode, min_delta: float = 0.0) -> bool:
+    """Whether `value` improves on `best`. NaN never does; anything else does where there is no best yet.
+
+    A value beyond `best` by less than `min_delta` does not.
+    """
+    if math.isnan(value):
+        return False
+    if best is None:
+        return True
+    gain = value - best if mode == "max" else best - value
+    return gain > 0 and gain >= min_delta
+
+
+def is_best(metrics: Mapping[str, float], best: Mapping[str, float] | None, monitor: str, mode: Mode, loss: str) -> bool:
+    """Whether an epoch is the best so far: by the monitored value, of equal ones by the lower loss. NaN is never best.
+
+    Args:
+        metrics: the values of the epoch by name. Without the monitored one, it is not best.
+        best: those of the best epoch so far; None where there is none.
+        monitor, mode: the name of the monitored value, and whether the lowest or the highest is best.
+        loss: the name of the loss that decides between equal values.
+    """
+    value = metrics.get(monitor)
+    if value is None:
+        return False
+    before = best.get(monitor) if best else None
+    if before is None or value != before:
+        return is_better(value, before, mode)
+    assert best is not None
+    return loss in metrics and loss in best and is_better(metrics[loss], best[loss], "min")
+
+
+# What a word in the name of a value says of it.
+_LOW = re.compile(
+    "loss|err|error|eer|hter|far|frr|fpr|fnr|fdr|mae|mse|rmse|mape|msle|rmsle|wer|cer|mer|ter|hinge|crossentropy|logloss|nll|"
+    "perplexity|ppl|divergence|distance|deviation|brier|ece|mistakes?|misses|regret|false"
+)
+_HIGH = re.compile(
+    "acc|accuracy|auc|auroc|auprc|roc|f1|fbeta|precision|recall|sensitivity|specificity|tpr|tnr|iou|miou|dice|jaccard|kappa|mcc|r2|"
+    "correlation|pearson|spearman|similarity|map|ndcg|mrr|bleu|rouge|psnr|ssim|true"
+)
+
+
+def mode_of_name(name: str) -> Mode | None:
+    """Whether the lowest or the highest value of a metric is best, as the words of its name say; None where they do not, or
+    contradict each other. In a table, `fake/recall`, what stands behind the last slash counts.
+
+    >>> mode_of_name("mean_squared_error"), mode_of_name("topAccuracy"), mode_of_name("fake/recall"), mode_of_name("samples")
+    ('min', 'max', 'max', None)
+    """
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.rpartition("/")[2])
+    words = re.split(r"[^a-z0-9]+", spaced.lower())
+    low, high = any(map(_LOW.fullmatch, words)), any(map(_HIGH.fullmatch, words))
+    if low == high:
+        return None
+    return "min" if low else "max"
+
+
+class EarlyStopping:
+    """The state of early stopping in one run.
+
+    Args:
+        config: when to stop.
+        mode: the mode in force.
+        earlier_mode: the mode of a run that was begun before checkpoints said it; None: `mode`.
+
+    Attributes:
+        mode: the mode in force: of a run that goes on, the one that it was begun with.
+    """
+
+    def __init__(self, config: EarlyStoppingConfig, mode: Mode, earlier_mode: Mode | None = None) -> None:
+        self.config = config
+        self.mode = mode
+        self._earlier_mode = earlier_mode or mode
+        self._best: float | None = None
+        self._seen = 0
+        self._without_improvement = 0
+        self._improved = False
+
+    def update(self, value: float) -> str | None:
+        """Take in the monitored value of an epoch.
+
+        Returns:
+            Why training should stop now, as a sentence for the console; None to go on.
+        """
+        if is_better(value, self._best, self.mode, self.config.min_delta):
+            self._best, self._improved = value, True
+        checked = self._seen % self.config.frequency == 0
+        self._seen += 1
+        if checked:
+            self._without_improvement = 0 if self._improved else self._without_improvement + 1
+            self._improved = False
+        target, floor = self.config.upper_threshold, self.config.lower_threshold
+        if self.mode == "min":
+            target, floor = floor, target
+        if target is not None and self._reaches(value, target):
+            return f"{value:.6g} reached the threshold {target:g}"
+        if floor is not None and not (self._best is not None and self._reaches(self._best, floor)):
+            return None
+        if checked and self.config.n_to_go is not None and self._without_improvement >= self.config.n_to_go:
+            best = "none yet" if self._best is None else f"{self._best:.6g}"
+            return f"no improvement in {self._without_improvement} checked epochs (best: {best})"
+        return None
+
+    def _reaches(self, value: float, threshold: float) -> bool:
+        return value >= threshold if self.mode == "max" else value <= threshold
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "mode": self.mode,
+            "best": self._best,
+            "checked": self._seen,
+            "without_improvement": self._without_improvement,
+            "improved": self._improved,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up the state that `state` gave. The mode is taken up, too: a run does not turn around on its way."""
+        self.mode = state.get("mode", self._earlier_mode)
+        self._best = state["best"]
+        self._seen = state["checked"]
+        self._without_improvement = state["without_improvement"]
+        self._improved = state.get("improved", False)

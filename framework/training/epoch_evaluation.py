@@ -1,0 +1,124 @@
+"""What an epoch is judged by at its end: validation, LAV, whether it is the best one, and whether it is the last."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from framework.run.run_directory import RunDirectory
+from framework.training.best_model import BestModel
+from framework.training.components import Assembly
+from framework.training.early_stopping import EarlyStopping, is_best
+from framework.training.lav import LavList
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Judged:
+    """What was found of an epoch.
+
+    Args:
+        phases: the values of each phase, as they are recorded: `train`, `validation`, `lav`, `lav/NAME`.
+        logs: all of them in one, with the prefixes of their phases.
+        best: the best epoch so far, this one included.
+        stopped: why early stopping ends the run; None where it goes on.
+        before_end: see `Progress`.
+    """
+
+    phases: dict[str, dict[str, float]]
+    logs: dict[str, float]
+    best: dict[str, Any] | None
+    stopped: str | None = None
+    before_end: dict[str, Any] | None = None
+
+
+class EpochEvaluation:
+    """Judges the epochs of a run.
+
+    Args:
+        parts: what the run trains with.
+        run: where the best model is written.
+        check_interruption: raises `Interrupted` after a signal.
+    """
+
+    def __init__(self, parts: Assembly, run: RunDirectory, check_interruption: Callable[[], None]) -> None:
+        self.best_model = BestModel(run, parts)
+        self._parts, self._run = parts, run
+        self._settings = parts.scenario.config.trainer
+        self._check_interruption = check_interruption
+        self._monitored = {parts.monitor, parts.plateau.monitor} if parts.plateau else {parts.monitor}
+
+    def judge(
+        self,
+        trained: dict[str, float],
+        early_stopping: EarlyStopping,
+        *,
+        epoch: int,
+        step: int,
+        best: dict[str, Any] | None,
+        records: int,
+    ) -> Judged:
+        """Judge an epoch. The model holds its evaluation weights; where the epoch is the best, it is exported with them.
+
+        Args:
+            trained: loss and metrics of the epoch in training.
+            early_stopping: takes in the monitored value.
+            epoch, step: epochs and steps done.
+            best: the best epoch so far.
+            records: how many records the history has.
+        """
+        settings, prefixes = self._settings, {"train": ""}
+        judged = Judged({"train": trained}, {}, best)
+
+        def evaluate(*, validates: bool, loads: bool) -> None:
+            """What is not done yet. The logs have the details of a report only where one is monitored."""
+            if self._parts.validator is not None and validates and "validation" not in judged.phases:
+                judged.phases["validation"] = self._parts.validator(between=self._check_interruption)
+                prefixes["validation"] = "val_"
+            if self._parts.lav is not None and loads and not any(phase.startswith("lav") for phase in judged.phases):
+                for of, values in self._load_and_validate().items():
+                    judged.phases[of.phase], prefixes[of.phase] = values, of.prefix
+            named = {prefixes[phase] + name: v for phase, values in judged.phases.items() for name, v in values.items()}
+            judged.logs = {name: v for name, v in named.items() if "/" not in name or name in self._monitored}
+
+        evaluate(validates=is_nth(epoch, settings.val_every_n), loads=epoch == 1 or is_nth(epoch, settings.lav_every_n))
+        if self._is_best(judged):
+            judged.best = self._keep(judged, epoch, step)
+        if (value := judged.logs.get(self._parts.monitor)) is not None:
+            judged.stopped = early_stopping.update(value)
+        if judged.stopped or epoch == settings.epochs:
+            # The last epoch is validated in any case. What is done for that alone decides nothing but what is best, and is undone
+            # where the run gets more epochs.
+            done = len(judged.phases)
+            before = {"best": judged.best, "final": judged.logs, "records": records + done}
+            evaluate(validates=True, loads=True)
+            if len(judged.phases) > done:
+                judged.before_end = before
+                if self._is_best(judged) or (judged.best and judged.best["epoch"] == epoch):
+                    judged.best = self._keep(judged, epoch, step, keep_earlier=True)
+        return judged
+
+    def _is_best(self, judged: Judged) -> bool:
+        loss = "val_loss" if self._parts.validator is not None else "loss"
+        best = judged.best["metrics"] if judged.best else None
+        return is_best(judged.logs, best, self._parts.monitor, self._parts.mode, loss)
+
+    def _keep(self, judged: Judged, epoch: int, step: int, *, keep_earlier: bool = False) -> dict[str, Any] | None:
+        record = {"epoch": epoch, "step": step, "metrics": dict(judged.logs)}
+        return self.best_model.keep(record, keep_earlier=keep_earlier) or judged.best
+
+    def _load_and_validate(self) -> dict[LavList, dict[str, float]]:
+        assert self._parts.lav is not None
+        try:
+            return self._parts.lav(self._parts.model, self._check_interruption)
+        except OSError as error:
+            log.warning("no LAV: the model cannot be written to %s: %s", self._run.lav, error)
+            return {}
+
+
+def is_nth(epoch: int, every: int) -> bool:
+    """Whether something is done after an epoch that is done after each n-th; 0 is never."""
+    return every > 0 and epoch % every == 0

@@ -1,0 +1,133 @@
+"""LAV, load and validate: the exported model, loaded as its users load it, on the validation data and on other lists of samples."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from framework.config.run_config import RunConfig, lav_config
+from framework.data.source import Source, Split
+from framework.model.export import MODEL_FILE, export_model, load_model
+from framework.scenario import Scenario, scenario_of
+from framework.training.threshold import at_threshold
+from framework.training.validation import Validator
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class LavList:
+    """Samples that the exported model is validated on.
+
+    Args:
+        name: its name in `trainer.lav_lists`; empty for the validation data of the run.
+        scenario: the scenario with the data of the list.
+        split: the split of these data.
+    """
+
+    name: str
+    scenario: Scenario
+    split: Split
+
+    @property
+    def phase(self) -> str:
+        """What its records are filed under: `lav`, or `lav/NAME`."""
+        return f"lav/{self.name}" if self.name else "lav"
+
+    @property
+    def prefix(self) -> str:
+        """What its values are called by: `lav_accuracy`, or `lav_NAME_accuracy`."""
+        return f"lav_{self.name}_" if self.name else "lav_"
+
+
+def lav_list(config: RunConfig, name: str) -> LavList:
+    """One list of `trainer.lav_lists`.
+
+    Raises:
+        ConfigError: where there is none of that name.
+    """
+    changed, split = lav_config(config, name)
+    return LavList(name, scenario_of(changed), Split(split))
+
+
+def lav_lists(scenario: Scenario) -> list[LavList]:
+    """All lists of a run: those of `trainer.lav_lists`, or else its validation data alone."""
+    names = scenario.config.trainer.lav_lists
+    return [lav_list(scenario.config, name) for name in names] or [LavList("", scenario, Split.VALIDATION)]
+
+
+class LavInTraining:
+    """Exports the model in training, loads what was exported, and validates that on each list.
+
+    Args:
+        lists: what to validate on.
+        sources: the samples of each.
+        strategy: the strategy to load under.
+        folder: where the model is exported to, for as long as it takes.
+    """
+
+    def __init__(
+        self, lists: Sequence[LavList], sources: Sequence[Source], *, strategy: tf.distribute.Strategy, folder: Path
+    ) -> None:
+        self._lists = list(zip(lists, sources, strict=True))
+        self._strategy = strategy
+        self._folder = folder
+        self._model: Any = None
+        self._validators: list[tuple[LavList, Validator]] = []
+
+    def __call__(self, model: keras.Model, between: Callable[[], None]) -> dict[LavList, dict[str, float]]:
+        """Loss, metrics and what the evaluators found, for each list.
+
+        Args:
+            model: holds the weights that it is judged by.
+            between: called between batches; what it raises ends the evaluation.
+
+        Raises:
+            OSError: where the model cannot be written.
+        """
+        try:
+            export_model(model, self._folder, {}, saved_model=False)
+            self._load(model)
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        return {of: validate(of.scenario.evaluators(), between) for of, validate in self._validators}
+
+    def _load(self, trained: keras.Model) -> None:
+        # The first time it is loaded whole; later its weights are, since making and tracing a model anew each time takes seconds.
+        if self._model is not None:
+            self._model.load_weights(self._folder / MODEL_FILE)
+            return
+        scenario = self._lists[0][0].scenario
+        self._model = load_compiled(lambda: load_model(self._folder, lambda: trained), scenario, self._strategy)
+        self._validators = [(of, validator_of(self._model, source, of.scenario, self._strategy)) for of, source in self._lists]
+
+
+def load_compiled(
+    load: Callable[[], keras.Model], scenario: Scenario, strategy: tf.distribute.Strategy, threshold: float | None = None
+) -> keras.Model:
+    """Load a model, ready to be evaluated as the scenario says.
+
+    Args:
+        load: gives the model, not compiled.
+        scenario: says loss and metrics.
+        strategy: the strategy to load under.
+        threshold: where metrics decide; None: at 0.5.
+    """
+    with strategy.scope():
+        model = load()
+        objective = scenario.objective()
+        if threshold is not None:
+            objective = at_threshold(objective, threshold)
+        # Without an optimizer: there is none in the file, and Keras would look for its variables there.
+        model.compile(optimizer=None, **objective.compile_arguments(), jit_compile=scenario.device.jit_compile)
+    return model
+
+
+def validator_of(model: keras.Model, source: Source, scenario: Scenario, strategy: tf.distribute.Strategy) -> Validator:
+    """What runs a model over samples, in batches of the scenario's size."""
+    return Validator(model, source, batch_size=scenario.data.batch_size, strategy=strategy, workers=scenario.data.workers)

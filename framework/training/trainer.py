@@ -1,0 +1,234 @@
+"""The trainer: takes a scenario through its epochs, and never loses a run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from framework.config.changes import check_changes, describe_changes
+from framework.errors import Interrupted, RunDirectoryError
+from framework.model.export import fault_of
+from framework.run.checkpoint import CheckpointStore
+from framework.run.console import Console
+from framework.run.files import strict_json, write_atomically
+from framework.run.logs import run_log
+from framework.run.run_directory import RunDirectory
+from framework.run.run_records import RunStateFile
+from framework.run.signals import Interruption
+from framework.scenario import Scenario, scenario_of
+from framework.training.session import Training
+from framework.training.state import Progress
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended; `result.json` holds the same.
+
+    Args:
+        status: `finished`, `stopped_early`, `interrupted` or `failed`.
+        epochs: epochs done.
+        steps: training steps done.
+        best: the best epoch and all its metrics, `{"epoch": 3, "step": 84, "metrics": {...}}`; None where no epoch was best.
+        final: metrics of the last epoch.
+        seconds: time spent, all sessions together.
+        message: why it stopped early, was interrupted, or failed.
+        left_out: the steps, counted from 0, that changed nothing, because their numbers were not finite (`trainer.on_nan`).
+        monitor, mode: the value that decides which epoch is best, and whether the lowest ("min") or the highest ("max") of it is.
+    """
+
+    status: str
+    epochs: int
+    steps: int
+    best: Mapping[str, Any] | None
+    final: Mapping[str, float]
+    seconds: float
+    message: str | None = None
+    left_out: Sequence[int] = ()
+    monitor: str | None = None
+    mode: str | None = None
+
+
+class Trainer:
+    """Trains a scenario in a run directory.
+
+        result = Trainer(scenario, RunDirectory.create("outputs/run1")).train()
+        result = Trainer.resume("outputs/run1", "epochs=60").train()
+
+    Args:
+        scenario: what to train.
+        run: where. A folder from `RunDirectory.create` becomes a run when data and model are known to be sound.
+        console: where progress is shown; None is stdout.
+
+    Raises:
+        ScenarioError: where the data cannot be used.
+    """
+
+    def __init__(self, scenario: Scenario, run: RunDirectory, *, console: Console | None = None) -> None:
+        self.scenario = scenario
+        self.run = run
+        with self._leaving_nothing():
+            _ = scenario.config  # what the data have to say is asked before anything is built
+        self._console = console or Console()
+        self._interruption = Interruption()
+        self._changes: dict[str, tuple[Any, Any]] = {}
+        self._training: Training | None = None
+
+    @classmethod
+    def resume(cls, path: str | Path, *overrides: str, console: Console | None = None) -> Trainer:
+        """Take up an existing run where its newest intact checkpoint left it.
+
+        Args:
+            path: the run directory, wherever it is now.
+            overrides: words that change its config, such as `epochs=60`. They are checked for what they would break, and kept.
+
+        Raises:
+            ScenarioError: where the folder is no run, is in use, or cannot be continued like that.
+        """
+        run = RunDirectory.open(path)
+        run.check_not_in_use()  # who cannot have it shall know before TensorFlow is loaded
+        before = run.load_config()
+        after = scenario_of(run.load_config(overrides)).config if overrides else before
+        changes = describe_changes(before, after)
+        check_changes(changes)
+        trainer = cls(scenario_of(after), run, console=console)
+        trainer._changes = changes
+        return trainer
+
+    def ended(self) -> Result | None:
+        """The result of a run that has nothing left to do, or None. One whose exported model is lost has that left to do."""
+        found = self.run.load_result() if self.run.claimed else None
+        if found is None or found["status"] not in ("finished", "stopped_early") or fault_of(self.run.export):
+            return None
+        more = self._changes if found["status"] == "stopped_early" else self.scenario.config.trainer.epochs > found["epochs"]
+        return None if more else _result_of(found)
+
+    def train(self) -> Result:
+        """Train to the last epoch, to early stopping, or to an interruption.
+
+        Returns:
+            How it ended. A run that had ended before is left as it is.
+
+        Raises:
+            Interrupted: after a signal, when everything is saved.
+            ScenarioError: where it cannot go on.
+        """
+        earlier = self.ended()
+        if earlier is not None:
+            return earlier
+        with run_log() as log_to, contextlib.ExitStack() as held:
+            # From here on: what is built may wait for data that do not come, too.
+            held.enter_context(self._interruption.listening(self._give_up))
+            if self.run.claimed:
+                held.enter_context(self.run.lock())
+            try:
+                training = self._prepare()
+                self._interruption.check()
+            except Interrupted as error:
+                self._note_interruption(str(error))
+                raise
+            if not self.run.claimed:
+                self.run.claim(self.scenario.config)
+                held.enter_context(self.run.lock())
+            self._training = training
+            held.enter_context(self._answering_for_the_disk())
+            log_to(self.run.log_file)
+            resumed = training.restore(self._changes)
+            if self._changes or self.run.config_lost:
+                self.run.save_config(self.scenario.config)
+                self.run.result_file.unlink(missing_ok=True)  # of the run as it was; this one has not ended
+            return self._run(training, resumed=resumed)
+
+    def _prepare(self) -> Training:
+        """Build everything before the folder becomes a run, so that what cannot be built leaves nothing behind."""
+        with self._leaving_nothing():
+            return Training(self.scenario, self.run, self._console, self._interruption.check)
+
+    @contextlib.contextmanager
+    def _leaving_nothing(self) -> Iterator[None]:
+        """Remove the empty folder of a new run where something is raised."""
+        try:
+            yield
+        except BaseException:
+            if not self.run.claimed:
+                with contextlib.suppress(OSError):
+                    self.run.path.rmdir()
+            raise
+
+    def _run(self, training: Training, *, resumed: bool) -> Result:
+        try:
+            training.train(self._changes, resumed=resumed)
+            reason = training.state.progress.stopped
+            return self._write_result(training, "stopped_early" if reason else "finished", reason)
+        except Interrupted as error:
+            self._write_result(training, "interrupted", str(error))
+            raise
+        except BaseException as error:
+            log.error("the run failed", extra={"file_only": True}, exc_info=error)
+            with contextlib.suppress(OSError):  # it may be the very disk that is full
+                self._write_result(training, "failed", f"{type(error).__name__}: {error}")
+            raise
+
+    @contextlib.contextmanager
+    def _answering_for_the_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunDirectoryError(
+                f"the run cannot be written: {error}",
+                hint=f"mend that, then continue from the newest checkpoint: resume-training {self.run.path}",
+            ) from error
+
+    def _give_up(self, number: int) -> None:
+        """The run hangs, and is about to be ended. It goes on from its newest checkpoint."""
+        message = f"ended by signal {number} while it hung"
+        if self._training is None:
+            self._note_interruption(message)
+            return
+        log.error("%s", message, extra={"file_only": True})
+        self._write_result(self._training, "interrupted", message)
+
+    def _note_interruption(self, message: str) -> None:
+        """A run that was to be continued was interrupted before it was built: result.json says how far it is. One that had ended
+        is as it was."""
+        earlier = self.run.load_result() or {}
+        if not self.run.claimed or earlier.get("status") in ("finished", "stopped_early"):
+            return
+        store = CheckpointStore(self.run.checkpoints, holds=RunStateFile)
+        progress = Progress.of((store.newest_state() or {}).get("progress", {}))
+        with contextlib.suppress(OSError):
+            result = _result(progress, "interrupted", message, progress.seconds)
+            self._write(dataclasses.replace(result, monitor=earlier.get("monitor"), mode=earlier.get("mode")))
+
+    def _write_result(self, training: Training, status: str, message: str | None) -> Result:
+        result = _result(training.state.progress, status, message, training.seconds())
+        result = dataclasses.replace(result, monitor=training.parts.monitor, mode=training.parts.mode)
+        self._write(result)
+        return result
+
+    def _write(self, result: Result) -> None:
+        write_atomically(self.run.result_file, strict_json(dataclasses.asdict(result), indent=2))
+
+
+def _result(progress: Progress, status: str, message: str | None, seconds: float) -> Result:
+    return Result(
+        status=status,
+        epochs=progress.epoch,
+        steps=progress.step,
+        best=progress.best,
+        final=progress.final,
+        seconds=round(seconds, 3),
+        message=message,
+        left_out=progress.left_out,
+    )
+
+
+def _result_of(found: Mapping[str, Any]) -> Result:
+    values: dict[str, Any] = {field.name: found.get(field.name) for field in dataclasses.fields(Result)}
+    return Result(**values)

@@ -1,0 +1,217 @@
+"""Evaluation: a model run over all samples of a split."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from framework.data.adapt import as_source
+from framework.data.cache import cached
+from framework.data.source import Source, Split, raise_unreadable, spread
+from framework.data.stream import in_order
+from framework.errors import DataError, ScenarioError
+from framework.evaluators import Evaluator, Sample
+from framework.loops.custom import Stepper
+from framework.model.patching import overriding
+from framework.scenario import Scenario
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+
+class Validator:
+    """Runs a compiled model over all samples of a source.
+
+    Args:
+        model: compiled; its metrics are used, and reset.
+        source: the samples.
+        batch_size: samples in a batch; the last may hold fewer.
+        strategy: the strategy that the model was made under.
+        workers: samples loaded at the same time; None tunes it.
+    """
+
+    def __init__(
+        self, model: keras.Model, source: Source, *, batch_size: int, strategy: tf.distribute.Strategy, workers: int | None = None
+    ) -> None:
+        self.source = source
+        self._model = model
+        self._batch_size = batch_size
+        self._strategy = strategy
+        self._batches = in_order(source, batch_size=batch_size, workers=workers)
+        self._stepper = Stepper(
+            functools.partial(_test_step, model),
+            strategy,
+            jit_compile=bool(model.jit_compile),
+            run_eagerly=bool(model.run_eagerly),
+            max_steps_per_call=64,
+        )
+        self._outputs_of: Any = None
+
+    def __call__(self, evaluators: Sequence[Evaluator] = (), between: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """Loss and metrics over all samples, and what the evaluators found.
+
+        Args:
+            evaluators: fresh ones; each is shown all samples.
+            between: called between batches; what it raises ends the evaluation.
+        """
+        import tensorflow as tf
+
+        self._model.reset_metrics()
+        left = -(-len(self.source) // self._batch_size)
+        iterator = iter(self._strategy.experimental_distribute_dataset(self._batches))
+        try:
+            while left:
+                if evaluators:
+                    self._show_batch(next(iterator), evaluators)
+                    left -= 1
+                else:
+                    left -= self._stepper.run(iterator, left)
+                between()
+        except tf.errors.OpError as error:
+            raise_unreadable(self.source, range(len(self.source)), error)
+            raise
+        values = metric_values(self._model)
+        value_names(values, evaluators)
+        for evaluator in evaluators:
+            values |= {name: float(value) for name, value in evaluator.result().items()}
+        return values
+
+    def _show_batch(self, batch: Any, evaluators: Sequence[Evaluator]) -> None:
+        """Evaluate a batch, and show the evaluators its samples."""
+        import keras
+
+        if self._outputs_of is None:
+            self._outputs_of = self._trace_outputs()
+        outputs = self._outputs_of(batch)
+        local = self._strategy.experimental_local_results
+        for part, given in zip(local(batch), local(outputs), strict=True):
+            inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(part)
+            for sample in _samples(inputs, targets, given, weights):
+                for evaluator in evaluators:
+                    evaluator.update(sample)
+
+    def _trace_outputs(self) -> Any:
+        import tensorflow as tf
+
+        def outputs_of(batch: Any) -> Any:
+            return self._strategy.run(_test_step_with_outputs(self._model), args=(batch,))
+
+        return outputs_of if self._model.run_eagerly else tf.function(outputs_of, reduce_retracing=True)
+
+
+def _test_step(model: keras.Model, batch: Any) -> Any:
+    """The model's `test_step`, with the losses of several outputs as means over samples.
+
+    Keras weighs them by the size that a batch is known to have while the graph is made; where the last batch may be smaller, that is
+    none, and each batch counts alike, so that the mean would depend on the size of the batches.
+    """
+    import keras
+    import tensorflow as tf
+
+    def counted(update: Callable[..., Any], value: Any, sample_weight: Any = None) -> Any:
+        return update(value, sample_weight=size if sample_weight is None else sample_weight)
+
+    size = tf.shape(tf.nest.flatten(keras.utils.unpack_x_y_sample_weight(batch)[0])[0])[0]
+    losses = model._compile_loss.metrics if model._compile_loss is not None else []
+    with contextlib.ExitStack() as stack:
+        for loss in losses:
+            stack.enter_context(overriding(loss, update_state=functools.partial(counted, loss.update_state)))
+        return model.test_step(batch)
+
+
+def _test_step_with_outputs(model: keras.Model) -> Callable[[Any], Any]:
+    """The model's `test_step`, with the model's outputs in place of its logs."""
+
+    def step(batch: Any) -> Any:
+        import keras
+
+        seen = []
+
+        def compute_metrics(x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+            seen.append(y_pred)
+            return type(model).compute_metrics(model, x, y, y_pred, sample_weight)
+
+        # `test_step` hands them over there, so they are not computed twice.
+        with overriding(model, compute_metrics=compute_metrics):
+            _test_step(model, batch)
+        # A model's own test_step may compute its metrics otherwise.
+        return seen[0] if seen else model(keras.utils.unpack_x_y_sample_weight(batch)[0], training=False)
+
+    return step
+
+
+def _samples(inputs: Any, targets: Any, outputs: Any, weights: Any) -> Iterator[Sample]:
+    """The samples of a batch, NumPy, without the batch dimension."""
+    import tensorflow as tf
+
+    batch = tf.nest.map_structure(lambda tensor: None if tensor is None else tensor.numpy(), (inputs, targets, outputs, weights))
+    for i in range(len(tf.nest.flatten(batch[0])[0])):
+        x, y, output, weight = tf.nest.map_structure(lambda array, i=i: None if array is None else array[i], batch)
+        yield Sample(inputs=x, target=y, output=output, weight=1.0 if weight is None else float(weight))
+
+
+def value_names(metrics: Iterable[str], evaluators: Sequence[Evaluator]) -> list[str]:
+    """The names of all values that an evaluation gives.
+
+    Args:
+        metrics: the names of loss and metrics.
+
+    Raises:
+        ScenarioError: where two values have one name.
+    """
+    names = [*metrics, *(name for evaluator in evaluators for name in evaluator.names)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ScenarioError(
+            f"two values of the scenario are called {', '.join(twice)}",
+            hint="give the metrics in objective() and the evaluators names of their own",
+        )
+    return names
+
+
+def metric_values(model: keras.Model) -> dict[str, float]:
+    """Loss and metrics of a compiled model as they stand, by name; a metric with several values gives one entry each."""
+    values: dict[str, float] = {}
+    for name, value in model.get_metrics_result().items():
+        if isinstance(value, Mapping):
+            values |= {f"{name}_{part}": float(v) for part, v in value.items()}
+        else:
+            values[name] = float(value)
+    return values
+
+
+def opened(scenario: Scenario, given: Any, what: str, *, targets: bool = True) -> Source:
+    """What a scenario gave for its samples, as a source.
+
+    Args:
+        given: a source, or something that one can be made of; see `framework.data.adapt.as_source`.
+        what: the call that gave it.
+        targets: whether the samples have targets.
+
+    Raises:
+        DataError: where no source can be made of it.
+    """
+    data = scenario.data
+    limits = {"auto": int(data.cache_limit * 1e9), "memory": None, "off": 0}
+    return as_source(given, f"{what} of {scenario.name}", limit_bytes=limits[data.cache], targets=targets)
+
+
+def prepare_source(scenario: Scenario, split: Split) -> Source:
+    """The samples of a split, in memory where the config wants that and they fit.
+
+    Raises:
+        DataError: where the split is empty.
+    """
+    source = opened(scenario, scenario.source(split), f"source({split.value!r})")
+    if not len(source):
+        raise DataError(f"the {split} split of {scenario.name} has no samples")
+    data = scenario.data
+    if data.limit is not None:
+        source = spread(source, data.limit)
+    if data.cache == "off" or source.batched:
+        return source
+    limit = int(data.cache_limit * 1e9) if data.cache == "auto" else None
+    return cached(source, limit_bytes=limit, workers=data.workers)
