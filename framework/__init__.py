@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from framework.evaluation.predict import predict
     from framework.evaluators import Evaluator, Sample
     from framework.loops.loop import Loop, LoopConfig, register_loop
-    from framework.optim.learning_rates import Clock, LearningRate, register_learning_rate
+    from framework.optim.clock import Clock
+    from framework.optim.learning_rates import LearningRate, register_learning_rate
     from framework.optim.optimizers import Optimizer, register_optimizer
     from framework.run.run_directory import RunDirectory
     from framework.scenario import Objective, Scenario, compose, register_scenario
@@ -45,7 +46,7 @@ _HOMES = {
     "ArraySource": "data.source",
     "Classification": "classification",
     "ClassificationSettings": "classification",
-    "Clock": "optim.learning_rates",
+    "Clock": "optim.clock",
     "DataConfig": "data.source",
     "Evaluator": "evaluators",
     "ImageClassification": "classification",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from framework.config.run_config import RunConfig
 from framework.config.schema import setting
+from framework.config.sections import RunConfig
 from framework.data.image_config import ImageConfig
 from framework.data.image_files import ImageFiles
 from framework.data.image_list import images_to_predict

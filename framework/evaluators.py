@@ -24,10 +24,13 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
+
+Mode = Literal["min", "max"]
+"""Whether the lowest or the highest value of a measure is best."""
 
 _COLUMNS = ("precision", "recall", "f1", "samples")
 

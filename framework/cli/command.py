@@ -72,7 +72,8 @@ def _run(main: Callable[[list[str]], int], words: list[str]) -> int:
         if words and words[0] in _COMPLETION:
             from framework.cli.completion import complete
 
-            return complete(words)
+            complete(words)
+            return OK
         return main(words)
     except ScenarioError as error:
         print(error, file=sys.stderr)

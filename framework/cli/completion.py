@@ -14,15 +14,14 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from framework.cli.command import OK
-from framework.cli.train import run_hydra
+from framework.cli.hydra_app import run_hydra
 from framework.config.compose import conf_directory
 from framework.errors import ConfigError, Problem
 
 _TYPED = "COMP_LINE"
 
 
-def complete(words: Sequence[str]) -> int:
+def complete(words: Sequence[str]) -> None:
     """Answer `--shell-completion install=SHELL`, `uninstall=SHELL` or `query=SHELL`."""
     if len(words) != 2 or not re.fullmatch("(install|uninstall|query)=(bash|zsh|fish)", words[1]):
         raise ConfigError(
@@ -37,9 +36,8 @@ def complete(words: Sequence[str]) -> int:
         # What is typed so far may be anything; a shell is told nothing then.
         with contextlib.suppress(Exception, SystemExit), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
             run_hydra([*options, *words], lambda composed: None)
-        return OK
+        return
     run_hydra(words, lambda composed: None)
-    return OK
 
 
 def shown_to_hydra(line: str) -> tuple[str, list[str]]:

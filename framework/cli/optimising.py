@@ -7,7 +7,7 @@ import multiprocessing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from framework.cli.train import JobFailedError
+from framework.cli.hydra_app import JobFailedError
 from framework.config.compose import compose_config
 from framework.errors import ConfigError, Problem, ScenarioError
 from framework.run.run_directory import RunDirectory

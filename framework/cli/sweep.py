@@ -53,8 +53,8 @@ def sweep(options: Sequence[str], overrides: Sequence[str], *, config_dir: str |
         ConfigError: where a word cannot be used; no folder is made then.
         ScenarioError: where the sweeper fails.
     """
+    from framework.cli.hydra_app import JobFailedError, run_hydra
     from framework.cli.optimising import direction_words, tries_all
-    from framework.cli.train import JobFailedError, run_hydra
 
     words, first, sweeper, given = compose_sweep(overrides, config_dir=config_dir, config_name=config_name)
     told, sought = direction_words(sweeper, overrides, first, config_dir=config_dir, config_name=config_name)
@@ -118,8 +118,8 @@ def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> flo
     """
     from hydra.core.hydra_config import HydraConfig
 
+    from framework.cli.hydra_app import JobFailedError
     from framework.cli.optimising import value_of
-    from framework.cli.train import JobFailedError
 
     interruption.check()
     job = HydraConfig.get()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from framework.config.run_config import RunConfig
+from framework.config.sections import RunConfig
 from framework.errors import ConfigError, Problem
 
 # Weights, optimizer state, and the place in the stream that a step stands for mean something only under these.

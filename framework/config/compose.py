@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from framework.config.hydra_errors import problem_of
 from framework.config.overrides import GroupOptions, first_value, parse_word, usable_words
-from framework.config.run_config import SECTIONS, SHORT_FORMS, RunConfig, parse
+from framework.config.run_config import parse
+from framework.config.sections import SECTIONS, SHORT_FORMS, RunConfig
 from framework.errors import ConfigError, Problem
 
 CONFIG_NAME = "config"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from framework.config.run_config import SECTIONS, SHORT_FORMS
+from framework.config.sections import SECTIONS, SHORT_FORMS
 from framework.errors import Problem, unknown_name
 
 # Settings of Hydra's own that would have no effect, or send a run elsewhere than it says.

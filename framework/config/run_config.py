@@ -12,81 +12,18 @@ import importlib
 import inspect
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from framework.config.registry import Registry
+from framework.config.rules import cross_section_problems
 from framework.config.schema import read, read_value, to_plain
+from framework.config.sections import PARTS, SECTIONS, SHORT_FORMS, RunConfig, ScenarioSection
 from framework.config.trainer_config import TrainerConfig
 from framework.errors import ConfigError, Problem, nearest, unknown_name
-
-# What is typed daily, and the long form that each stands for. conf/config.yaml ties them by interpolation.
-SHORT_FORMS = {
-    "lr": "learning_rate.lr",
-    "epochs": "trainer.epochs",
-    "batch_size": "data.batch_size",
-    "seed": "trainer.seed",
-    "output_dir": "trainer.output_dir",
-    "samples_per_epoch": "trainer.samples_per_epoch",
-    "overfit_batches": "trainer.overfit_batches",
-    "trial_run": "trainer.trial_run",
-}
 
 SCENARIOS = Registry("scenario")
 
 _LAV_SPLIT = Literal["train", "validation", "test"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScenarioSection:
-    """Which scenario, and its own settings.
-
-    Args:
-        name: its registered name.
-        target: where its class is, `package.module:Class`.
-        settings: an instance of the scenario's `Config`.
-    """
-
-    name: str
-    target: str
-    settings: Any
-
-
-# The groups with one config dataclass each, or a registry of them, of which the key `name` picks one.
-PARTS = {
-    "optimizer": "framework.optim.optimizers:OPTIMIZERS",
-    "learning_rate": "framework.optim.learning_rates:LEARNING_RATES",
-    "early_stopping": "framework.training.early_stopping:EarlyStoppingConfig",
-    "device": "framework.run.device:DeviceConfig",
-    "loop": "framework.loops.loop:LOOPS",
-    "warmstart": "framework.model.warm_start:WarmStartConfig",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """Everything that a run is made of. Each section is typed; `parse` makes it, `to_plain` gives the plain values back."""
-
-    scenario: ScenarioSection
-    model: Any
-    data: Any
-    optimizer: Any
-    learning_rate: Any
-    early_stopping: Any
-    device: Any
-    loop: Any
-    warmstart: Any
-    trainer: TrainerConfig
-
-    def to_plain(self) -> dict[str, Any]:
-        """Plain values that `parse` turns into an equal `RunConfig`."""
-        plain = {field.name: to_plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
-        settings = plain["scenario"].pop("settings")
-        plain["scenario"] |= settings
-        return plain
-
-
-SECTIONS = tuple(field.name for field in dataclasses.fields(RunConfig))
 
 
 def locate(target: str, path: str = "target") -> Any:
@@ -195,8 +132,7 @@ def parse(plain: Mapping[str, Any]) -> RunConfig:
     if not problems:
         config = RunConfig(**sections)
         problems.extend(scenario_class.check_config(config))
-        for section in sections.values():
-            problems.extend(check_with_run(section, config))
+        problems.extend(cross_section_problems(config))
         problems.extend(_check_lav_lists(config))
     if problems:
         raise ConfigError(problems)
@@ -238,12 +174,6 @@ def _check_lav_lists(config: RunConfig) -> Iterator[Problem]:
             lav_config(config, name)
         except ConfigError as error:
             yield from error.problems
-
-
-def check_with_run(section: Any, config: RunConfig) -> list[Problem]:
-    """The problems of one section that only show beside the others: what its `check_with(config)` yields, if it has one."""
-    own_check = getattr(section, "check_with", None)
-    return list(own_check(config)) if own_check else []
 
 
 def read_variant(kind: Any, node: Any, path: str, problems: list[Problem]) -> Any:

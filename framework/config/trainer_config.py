@@ -6,13 +6,10 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from framework.config.schema import regex_fault, setting
 from framework.errors import Problem
-
-if TYPE_CHECKING:
-    from framework.config.run_config import RunConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,20 +137,3 @@ class TrainerConfig:
                 given=self.steps_per_epoch,
                 allowed="one of the two",
             )
-
-    def check_with(self, config: RunConfig) -> Iterator[Problem]:
-        if self.lav_lists and not self.lav_every_n:
-            yield Problem(
-                "trainer.lav_lists", "are not validated on", given=list(self.lav_lists), hint="set trainer.lav_every_n, to 1 say"
-            )
-        elif self.lav_every_n and not self.lav_lists and self.overfit_batches is None and not config.data.validates():
-            yield Problem(
-                "trainer.lav_every_n",
-                "has nothing to validate on, since data.validation_split=0 keeps nothing for it",
-                given=self.lav_every_n,
-                hint="name validation data, or a list in trainer.lav_lists",
-            )
-        if config.device.jit_compile:
-            for name in ("run_eagerly", "trace_nan"):
-                if getattr(self, name):
-                    yield Problem(f"trainer.{name}", "does not go together with device.jit_compile=true", given=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from framework.config.run_config import RunConfig
+from framework.config.sections import RunConfig
 from framework.data.source import Source, Split
 from framework.evaluation.trained_model import TrainedModel, is_run, open_trained
 from framework.run.files import check_report, now, strict_json, write_report

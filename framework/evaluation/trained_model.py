@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.config.compose import compose_config
-from framework.config.run_config import RunConfig
+from framework.config.sections import RunConfig
 from framework.data.image_files import hint_for_missing
 from framework.errors import ConfigError, Problem, RunDirectoryError, ScenarioError
 from framework.evaluation.compare_weights import RunWeights

@@ -13,20 +13,16 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from framework.config.registry import Registry
 from framework.config.schema import setting
 from framework.errors import ConfigError, Problem
+from framework.optim.clock import LEARNING_RATES, Clock
 from framework.optim.plateau import PlateauSettings
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
-
-    from framework.config.run_config import RunConfig
-
-LEARNING_RATES = Registry("learning_rate")
 
 
 def register_learning_rate(name: str) -> Callable[[type], type]:
@@ -39,26 +35,6 @@ def register_learning_rate(name: str) -> Callable[[type], type]:
 
 
 _PER = "What the value changes with. epoch: in stairs, at whole epochs only; step: smoothly, with each step."
-
-
-class Clock(NamedTuple):
-    """What time it is for a schedule.
-
-    Args:
-        epoch: epochs since the schedule began, a float64 scalar >= 0. With `per=epoch` it stands still during an epoch.
-        epochs: how many epochs there are from the schedule's beginning to the end of the run.
-        steps_per_epoch: steps that make an epoch.
-    """
-
-    epoch: tf.Tensor
-    epochs: float
-    steps_per_epoch: int
-
-    def later(self, epochs: float) -> Clock:
-        """The clock of a phase that begins `epochs` after the schedule; it stands at 0 until then."""
-        import tensorflow as tf
-
-        return Clock(tf.maximum(self.epoch - epochs, 0.0), self.epochs - epochs, self.steps_per_epoch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +70,6 @@ class LearningRate:
 
         self._raise_problems(epochs)
         return Schedule(self, steps_per_epoch, epochs)
-
-    def check_with(self, config: RunConfig) -> Iterator[Problem]:
-        yield from self._absolute_problems(config.trainer.epochs)
 
     def check_epochs(self, epochs: int) -> Iterator[Problem]:
         """What does not fit a run of `epochs` epochs, with paths relative to the section."""

@@ -24,8 +24,6 @@ from framework.errors import ConfigError, Problem, unknown_name
 if TYPE_CHECKING:
     import keras
 
-    from framework.config.run_config import RunConfig
-
 OPTIMIZERS = Registry("optimizer")
 
 
@@ -99,16 +97,6 @@ class Optimizer:
         for index, pattern in enumerate(self.weight_decay_exclude):
             if reason := regex_fault(pattern):
                 yield Problem(f"weight_decay_exclude[{index}]", f"is no regular expression: {reason}", given=pattern)
-
-    def check_with(self, config: RunConfig) -> Iterator[Problem]:
-        if self.accumulate_steps > 1 and config.device.precision == "mixed_float16":
-            # Its loss scaling leaves out batches whose gradients overflow, and a step would miss some of its batches.
-            yield Problem(
-                "optimizer.accumulate_steps",
-                "does not go together with device.precision=mixed_float16",
-                given=self.accumulate_steps,
-                hint="mixed_bfloat16 needs no loss scaling",
-            )
 
     def build(self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
         """The Keras optimizer, without its variables yet.

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from framework.config.schema import setting
-
-Mode = Literal["min", "max"]
+from framework.evaluators import Mode
 
 
 @dataclass(frozen=True, kw_only=True)

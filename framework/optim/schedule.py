@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from framework.config.schema import read, to_plain
 from framework.errors import ConfigError, Problem
-from framework.optim.learning_rates import LEARNING_RATES, Clock, LearningRate, ReduceOnPlateau
-from framework.optim.plateau import Mode, Plateau
+from framework.evaluators import Mode
+from framework.optim.clock import LEARNING_RATES, Clock, Formula
+from framework.optim.plateau import Plateau, PlateauSettings
 
 
 @keras.saving.register_keras_serializable(package="framework")
@@ -25,7 +26,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         epochs: epochs of the whole run, >= 1.
     """
 
-    def __init__(self, learning_rate: LearningRate, steps_per_epoch: int, epochs: int) -> None:
+    def __init__(self, learning_rate: Formula, steps_per_epoch: int, epochs: int) -> None:
         self.learning_rate = learning_rate
         self.steps_per_epoch = steps_per_epoch
         self.epochs = epochs
@@ -49,7 +50,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     def from_config(cls, config: dict[str, Any]) -> Schedule:
         settings = dict(config["learning_rate"])
         problems: list[Problem] = []
-        learning_rate = read(LEARNING_RATES[settings.pop("name")], settings, "learning_rate", problems)
+        learning_rate: Any = read(LEARNING_RATES[settings.pop("name")], settings, "learning_rate", problems)
         if learning_rate is None:
             raise ConfigError(problems, subject="a saved learning rate schedule")
         return cls(learning_rate, config["steps_per_epoch"], config["epochs"])
@@ -66,10 +67,10 @@ class PlateauSchedule(Schedule):
         learning_rate, steps_per_epoch, epochs: as for `Schedule`.
     """
 
-    learning_rate: ReduceOnPlateau
-
-    def __init__(self, learning_rate: ReduceOnPlateau, steps_per_epoch: int, epochs: int) -> None:
+    def __init__(self, learning_rate: Formula, steps_per_epoch: int, epochs: int) -> None:
         super().__init__(learning_rate, steps_per_epoch, epochs)
+        assert isinstance(learning_rate, PlateauSettings)
+        self._settings: PlateauSettings = learning_rate
         self.follow(learning_rate.monitor or "val_loss", learning_rate.mode or "min")
         first = tf.VariableAggregation.ONLY_FIRST_REPLICA
         self._rate = tf.Variable(self._plateau.rate, trainable=False, dtype=tf.float32, aggregation=first)
@@ -80,7 +81,7 @@ class PlateauSchedule(Schedule):
 
     def follow(self, monitor: str, mode: Mode) -> None:
         """Say which value the rate goes by, and whether its lowest or its highest is best, before the first step."""
-        self._plateau = Plateau(self.learning_rate, lr=self.learning_rate.lr, monitor=monitor, mode=mode)
+        self._plateau = Plateau(self._settings, lr=self.learning_rate.lr, monitor=monitor, mode=mode)
 
     @property
     def monitor(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from framework.config.run_config import RunConfig
+from framework.config.sections import RunConfig
 from framework.errors import RunDirectoryError
 from framework.run.run_files import UnusableFileError, read_yaml
 

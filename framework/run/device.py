@@ -22,8 +22,6 @@ from framework.errors import ConfigError, Problem, ScenarioError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from framework.config.run_config import RunConfig
-
 log = logging.getLogger(__name__)
 
 # What TensorFlow's C++ side writes to stderr while it is loaded, whatever its log level is.
@@ -74,16 +72,6 @@ class DeviceConfig:
                 "does not go together with deterministic=true",
                 given=True,
                 hint="set device.deterministic=false; the run is then not repeatable bit for bit",
-            )
-
-    def check_with(self, config: RunConfig) -> Iterator[Problem]:
-        count, what = self.replicas, "device.cpu_replicas" if self.cpu_replicas > 1 else "the number of device.gpus"
-        if config.data.batch_size % count:
-            yield Problem(
-                "data.batch_size",
-                f"cannot be divided among {count} {'copies of the CPU' if self.cpu_replicas > 1 else 'GPUs'}",
-                given=config.data.batch_size,
-                allowed=f"a multiple of {count}, {what}",
             )
 
     def resolve(self) -> DeviceConfig:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from framework.config.compose import apply_overrides
-from framework.config.run_config import RunConfig, parse
+from framework.config.run_config import parse
+from framework.config.sections import RunConfig
 from framework.errors import ConfigError, RunDirectoryError
 from framework.run import run_lock
 from framework.run.config_file import FORMAT, UnreadableConfigError, config_text, read_config

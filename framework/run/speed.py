@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from framework.loops.loop import Loop
-
 
 @dataclass(frozen=True)
 class Speed:
@@ -42,10 +40,10 @@ class Stopwatch:
     """Measures the steps of a loop from where it is made.
 
     Args:
-        loop: what does the steps.
+        loop: what does the steps. Its `waited`, where it has one, is the time in seconds that it has waited for batches so far.
     """
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: object) -> None:
         self._loop = loop
         self._start = time.perf_counter()
         self._waited = self._waited_so_far()

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from framework.config.compose import compose_config
-from framework.config.run_config import SHORT_FORMS, RunConfig, parse
+from framework.config.run_config import parse
+from framework.config.sections import SHORT_FORMS, RunConfig
 from framework.data.source import Source, Split
 from framework.data.stream import in_order
 from framework.errors import ConfigError

@@ -13,6 +13,7 @@ from framework.data.duplicates import warn_of_shared_files
 from framework.data.source import Source, Split, spread
 from framework.data.stream import Stream
 from framework.errors import ConfigError, DataError, Problem, ScenarioError
+from framework.evaluators import Mode
 from framework.loops.loop import LOOPS, Loop
 from framework.model.evaluation_weights import (
     AveragedWeights,
@@ -30,7 +31,6 @@ from framework.model.warm_start import Transfer, warm_start
 from framework.run.device import import_tensorflow
 from framework.scenario import Objective, Scenario
 from framework.training.agreement import Broken, check_start
-from framework.training.early_stopping import Mode
 from framework.training.lav import LavInTraining, lav_lists
 from framework.training.monitor import find_monitor
 from framework.training.validation import Validator, prepare_source

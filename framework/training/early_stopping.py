@@ -6,12 +6,11 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from framework.config.schema import setting
 from framework.errors import Problem
-
-Mode = Literal["min", "max"]
+from framework.evaluators import Mode
 
 
 @dataclass(frozen=True, kw_only=True)

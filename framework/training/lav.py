@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framework.config.run_config import RunConfig, lav_config
+from framework.config.run_config import lav_config
+from framework.config.sections import RunConfig
 from framework.data.source import Source, Split
 from framework.model.export import MODEL_FILE, export_model, load_model
 from framework.scenario import Scenario, scenario_of

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from framework.errors import ConfigError, Problem, nearest
+from framework.evaluators import Mode
 from framework.scenario import Objective, Scenario
-from framework.training.early_stopping import Mode, mode_of_name
+from framework.training.early_stopping import mode_of_name
 from framework.training.lav import LavList
 from framework.training.validation import metric_values, value_names
 

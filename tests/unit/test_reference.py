@@ -18,9 +18,9 @@ import pytest
 
 from framework.config.compose import conf_directory
 from framework.config.registry import Registry
-from framework.config.run_config import SECTIONS, SHORT_FORMS
 from framework.config.schema import describe_type, setting, type_hints
-from framework.reference import Row, default_text, kinds_of, options_of, reference, rows_of
+from framework.config.sections import SECTIONS, SHORT_FORMS
+from scripts.reference_page import Row, default_text, kinds_of, options_of, reference, rows_of
 from tests.conftest import REPOSITORY, TOY, environment
 
 PAGE = reference()
@@ -228,7 +228,7 @@ def test_the_script_finds_what_is_stale_and_writes_it_anew(checkout: Path) -> No
 
 
 def test_no_tensorflow_is_imported() -> None:
-    code = "import sys; from framework.reference import reference; reference(); assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    code = "import sys; from scripts.reference_page import reference; reference(); assert not {'tensorflow', 'keras'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env=environment())
 
 

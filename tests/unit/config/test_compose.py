@@ -11,8 +11,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from framework.config.compose import apply_overrides, compose_config, conf_directory
-from framework.config.run_config import SECTIONS, SHORT_FORMS, RunConfig, parse
+from framework.config.run_config import parse
 from framework.config.schema import to_plain
+from framework.config.sections import SECTIONS, SHORT_FORMS, RunConfig
 from framework.errors import ConfigError
 from tests.conftest import TOY
 

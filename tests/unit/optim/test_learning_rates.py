@@ -13,8 +13,9 @@ import pytest
 import tensorflow as tf
 from omegaconf import OmegaConf
 
-from framework.config.run_config import SECTIONS, RunConfig, TrainerConfig, read_variant
+from framework.config.run_config import TrainerConfig, read_variant
 from framework.config.schema import read
+from framework.config.sections import SECTIONS, RunConfig
 from framework.errors import ConfigError
 from framework.optim.learning_rates import LEARNING_RATES
 

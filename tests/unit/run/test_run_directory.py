@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from framework.config.compose import compose_config
-from framework.config.run_config import RunConfig
+from framework.config.sections import RunConfig
 from framework.errors import ConfigError, RunDirectoryError, ScenarioError
 from framework.run.config_file import FORMAT
 from framework.run.files import recover_directory, replacing_directory, write_atomically

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from framework.config.compose import compose_config
-from framework.config.run_config import RunConfig
+from framework.config.sections import RunConfig
 from framework.errors import CheckpointError, ConfigError, RunDirectoryError, ScenarioError
 from framework.evaluation.compare_runs import differences
 from framework.model.export import load_facts

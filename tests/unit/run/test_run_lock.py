@@ -17,7 +17,7 @@ import pytest
 
 from framework import run_lock
 from framework.config.compose import compose_config
-from framework.config.run_config import RunConfig
+from framework.config.sections import RunConfig
 from framework.errors import RunDirectoryError
 from framework.run.run_directory import RunDirectory
 from tests.conftest import environment

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 from framework.config.compose import conf_directory
 from framework.config.registry import Registry
-from framework.config.run_config import PARTS, SECTIONS, SHORT_FORMS, RunConfig, locate
+from framework.config.run_config import locate
 from framework.config.schema import describe_type, type_hints
+from framework.config.sections import PARTS, SECTIONS, SHORT_FORMS, RunConfig
 
 _HEAD = """\
 # Settings
