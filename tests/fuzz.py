@@ -265,6 +265,11 @@ def read_everything(words: list[str]) -> int:
 
     path = Path(words[0])
     run = RunDirectory(path)
+
+    def record_session() -> None:
+        with contextlib.suppress(OSError):  # the trainer answers for what cannot be written
+            run.record_session(started_at_step=1, changes={}, hardware={})
+
     refused = 0
     for read in (
         lambda: RunDirectory.open(path),
@@ -273,7 +278,7 @@ def read_everything(words: list[str]) -> int:
         run.load_result,
         run.load_provenance,
         run.changed_versions,
-        lambda: run.record_session(started_at_step=1, changes={}, hardware={}),
+        record_session,
         run.check_not_in_use,
         CheckpointStore(run.checkpoints, holds=RunStateFile).load_newest,
         CheckpointStore(run.checkpoints, holds=RunStateFile).newest_state,
