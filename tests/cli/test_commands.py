@@ -246,7 +246,8 @@ LONG = ("samples_per_epoch=24000", "epochs=2", "trainer.export_saved_model=false
 def start_long_run(tmp_path: Path, *more: str) -> subprocess.Popen[str]:
     """A run that is in the middle of its first epoch, and has checkpoints."""
     script = Path(sys.executable).parent / "train-scenario"
-    words = [*TOY_WORDS, *LONG, "trainer.checkpoint_every_n_steps=100", "output_dir=run", *more]
+    settings = dict(word.split("=", 1) for word in (*LONG, "trainer.checkpoint_every_n_steps=100", "output_dir=run", *more))
+    words = [*TOY_WORDS, *(f"{key}={value}" for key, value in settings.items())]
     process = subprocess.Popen(
         [str(script), *words], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
