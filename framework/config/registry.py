@@ -55,6 +55,10 @@ class Registry(Mapping[str, type]):
             raise ConfigError(unknown_name(path, self.kind, name, sorted(self._classes)))
         return self._classes[name]
 
+    def remove(self, name: str) -> None:
+        """Make a name free again, in a test or a notebook."""
+        del self._classes[name]
+
     def __getitem__(self, name: str) -> type:
         return self._classes[name]
 

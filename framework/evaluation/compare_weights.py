@@ -17,7 +17,7 @@ from framework.run.checkpoint import CheckpointStore, Snapshot, check_fit, resto
 from framework.run.run_directory import RunDirectory
 from framework.run.run_records import RunStateFile
 from framework.scenario import scenario_of
-from framework.training.components import Assembly
+from framework.training.components import Components
 from framework.training.early_stopping import is_best
 from framework.training.validation import Validator
 
@@ -65,10 +65,10 @@ class RunWeights:
         self._store = CheckpointStore(directory.checkpoints, holds=RunStateFile)
         self._averages = CheckpointStore(directory.averages)
         self._snapshot = self._load_newest(directory)
-        self.parts = Assembly(scenario, fresh=False, lav_folder=directory.lav)
+        self.components = Components(scenario, fresh=False, lav_folder=directory.lav)
         self.step = self._snapshot.step
         """Steps that the run had done."""
-        restore_variables(self.parts.model.variables, self._snapshot.group("model"), what="model")
+        restore_variables(self.components.model.variables, self._snapshot.group("model"), what="model")
         self._validator: Validator | None = None
 
     def candidates(self, *, last: int | None = None, lengths: Sequence[float] | None = None) -> list[Candidate]:
@@ -84,14 +84,14 @@ class RunWeights:
         """
         found = [Candidate("raw", f"as they are after step {self.step:,}", self._float_arrays(self._snapshot))]
         if "average" in self._snapshot.variables:
-            about = f"moving average, trainer.calc_ema={self.parts.scenario.config.trainer.calc_ema:g}"
+            about = f"moving average, trainer.calc_ema={self.components.scenario.config.trainer.calc_ema:g}"
             found.append(Candidate("ema", about, self._average(self._snapshot, "average")))
         intact = self._store.intact_steps()
         steps = intact[-last:] if last else intact
         if len(steps) > 1:
             about = f"mean of {len(steps)} checkpoints, steps {steps[0]:,} to {steps[-1]:,}"
             found.append(Candidate("average", about, self._mean(steps)))
-        kept = bool(self.parts.scenario.config.trainer.post_hoc_ema)
+        kept = bool(self.components.scenario.config.trainer.post_hoc_ema)
         if lengths and not kept:
             raise RunDirectoryError(
                 "the run kept no averages that others could be made of", hint="train with trainer.post_hoc_ema=[0.05,0.1]"
@@ -114,7 +114,7 @@ class RunWeights:
     def best_of(self, judged: Sequence[Mapping[str, float]]) -> int | None:
         """Which of several results of `judge` is best by what the run monitors, or by the loss where that is nothing of the
         validation; None where none is a number."""
-        name, mode = self.parts.monitor.removeprefix("val_"), self.parts.mode
+        name, mode = self.components.monitor.removeprefix("val_"), self.components.mode
         if any(name not in metrics for metrics in judged):
             name, mode = "loss", "min"
         best: int | None = None
@@ -125,8 +125,8 @@ class RunWeights:
 
     def judge(self, candidate: Candidate) -> dict[str, float]:
         """Loss and metrics on the validation data, with BatchNorm statistics as in training."""
-        self._validator = self._validator or self.parts.make_validator()
-        with self.parts.evaluation_weights(self.step, GivenWeights(self.parts.model, candidate.arrays)):
+        self._validator = self._validator or self.components.make_validator()
+        with self.components.evaluation_weights(self.step, GivenWeights(self.components.model, candidate.arrays)):
             return self._validator()
 
     def export(self, candidate: Candidate, folder: str | Path, metrics: Mapping[str, float], *, saved_model: bool = True) -> None:
@@ -142,10 +142,12 @@ class RunWeights:
         """
         progress = self._snapshot.state["progress"]
         recorded = {f"val_{name}": value for name, value in metrics.items()}
-        facts = self.parts.facts({"epoch": progress["epoch"], "step": self.step, "metrics": recorded}, weights=candidate.name)
+        facts = self.components.facts(
+            {"epoch": progress["epoch"], "step": self.step, "metrics": recorded}, weights=candidate.name
+        )
         try:
-            with self.parts.evaluation_weights(self.step, GivenWeights(self.parts.model, candidate.arrays)):
-                export_model(self.parts.model, Path(folder), facts, saved_model=saved_model)
+            with self.components.evaluation_weights(self.step, GivenWeights(self.components.model, candidate.arrays)):
+                export_model(self.components.model, Path(folder), facts, saved_model=saved_model)
         except OSError as error:
             raise RunDirectoryError(f"the model cannot be written to {folder}: {error}") from error
 
@@ -166,15 +168,15 @@ class RunWeights:
 
     def _float_arrays(self, snapshot: Snapshot) -> list[np.ndarray]:
         """Of the model's variables those that an average can be taken of."""
-        variables, saved = self.parts.model.variables, snapshot.group("model")
+        variables, saved = self.components.model.variables, snapshot.group("model")
         check_fit(variables, saved, what="model")
         arrays = {id(variable): named.array for variable, named in zip(variables, saved, strict=True)}
-        return [arrays[id(weight)] for weight in float_weights(self.parts.model)]
+        return [arrays[id(weight)] for weight in float_weights(self.components.model)]
 
     def _average(self, snapshot: Snapshot, name: str) -> list[np.ndarray]:
         """An average of a snapshot, one array for each of the float weights."""
         saved = snapshot.group(name)
-        check_fit(float_weights(self.parts.model), saved, what="model")
+        check_fit(float_weights(self.components.model), saved, what="model")
         return [named.array for named in saved]
 
     def _mean(self, steps: Sequence[int]) -> list[np.ndarray]:
@@ -206,7 +208,7 @@ class RunWeights:
 
     def _saved(self) -> list[tuple[Callable[[], Snapshot], Profile]]:
         """The power-function averages that the run has saved, and how to load each."""
-        lengths = self.parts.scenario.config.trainer.post_hoc_ema
+        lengths = self.components.scenario.config.trainer.post_hoc_ema
         load = functools.lru_cache(maxsize=1)(self._averages.load)  # two averages are of one file
         steps = [step for step in self._averages.intact_steps() if step < self.step]
         saved = [(functools.partial(load, step), Profile(step, length)) for step in steps for length in lengths]

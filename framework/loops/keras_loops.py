@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from framework.loops.callbacks import Callbacks
 from framework.loops.custom import Pace
-from framework.model.patching import overriding
+from framework.model.patching import patching
 from framework.optim.gradient_accumulation import batches_per_step, gathering
 
 
@@ -100,7 +100,7 @@ class _KerasLoop:
         def keep(force: bool = False) -> None:
             pass
 
-        return overriding(self.model, train_function=function, make_train_function=keep, reset_metrics=keep)
+        return patching(self.model, train_function=function, make_train_function=keep, reset_metrics=keep)
 
 
 class Fit(_KerasLoop):

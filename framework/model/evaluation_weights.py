@@ -14,7 +14,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from framework.model.patching import overriding
+from framework.model.patching import patching
 
 if TYPE_CHECKING:
     import keras
@@ -219,7 +219,7 @@ def _normalising_by_batch(layers: list[keras.layers.BatchNormalization]) -> Iter
     with contextlib.ExitStack() as stack:
         for layer in layers:
             layer.momentum = 0.0
-            stack.enter_context(overriding(layer, call=in_training(layer.call)))
+            stack.enter_context(patching(layer, call=in_training(layer.call)))
         try:
             yield
         finally:

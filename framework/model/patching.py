@@ -8,12 +8,12 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def overriding(instance: Any, **methods: Callable[..., Any]) -> Iterator[None]:
+def patching(instance: Any, **methods: Callable[..., Any]) -> Iterator[None]:
     """Within the context, calls of these methods of the object go to the given functions, those that Keras makes itself too.
 
     The functions go into the object's own dict, around Keras' attribute tracking; what was there before comes back.
 
-    >>> with overriding(layer, call=lambda inputs: inputs):
+    >>> with patching(layer, call=lambda inputs: inputs):
     ...     model(x)
     """
     own = vars(instance)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from framework.model.freezing import layers_of
-from framework.model.patching import overriding
+from framework.model.patching import patching
 
 if TYPE_CHECKING:
     import keras
@@ -34,7 +34,7 @@ def watching(model: keras.Model) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for path, layer in layers_of(model):
             what = f"the output of layer {path!r} ({type(layer).__name__})"
-            stack.enter_context(overriding(layer, call=_checking(layer.call, what)))
+            stack.enter_context(patching(layer, call=_checking(layer.call, what)))
         train_step, apply, optimizer = model.train_step, model.optimizer.apply, model.optimizer
 
         def checked_step(batch: Any) -> Any:
@@ -52,8 +52,8 @@ def watching(model: keras.Model) -> Iterator[None]:
             for variable in variables:
                 _assert_finite(variable.value, f"the weight {variable.path!r} after the step")
 
-        stack.enter_context(overriding(optimizer, apply=checked_apply))
-        stack.enter_context(overriding(model, train_step=checked_step, compute_loss=_checking(model.compute_loss, "the loss")))
+        stack.enter_context(patching(optimizer, apply=checked_apply))
+        stack.enter_context(patching(model, train_step=checked_step, compute_loss=_checking(model.compute_loss, "the loss")))
         yield
 
 

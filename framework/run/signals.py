@@ -19,7 +19,7 @@ _PATIENCE, _TIMES = 20.0, 3.0
 
 # Seconds in which signals count as one. A single Ctrl-C reaches a run from the terminal and again from the sweep or the cluster's launcher
 # that passes it on; and Linux tells a process of its parent's death once for each thread that the parent had.
-_ECHO = 1.0
+ECHO = 1.0
 
 
 class Interruption:
@@ -89,7 +89,7 @@ class Interruption:
                 if number not in _SIGNALS:
                     continue
                 if first is not None:
-                    if time.monotonic() - came < _ECHO:
+                    if time.monotonic() - came < ECHO:
                         continue
                     os._exit(128 + number)
                 first, came = number, time.monotonic()

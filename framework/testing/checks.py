@@ -24,11 +24,11 @@ from framework.errors import ConfigError
 from framework.evaluation.compare_runs import differences
 from framework.evaluation.load_and_validate import load_and_validate
 from framework.model.export import SAVED_MODEL, load_model
-from framework.model.patching import overriding
+from framework.model.patching import patching
 from framework.run.run_directory import RunDirectory
 from framework.scenario import Scenario, scenario_of
 from framework.training.agreement import Broken, check_batch, check_splits, inputs_of, named_parts
-from framework.training.components import Assembly, training_stream
+from framework.training.components import Components, training_stream
 from framework.training.validation import prepare_source
 
 _STEPS = 300  # in which a model shall learn a batch
@@ -65,13 +65,13 @@ class Subject:
         """A new one, made small."""
         return scenario_of(compose_config(self.small_words(*more), config_dir=self.config_dir))
 
-    def assembly(self, *more: str, augment: bool = True) -> Assembly:
+    def components(self, *more: str, augment: bool = True) -> Components:
         """Data, model and loop of a new, small one."""
         scenario = self.scenario(*more)
         with contextlib.ExitStack() as stack:
             if not augment:
-                stack.enter_context(overriding(scenario, augments=lambda: False))
-            return Assembly(scenario, fresh=True, lav_folder=self.folder / ".lav")
+                stack.enter_context(patching(scenario, augments=lambda: False))
+            return Components(scenario, fresh=True, lav_folder=self.folder / ".lav")
 
     def start(self, name: str, run: Path, *words: str) -> subprocess.Popen[str]:
         """Start a command of the framework in a process of its own."""
@@ -152,7 +152,7 @@ def _agrees(subject: Subject) -> None:
         validation = in_order(prepare_source(scenario, Split.VALIDATION), batch_size=scenario.data.batch_size)
         check_splits(batches.element_spec, validation.element_spec)  # of what is padded, each batch has a length of its own
     check_batch(scenario.build_model(), scenario.objective(), next(iter(batches)))
-    subject.assembly()
+    subject.components()
 
 
 @_check("settings that are wrong are answered")
@@ -183,23 +183,23 @@ def _without(words: Sequence[str], *paths: str) -> list[str]:
 
 @_check("the stream is the same from any step")
 def _streams(subject: Subject) -> None:
-    parts = subject.assembly()
-    whole = [batch for batch, _ in zip(parts.stream.from_step(0), range(4), strict=False)]
+    components = subject.components()
+    whole = [batch for batch, _ in zip(components.stream.from_step(0), range(4), strict=False)]
     for step in (0, 3):
-        if differs := _difference(whole[step], next(iter(parts.stream.from_step(step)))):
+        if differs := _difference(whole[step], next(iter(components.stream.from_step(step)))):
             raise Broken(
                 f"batch {step} is another one when it is made again: {differs}",
                 "load(index) depends on its index alone, and augment(batch, seeds) draws from tf.random.stateless_* with its seeds",
             )
-    original = getattr(parts.source, "original", parts.source)  # what is in memory is the same each time
+    original = getattr(components.source, "original", components.source)  # what is in memory is the same each time
     if differs := _difference(_load(original, 0), _load(original, 0)):
         raise Broken(
             f"sample 0 is another one when it is loaded again: {differs}",
             "load(index) and dataset[index] depend on the index alone; random augmentation belongs in augment(batch, seeds)",
         )
-    again = subject.assembly().source
-    changed = len(again) != len(parts.source) or again.fingerprint() != parts.source.fingerprint()
-    if changed or any(_difference(_load(parts.source, i), _load(again, i)) for i in (0, len(again) // 2, len(again) - 1)):
+    again = subject.components().source
+    changed = len(again) != len(components.source) or again.fingerprint() != components.source.fingerprint()
+    if changed or any(_difference(_load(components.source, i), _load(again, i)) for i in (0, len(again) // 2, len(again) - 1)):
         raise Broken(
             "source(split) gives other samples when it is asked again", "what it draws comes from the seed of the config"
         )
@@ -225,22 +225,22 @@ def _difference(one: Any, other: Any) -> str | None:
 @_check("a batch can be learned by heart")
 def _learns(subject: Subject) -> None:
     words = ("trainer.overfit_batches=1", "trainer.steps_per_epoch=1", f"trainer.epochs={_STEPS}", "trainer.calc_ema=null")
-    parts = subject.assembly(*words, augment=False)
-    batches, validate, done = parts.batches(0), parts.make_validator(), 0
+    components = subject.components(*words, augment=False)
+    batches, validate, done = components.batches(0), components.make_validator(), 0
 
     def loss() -> float:
-        with parts.evaluation_weights(done):
+        with components.evaluation_weights(done):
             return validate()["loss"]
 
     first = now = loss()
     while done < _STEPS and not now <= first / 2:
         until = done + 50
         while done < until:
-            done += parts.loop.run(batches, until - done)
+            done += components.loop.run(batches, until - done)
         now = loss()
     if not now <= first / 2:
         frozen = sorted(
-            layer.name for layer in parts.model._flatten_layers(include_self=False) if layer.weights and not layer.trainable
+            layer.name for layer in components.model._flatten_layers(include_self=False) if layer.weights and not layer.trainable
         )
         raise Broken(
             f"its loss went from {first:.4g} to {now:.4g} in {_STEPS} steps, and not to its half"

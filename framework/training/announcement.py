@@ -9,7 +9,7 @@ from framework.model.summary import write_summary
 from framework.model.warm_start import describe
 from framework.run.console import Console, format_seconds, plural
 from framework.run.run_directory import RunDirectory
-from framework.training.components import Assembly
+from framework.training.components import Components
 from framework.training.monitor import describe_monitor
 from framework.training.state import Progress
 
@@ -19,7 +19,7 @@ MONITOR = {"early_stopping.monitor", "early_stopping.mode"}
 
 def announce(
     console: Console,
-    parts: Assembly,
+    components: Components,
     progress: Progress,
     run: RunDirectory,
     *,
@@ -39,18 +39,18 @@ def announce(
         console.print("another optimizer: its state starts anew")
     if resumed and MONITOR & set(changes):
         console.print("another monitor: early stopping starts anew")
-    write_summary(parts.table, run.model_file)
-    console.print(parts.summary)
-    if parts.warm_started:
+    write_summary(components.table, run.model_file)
+    console.print(components.summary)
+    if components.warm_started:
         columns = ("variable", "shape", "source", "outcome")
-        console.table(f"warm start from {parts.scenario.warmstart.model}", columns, describe(parts.warm_started))
-    if parts.frozen:
-        console.print(f"frozen by trainer.no_train_scope: {', '.join(parts.frozen)}")
-    console.print(f"best: {describe_monitor(parts.monitor, parts.mode)}")
-    validation = f", {len(parts.validator.source):,} validation samples" if parts.validator else ", no validation"
+        console.table(f"warm start from {components.scenario.warmstart.model}", columns, describe(components.warm_started))
+    if components.frozen:
+        console.print(f"frozen by trainer.no_train_scope: {', '.join(components.frozen)}")
+    console.print(f"best: {describe_monitor(components.monitor, components.mode)}")
+    validation = f", {len(components.validator.source):,} validation samples" if components.validator else ", no validation"
     console.print(
-        f"{parts.scenario.name}: {len(parts.source):,} training samples{validation}, "
-        f"{plural(parts.steps_per_epoch, 'step')} of {_describe_step(parts)} an epoch"
+        f"{components.scenario.name}: {len(components.source):,} training samples{validation}, "
+        f"{plural(components.steps_per_epoch, 'step')} of {_describe_step(components)} an epoch"
     )
     console.print(f"run directory: {run.path}")
     if resumed:
@@ -59,6 +59,6 @@ def announce(
         )
 
 
-def _describe_step(parts: Assembly) -> str:
-    stream = parts.stream
+def _describe_step(components: Components) -> str:
+    stream = components.stream
     return f"{stream.batches_per_step} x {stream.batch_size}" if stream.batches_per_step > 1 else str(stream.batch_size)

@@ -17,7 +17,7 @@ from framework.errors import RunDirectoryError
 from framework.model.export import export_model, fault_of, load_facts
 from framework.run.files import replacing_directory, strict_json, swap_directories
 from framework.run.run_directory import RunDirectory
-from framework.training.components import Assembly
+from framework.training.components import Components
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +27,11 @@ class BestModel:
 
     Args:
         run: where.
-        parts: what the run trains with; the model holds its evaluation weights when it is kept.
+        components: what the run trains with; the model holds its evaluation weights when it is kept.
     """
 
-    def __init__(self, run: RunDirectory, parts: Assembly) -> None:
-        self._run, self._parts = run, parts
+    def __init__(self, run: RunDirectory, components: Components) -> None:
+        self._run, self._components = run, components
 
     def keep(self, record: dict[str, Any], *, keep_earlier: bool = False) -> dict[str, Any] | None:
         """Export the model as the best one so far.
@@ -47,7 +47,7 @@ class BestModel:
             if keep_earlier and self._run.best.is_dir():
                 with replacing_directory(self._run.earlier_best) as draft:
                     shutil.copytree(self._run.best, draft, dirs_exist_ok=True)
-            export_model(self._parts.model, self._run.best, self._parts.facts(record), saved_model=False)
+            export_model(self._components.model, self._run.best, self._components.facts(record), saved_model=False)
         except OSError as error:
             log.warning(
                 "the model of epoch %d is the best, but cannot be written to %s: %s", record["epoch"], self._run.best, error

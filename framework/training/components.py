@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Assembly:
+class Components:
     """Everything that a run trains with: data, model, loop, and what the model is judged by. Nothing is written.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 
 from framework.run.run_directory import RunDirectory
 from framework.training.best_model import BestModel
-from framework.training.components import Assembly
+from framework.training.components import Components
 from framework.training.early_stopping import EarlyStopping, is_best
 from framework.training.lav import LavList
 
@@ -39,17 +39,17 @@ class EpochEvaluation:
     """Judges the epochs of a run.
 
     Args:
-        parts: what the run trains with.
+        components: what the run trains with.
         run: where the best model is written.
         check_interruption: raises `Interrupted` after a signal.
     """
 
-    def __init__(self, parts: Assembly, run: RunDirectory, check_interruption: Callable[[], None]) -> None:
-        self.best_model = BestModel(run, parts)
-        self._parts, self._run = parts, run
-        self._settings = parts.scenario.config.trainer
+    def __init__(self, components: Components, run: RunDirectory, check_interruption: Callable[[], None]) -> None:
+        self.best_model = BestModel(run, components)
+        self._components, self._run = components, run
+        self._settings = components.scenario.config.trainer
         self._check_interruption = check_interruption
-        self._monitored = {parts.monitor, parts.plateau.monitor} if parts.plateau else {parts.monitor}
+        self._monitored = {components.monitor, components.plateau.monitor} if components.plateau else {components.monitor}
 
     def judge(
         self,
@@ -75,10 +75,10 @@ class EpochEvaluation:
 
         def evaluate(*, validates: bool, loads: bool) -> None:
             """What is not done yet. The logs have the details of a report only where one is monitored."""
-            if self._parts.validator is not None and validates and "validation" not in judged.phases:
-                judged.phases["validation"] = self._parts.validator(between=self._check_interruption)
+            if self._components.validator is not None and validates and "validation" not in judged.phases:
+                judged.phases["validation"] = self._components.validator(between=self._check_interruption)
                 prefixes["validation"] = "val_"
-            if self._parts.lav is not None and loads and not any(phase.startswith("lav") for phase in judged.phases):
+            if self._components.lav is not None and loads and not any(phase.startswith("lav") for phase in judged.phases):
                 for of, values in self._load_and_validate().items():
                     judged.phases[of.phase], prefixes[of.phase] = values, of.prefix
             named = {prefixes[phase] + name: v for phase, values in judged.phases.items() for name, v in values.items()}
@@ -87,7 +87,7 @@ class EpochEvaluation:
         evaluate(validates=is_nth(epoch, settings.val_every_n), loads=epoch == 1 or is_nth(epoch, settings.lav_every_n))
         if self._is_best(judged):
             judged.best = self._keep(judged, epoch, step)
-        if (value := judged.logs.get(self._parts.monitor)) is not None:
+        if (value := judged.logs.get(self._components.monitor)) is not None:
             judged.stopped = early_stopping.update(value)
         if judged.stopped or epoch == settings.epochs:
             # The last epoch is validated in any case. What is done for that alone decides nothing but what is best, and is undone
@@ -102,18 +102,18 @@ class EpochEvaluation:
         return judged
 
     def _is_best(self, judged: Judged) -> bool:
-        loss = "val_loss" if self._parts.validator is not None else "loss"
+        loss = "val_loss" if self._components.validator is not None else "loss"
         best = judged.best["metrics"] if judged.best else None
-        return is_best(judged.logs, best, self._parts.monitor, self._parts.mode, loss)
+        return is_best(judged.logs, best, self._components.monitor, self._components.mode, loss)
 
     def _keep(self, judged: Judged, epoch: int, step: int, *, keep_earlier: bool = False) -> dict[str, Any] | None:
         record = {"epoch": epoch, "step": step, "metrics": dict(judged.logs)}
         return self.best_model.keep(record, keep_earlier=keep_earlier) or judged.best
 
     def _load_and_validate(self) -> dict[LavList, dict[str, float]]:
-        assert self._parts.lav is not None
+        assert self._components.lav is not None
         try:
-            return self._parts.lav(self._parts.model, self._check_interruption)
+            return self._components.lav(self._components.model, self._check_interruption)
         except OSError as error:
             log.warning("no LAV: the model cannot be written to %s: %s", self._run.lav, error)
             return {}

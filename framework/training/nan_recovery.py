@@ -16,7 +16,7 @@ from framework.errors import Interrupted, NumericsError, listing
 from framework.model.trace_nan import watching, what_was_bad
 from framework.run.checkpoint import Snapshot
 from framework.run.console import plural
-from framework.training.components import Assembly
+from framework.training.components import Components
 from framework.training.state import TrainingState
 from framework.training.validation import metric_values
 
@@ -29,18 +29,18 @@ log = logging.getLogger(__name__)
 _MOST_IN_A_ROW = 10
 
 
-class BadNumbers:
+class NanRecovery:
     """Keeps the last good state of a run, and takes the run back to it.
 
     Args:
-        parts: what the run trains with.
+        components: what the run trains with.
         state: its state.
         on_nan: `stop`, `skip` or `rollback`, as `trainer.on_nan` says.
         check_interruption: raises `Interrupted` after a signal.
     """
 
-    def __init__(self, parts: Assembly, state: TrainingState, on_nan: str, check_interruption: Callable[[], None]) -> None:
-        self._parts, self._state, self._on_nan = parts, state, on_nan
+    def __init__(self, components: Components, state: TrainingState, on_nan: str, check_interruption: Callable[[], None]) -> None:
+        self._components, self._state, self._on_nan = components, state, on_nan
         self._check_interruption = check_interruption
         self._good: Snapshot | None = None
         self._all_finite: Any = None
@@ -55,11 +55,13 @@ class BadNumbers:
         Args:
             thorough: look at the weights and the optimizer's variables, too: a step can spoil these while its loss is sound.
         """
-        if not math.isfinite(metric_values(self._parts.model).get("loss", 0.0)):
+        if not math.isfinite(metric_values(self._components.model).get("loss", 0.0)):
             return True
         if not thorough:
             return False
-        self._all_finite = self._all_finite or _make_check([*self._parts.model.weights, *self._parts.model.optimizer.variables])
+        self._all_finite = self._all_finite or _make_check(
+            [*self._components.model.weights, *self._components.model.optimizer.variables]
+        )
         return not bool(self._all_finite())
 
     def recover(self) -> None:
@@ -88,7 +90,7 @@ class BadNumbers:
                 hint="a run repeats itself with device.deterministic=true; trainer.trace_nan=true watches each step",
             )
         self._go_to(bad)
-        what = describe_bad_step(self._parts, bad, self._where())
+        what = describe_bad_step(self._components, bad, self._where())
         self._go_to(bad)
         if self._on_nan == "stop":
             raise NumericsError(
@@ -122,35 +124,35 @@ class BadNumbers:
     def _steps(self, end: int, *, at_once: int | None = None) -> Iterator[int]:
         """Do the steps up to `end`; gives the number of steps done, after each call of the loop."""
         progress = self._state.progress
-        batches = self._parts.batches(progress.step)
+        batches = self._components.batches(progress.step)
         while progress.step < end:
             self._check_interruption()
-            progress.step += self._parts.loop.run(batches, at_once or end - progress.step)
+            progress.step += self._components.loop.run(batches, at_once or end - progress.step)
             yield progress.step
 
     def _where(self) -> str:
         """Where the next step makes a bad number. The state is of no use then."""
         import tensorflow as tf
 
-        batches = self._parts.batches(self._state.progress.step)
+        batches = self._components.batches(self._state.progress.step)
         try:
-            with watching(self._parts.model):
-                self._parts.make_loop().run(batches, 1)
+            with watching(self._components.model):
+                self._components.make_loop().run(batches, 1)
         except tf.errors.OpError as error:
             if (where := what_was_bad(error)) is not None:
                 return where
         return "loss or weights are not finite"
 
 
-def describe_bad_step(parts: Assembly, step: int, where: str) -> str:
+def describe_bad_step(components: Components, step: int, where: str) -> str:
     """A bad step in words.
 
     Args:
         step: counted from 0.
         where: where a number was bad.
     """
-    names = [parts.source.sample_name(i) for i in parts.stream.indices(step)]
-    return f"{where}: step {step + 1:,}, in epoch {step // parts.steps_per_epoch + 1}. Its samples:{listing(names)}"
+    names = [components.source.sample_name(i) for i in components.stream.indices(step)]
+    return f"{where}: step {step + 1:,}, in epoch {step // components.steps_per_epoch + 1}. Its samples:{listing(names)}"
 
 
 def _make_check(variables: Sequence[Any]) -> Any:

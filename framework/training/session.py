@@ -26,18 +26,18 @@ from framework.run.run_records import RunStateFile
 from framework.run.speed import Speed, Stopwatch
 from framework.scenario import Scenario
 from framework.training.announcement import MONITOR, announce
-from framework.training.components import Assembly
+from framework.training.components import Components
 from framework.training.early_stopping import EarlyStopping
 from framework.training.epoch_evaluation import EpochEvaluation, is_nth
 from framework.training.monitor import describe_monitor
-from framework.training.nan_recovery import BadNumbers, describe_bad_step
+from framework.training.nan_recovery import NanRecovery, describe_bad_step
 from framework.training.state import TrainingState
 from framework.training.validation import metric_values
 
 log = logging.getLogger(__name__)
 
 
-class Training:
+class Session:
     """One start or resume of a run.
 
     Args:
@@ -56,25 +56,25 @@ class Training:
         self._settings = scenario.config.trainer
         self._store = CheckpointStore(run.checkpoints, keep=self._settings.keep_checkpoints, holds=RunStateFile)
         self._averages_store = CheckpointStore(run.averages)
-        self.parts = parts = Assembly(scenario, fresh=not self._store.steps(), lav_folder=run.lav)
+        self.components = components = Components(scenario, fresh=not self._store.steps(), lav_folder=run.lav)
         with self._watching():
-            parts.loop.prepare(parts.batches(0))
-        self._early_stopping = EarlyStopping(scenario.early_stopping, parts.mode, parts.earlier_mode)
-        self._evaluation = EpochEvaluation(parts, run, check_interruption)
+            components.loop.prepare(components.batches(0))
+        self._early_stopping = EarlyStopping(scenario.early_stopping, components.mode, components.earlier_mode)
+        self._evaluation = EpochEvaluation(components, run, check_interruption)
         self._recorder = Recorder(run.metrics_file, run.tensorboard if self._settings.tensorboard else None)
         chosen = self._settings.profile_steps
         self._profiling = Profiling(run.tensorboard if self._settings.profile or chosen else None, chosen)
-        self._fingerprint = parts.source.fingerprint()
+        self._fingerprint = components.source.fingerprint()
         self.state = TrainingState(
-            parts.model,
+            components.model,
             self._early_stopping,
             self._recorder,
-            parts.averages,
-            steps_per_epoch=parts.steps_per_epoch,
+            components.averages,
+            steps_per_epoch=components.steps_per_epoch,
             data=self._fingerprint,
-            plateau=parts.plateau,
+            plateau=components.plateau,
         )
-        self._bad_numbers = BadNumbers(parts, self.state, self._settings.on_nan, check_interruption)
+        self._nan_recovery = NanRecovery(components, self.state, self._settings.on_nan, check_interruption)
         self._clock = self._saved_at = self._session_started = time.perf_counter()
         self._recalibration_seconds = 0.0
 
@@ -109,7 +109,7 @@ class Training:
 
     def _keep_mode(self) -> None:
         """A run goes on with the mode that it was begun with. Earlier versions took the scenario's mode, whatever was monitored."""
-        monitor, begun, now = self.parts.monitor, self._early_stopping.mode, self.parts.mode
+        monitor, begun, now = self.components.monitor, self._early_stopping.mode, self.components.mode
         if begun != now:
             log.warning(
                 "the run was begun with the %s as best, and goes on so; for the %s: resume-training %s early_stopping.mode=%s",
@@ -118,11 +118,11 @@ class Training:
                 self.run.path,
                 now,
             )
-        self.parts.mode = begun
+        self.components.mode = begun
 
     def _check_data(self, state: Mapping[str, Any]) -> None:
         """A step stands for certain samples, so other data, or another number of steps, would make another run of it."""
-        steps, now = state["steps_per_epoch"], self.parts.steps_per_epoch
+        steps, now = state["steps_per_epoch"], self.components.steps_per_epoch
         samples, found = state.get("data"), self._fingerprint
         what = None
         if samples not in (None, found):
@@ -144,7 +144,12 @@ class Training:
         """
         self._clock = self._saved_at = self._session_started = time.perf_counter()
         closing = contextlib.closing
-        with CheckpointWriter() as self._writer, closing(self._recorder), closing(self._profiling), closing(self.parts.callbacks):
+        with (
+            CheckpointWriter() as self._writer,
+            closing(self._recorder),
+            closing(self._profiling),
+            closing(self.components.callbacks),
+        ):
             progress = self.state.progress
             if newer := self.run.changed_versions():
                 listed = ", ".join(f"{name} {now} (before: {then})" for name, (then, now) in newer.items())
@@ -152,22 +157,22 @@ class Training:
             self.run.record_session(
                 started_at_step=progress.step,
                 changes={path: list(values) for path, values in changes.items()},
-                hardware=describe_hardware(self.parts.scenario.device),
+                hardware=describe_hardware(self.components.scenario.device),
             )
-            announce(self.console, self.parts, progress, self.run, resumed=resumed, changes=changes)
+            announce(self.console, self.components, progress, self.run, resumed=resumed, changes=changes)
             if resumed and changes:
                 self._checkpoint()  # of a run that had stopped, the older one says so, and a kill would leave it at that
             else:
-                self._bad_numbers.keep(self.state.snapshot())
-            self._batches = self.parts.batches(progress.step)
+                self._nan_recovery.keep(self.state.snapshot())
+            self._batches = self.components.batches(progress.step)
             try:
                 while progress.epoch < self._settings.epochs and not progress.stopped:
                     self._end_epoch(self._train_epoch())
                 self._finish()
             except (Interrupted, NumericsError):
                 # The state is the one after the last whole step; what is saved must be sound, too.
-                if self._bad_numbers.found(thorough=True):
-                    self._bad_numbers.go_back()
+                if self._nan_recovery.found(thorough=True):
+                    self._nan_recovery.go_back()
                 self._checkpoint()
                 self.console.print(f"saved at step {progress.step:,}: resume-training {self.run.path}")
                 raise
@@ -179,17 +184,17 @@ class Training:
     def _train_epoch(self) -> Speed:
         """The steps of the epoch that are still to do. Gives how fast they went."""
         progress, settings = self.state.progress, self._settings
-        first, end = progress.step, (progress.epoch + 1) * self.parts.steps_per_epoch
-        stopwatch = Stopwatch(self.parts.loop)
-        done = first - progress.epoch * self.parts.steps_per_epoch
-        self.parts.callbacks.begin_epoch(progress.epoch, done)
+        first, end = progress.step, (progress.epoch + 1) * self.components.steps_per_epoch
+        stopwatch = Stopwatch(self.components.loop)
+        done = first - progress.epoch * self.components.steps_per_epoch
+        self.components.callbacks.begin_epoch(progress.epoch, done)
         with self.console.progress(
             f"epoch {progress.epoch + 1}/{settings.epochs}",
             done=done,
-            total=self.parts.steps_per_epoch,
-            after=settings.epochs * self.parts.steps_per_epoch - end,
-            step_size=self.parts.stream.step_size,
-            metrics=functools.partial(metric_values, self.parts.model),
+            total=self.components.steps_per_epoch,
+            after=settings.epochs * self.components.steps_per_epoch - end,
+            step_size=self.components.stream.step_size,
+            metrics=functools.partial(metric_values, self.components.model),
         ) as bar:
             while progress.step < end:
                 self._check_interruption()
@@ -198,11 +203,11 @@ class Training:
                 until = min(end, self._next_checkpoint(), self._profiling.next_edge(progress.step))
                 progress.step += self._do_steps(at_most=until - progress.step)
                 due = progress.step < end and self._checkpoint_is_due()
-                if self._bad_numbers.found(thorough=due or progress.step == end):
-                    with self.parts.callbacks.muted():
-                        self._bad_numbers.recover()
-                    self.parts.callbacks.step = progress.step % self.parts.steps_per_epoch
-                    self._batches, due = self.parts.batches(progress.step), progress.step < end
+                if self._nan_recovery.found(thorough=due or progress.step == end):
+                    with self.components.callbacks.muted():
+                        self._nan_recovery.recover()
+                    self.components.callbacks.step = progress.step % self.components.steps_per_epoch
+                    self._batches, due = self.components.batches(progress.step), progress.step < end
                 if profiled := self._profiling.after_call(progress.step, epoch_ends=progress.step == end):
                     self.console.print(
                         f"profile of steps {profiled[0]} to {profiled[1]}: tensorboard --logdir {self.run.tensorboard}"
@@ -210,35 +215,35 @@ class Training:
                 bar.advance(progress.step - before)
                 if due:
                     self._checkpoint()
-        return stopwatch.stop((progress.step - first) * self.parts.stream.step_size)
+        return stopwatch.stop((progress.step - first) * self.components.stream.step_size)
 
     def _do_steps(self, at_most: int) -> int:
         import tensorflow as tf
 
         try:
             with self._watching():
-                return self.parts.loop.run(self._batches, 1 if self._settings.trace_nan else at_most)
+                return self.components.loop.run(self._batches, 1 if self._settings.trace_nan else at_most)
         except tf.errors.OpError as error:
             if (bad := what_was_bad(error)) is not None:
-                what = describe_bad_step(self.parts, self.state.progress.step, bad)
-                self._bad_numbers.go_back()
+                what = describe_bad_step(self.components, self.state.progress.step, bad)
+                self._nan_recovery.go_back()
                 raise NumericsError(what) from error
             # The batch that failed is known by its step, so a sample that cannot be loaded can be named.
             step = self.state.progress.step
-            batch_indices = (self.parts.stream.indices(k) for k in range(step, step + at_most + 2))
-            raise_unreadable(self.parts.source, itertools.chain.from_iterable(batch_indices), error)
+            batch_indices = (self.components.stream.indices(k) for k in range(step, step + at_most + 2))
+            raise_unreadable(self.components.source, itertools.chain.from_iterable(batch_indices), error)
             raise
 
     def _watching(self) -> contextlib.AbstractContextManager[None]:
-        return watching(self.parts.model) if self._settings.trace_nan else contextlib.nullcontext()
+        return watching(self.components.model) if self._settings.trace_nan else contextlib.nullcontext()
 
     def _end_epoch(self, speed: Speed) -> None:
         """What happens at an epoch's end, in its order."""
         from framework.optim.schedule import last_learning_rate  # imports Keras
 
-        learning_rate = last_learning_rate(self.parts.model.optimizer)
+        learning_rate = last_learning_rate(self.components.model.optimizer)
         progress, epoch = self.state.progress, self.state.progress.epoch + 1
-        logs, early_stopping = metric_values(self.parts.model), copy.copy(self._early_stopping)
+        logs, early_stopping = metric_values(self.components.model), copy.copy(self._early_stopping)
         with self._evaluation_weights():
             # The weights that are validated are the ones that are kept as best. Inside, no training state changes.
             judged = self._evaluation.judge(
@@ -256,18 +261,18 @@ class Training:
             self._recorder.record(phase, epoch=epoch, step=progress.step, metrics=metrics, **more)
         progress.epoch, progress.best, progress.final, progress.before_end = epoch, judged.best, logs, judged.before_end
         self._early_stopping.restore(early_stopping.state())
-        progress.stopped = self.parts.callbacks.end_epoch(logs) or judged.stopped
+        progress.stopped = self.components.callbacks.end_epoch(logs) or judged.stopped
         # What was validated at the end of the run alone decides nothing of how it goes on.
         decisive = judged.before_end["final"] if judged.before_end else logs
-        reduction = self.parts.plateau.end_epoch(epoch, decisive) if self.parts.plateau else None
-        self.parts.model.reset_metrics()
+        reduction = self.components.plateau.end_epoch(epoch, decisive) if self.components.plateau else None
+        self.components.model.reset_metrics()
         if self._settings.post_hoc_ema and is_nth(epoch, self._settings.post_hoc_every_n_epochs):
             self._save_averages()
         last = epoch == self._settings.epochs or progress.stopped is not None
         if last or is_nth(epoch, self._settings.checkpoint_every_n_epochs):
             self._checkpoint()
         else:
-            self._bad_numbers.keep(self.state.snapshot())
+            self._nan_recovery.keep(self.state.snapshot())
         shown = {name: value for name, value in logs.items() if not name.startswith("lav_")}
         self.console.epoch(epoch, self._settings.epochs, shown, best=improved, learning_rate=learning_rate, speed=speed)
         for phase, metrics in phases.items():
@@ -283,16 +288,16 @@ class Training:
             self.console.print(f"stopped early: {progress.stopped}")
         self._check_interruption()
         with self._evaluation_weights():
-            facts = self.parts.facts({"epoch": progress.epoch, "step": progress.step, "metrics": progress.final})
-            export_model(self.parts.model, self.run.export, facts, saved_model=self._settings.export_saved_model)
+            facts = self.components.facts({"epoch": progress.epoch, "step": progress.step, "metrics": progress.final})
+            export_model(self.components.model, self.run.export, facts, saved_model=self._settings.export_saved_model)
         self._check_interruption()
         if self._settings.export_saved_model and progress.best:
-            add_saved_model(self.run.best, lambda: self.parts.model)
+            add_saved_model(self.run.best, lambda: self.components.model)
         self._check_interruption()
         before = progress.before_end
         if before is None or before["best"] == progress.best:
             self._evaluation.best_model.drop_earlier()
-        if self.parts.weights.recalibrates:
+        if self.components.weights.recalibrates:
             share = 100 * self._recalibration_seconds / max(time.perf_counter() - self._session_started, 1e-9)
             self.console.print(f"recalibrating BatchNorm took {self._recalibration_seconds:.1f} s, {share:.0f} % of the time")
 
@@ -301,7 +306,7 @@ class Training:
     @contextlib.contextmanager
     def _evaluation_weights(self) -> Iterator[None]:
         started = time.perf_counter()
-        with self.parts.evaluation_weights(self.state.progress.step):
+        with self.components.evaluation_weights(self.state.progress.step):
             self._recalibration_seconds += time.perf_counter() - started
             yield
 
@@ -319,12 +324,12 @@ class Training:
         self.state.progress.seconds = self.seconds()
         self._clock = self._saved_at = time.perf_counter()
         snapshot = self.state.snapshot()
-        self._bad_numbers.keep(snapshot)
+        self._nan_recovery.keep(snapshot)
         self._writer.submit(self._store, snapshot)
 
     def _save_averages(self) -> None:
         """Put by what averages of other lengths are made of after the training."""
         lengths = {power_average(length): length for length in self._settings.post_hoc_ema}
-        variables = {name: copy_variables(self.parts.averages[name].variables) for name in lengths}
+        variables = {name: copy_variables(self.components.averages[name].variables) for name in lengths}
         snapshot = Snapshot(step=self.state.progress.step, state={"lengths": lengths}, variables=variables)
         self._writer.submit(self._averages_store, snapshot)

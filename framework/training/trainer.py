@@ -21,7 +21,7 @@ from framework.run.run_directory import RunDirectory
 from framework.run.run_records import RunStateFile
 from framework.run.signals import Interruption
 from framework.scenario import Scenario, scenario_of
-from framework.training.session import Training
+from framework.training.session import Session
 from framework.training.state import Progress
 
 log = logging.getLogger(__name__)
@@ -65,28 +65,43 @@ class Trainer:
         scenario: what to train.
         run: where. A folder from `RunDirectory.create` becomes a run when data and model are known to be sound.
         console: where progress is shown; None is stdout.
+        interruption: takes the signals that end the run in good order.
+
+    Attributes:
+        interruption: as it was given.
+        session: the session in progress; None before the first.
 
     Raises:
         ScenarioError: where the data cannot be used.
     """
 
-    def __init__(self, scenario: Scenario, run: RunDirectory, *, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        run: RunDirectory,
+        *,
+        console: Console | None = None,
+        interruption: Interruption | None = None,
+    ) -> None:
         self.scenario = scenario
         self.run = run
         with self._leaving_nothing():
             _ = scenario.config  # what the data have to say is asked before anything is built
         self._console = console or Console()
-        self._interruption = Interruption()
+        self.interruption = interruption or Interruption()
         self._changes: dict[str, tuple[Any, Any]] = {}
-        self._training: Training | None = None
+        self.session: Session | None = None
 
     @classmethod
-    def resume(cls, path: str | Path, *overrides: str, console: Console | None = None) -> Trainer:
+    def resume(
+        cls, path: str | Path, *overrides: str, console: Console | None = None, interruption: Interruption | None = None
+    ) -> Trainer:
         """Take up an existing run where its newest intact checkpoint left it.
 
         Args:
             path: the run directory, wherever it is now.
-            overrides: words that change its config, such as `epochs=60`. They are checked for what they would break, and kept.
+            overrides: changes of its config, such as `epochs=60`. They are checked for what they would break, and kept.
+            console, interruption: as for a new run.
 
         Raises:
             ScenarioError: where the folder is no run, is in use, or cannot be continued like that.
@@ -97,7 +112,7 @@ class Trainer:
         after = scenario_of(run.load_config(overrides)).config if overrides else before
         changes = describe_changes(before, after)
         check_changes(changes)
-        trainer = cls(scenario_of(after), run, console=console)
+        trainer = cls(scenario_of(after), run, console=console, interruption=interruption)
         trainer._changes = changes
         return trainer
 
@@ -124,31 +139,31 @@ class Trainer:
             return earlier
         with run_log() as log_to, contextlib.ExitStack() as held:
             # From here on: what is built may wait for data that do not come, too.
-            held.enter_context(self._interruption.listening(self._give_up))
+            held.enter_context(self.interruption.listening(self.give_up))
             if self.run.claimed:
                 held.enter_context(self.run.lock())
             try:
-                training = self._prepare()
-                self._interruption.check()
+                session = self._prepare()
+                self.interruption.check()
             except Interrupted as error:
                 self._note_interruption(str(error))
                 raise
             if not self.run.claimed:
                 self.run.claim(self.scenario.config)
                 held.enter_context(self.run.lock())
-            self._training = training
+            self.session = session
             held.enter_context(self._answering_for_the_disk())
             log_to(self.run.log_file)
-            resumed = training.restore(self._changes)
+            resumed = session.restore(self._changes)
             if self._changes or self.run.config_lost:
                 self.run.save_config(self.scenario.config)
                 self.run.result_file.unlink(missing_ok=True)  # of the run as it was; this one has not ended
-            return self._run(training, resumed=resumed)
+            return self._run(session, resumed=resumed)
 
-    def _prepare(self) -> Training:
+    def _prepare(self) -> Session:
         """Build everything before the folder becomes a run, so that what cannot be built leaves nothing behind."""
         with self._leaving_nothing():
-            return Training(self.scenario, self.run, self._console, self._interruption.check)
+            return Session(self.scenario, self.run, self._console, self.interruption.check)
 
     @contextlib.contextmanager
     def _leaving_nothing(self) -> Iterator[None]:
@@ -161,18 +176,18 @@ class Trainer:
                     self.run.path.rmdir()
             raise
 
-    def _run(self, training: Training, *, resumed: bool) -> Result:
+    def _run(self, session: Session, *, resumed: bool) -> Result:
         try:
-            training.train(self._changes, resumed=resumed)
-            reason = training.state.progress.stopped
-            return self._write_result(training, "stopped_early" if reason else "finished", reason)
+            session.train(self._changes, resumed=resumed)
+            reason = session.state.progress.stopped
+            return self._write_result(session, "stopped_early" if reason else "finished", reason)
         except Interrupted as error:
-            self._write_result(training, "interrupted", str(error))
+            self._write_result(session, "interrupted", str(error))
             raise
         except BaseException as error:
             log.error("the run failed", extra={"file_only": True}, exc_info=error)
             with contextlib.suppress(OSError):  # it may be the very disk that is full
-                self._write_result(training, "failed", f"{type(error).__name__}: {error}")
+                self._write_result(session, "failed", f"{type(error).__name__}: {error}")
             raise
 
     @contextlib.contextmanager
@@ -185,14 +200,14 @@ class Trainer:
                 hint=f"mend that, then continue from the newest checkpoint: resume-training {self.run.path}",
             ) from error
 
-    def _give_up(self, number: int) -> None:
+    def give_up(self, number: int) -> None:
         """The run hangs, and is about to be ended. It goes on from its newest checkpoint."""
         message = f"ended by signal {number} while it hung"
-        if self._training is None:
+        if self.session is None:
             self._note_interruption(message)
             return
         log.error("%s", message, extra={"file_only": True})
-        self._write_result(self._training, "interrupted", message)
+        self._write_result(self.session, "interrupted", message)
 
     def _note_interruption(self, message: str) -> None:
         """A run that was to be continued was interrupted before it was built: result.json says how far it is. One that had ended
@@ -206,9 +221,9 @@ class Trainer:
             result = _result(progress, "interrupted", message, progress.seconds)
             self._write(dataclasses.replace(result, monitor=earlier.get("monitor"), mode=earlier.get("mode")))
 
-    def _write_result(self, training: Training, status: str, message: str | None) -> Result:
-        result = _result(training.state.progress, status, message, training.seconds())
-        result = dataclasses.replace(result, monitor=training.parts.monitor, mode=training.parts.mode)
+    def _write_result(self, session: Session, status: str, message: str | None) -> Result:
+        result = _result(session.state.progress, status, message, session.seconds())
+        result = dataclasses.replace(result, monitor=session.components.monitor, mode=session.components.mode)
         self._write(result)
         return result
 

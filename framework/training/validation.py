@@ -14,7 +14,7 @@ from framework.data.stream import in_order
 from framework.errors import DataError, ScenarioError
 from framework.evaluators import Evaluator, Sample
 from framework.loops.custom import Stepper
-from framework.model.patching import overriding
+from framework.model.patching import patching
 from framework.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _test_step(model: keras.Model, batch: Any) -> Any:
     losses = model._compile_loss.metrics if model._compile_loss is not None else []
     with contextlib.ExitStack() as stack:
         for loss in losses:
-            stack.enter_context(overriding(loss, update_state=functools.partial(counted, loss.update_state)))
+            stack.enter_context(patching(loss, update_state=functools.partial(counted, loss.update_state)))
         return model.test_step(batch)
 
 
@@ -135,7 +135,7 @@ def _test_step_with_outputs(model: keras.Model) -> Callable[[Any], Any]:
             return type(model).compute_metrics(model, x, y, y_pred, sample_weight)
 
         # `test_step` hands them over there, so they are not computed twice.
-        with overriding(model, compute_metrics=compute_metrics):
+        with patching(model, compute_metrics=compute_metrics):
             _test_step(model, batch)
         # A model's own test_step may compute its metrics otherwise.
         return seen[0] if seen else model(keras.utils.unpack_x_y_sample_weight(batch)[0], training=False)

@@ -147,7 +147,7 @@ def test_a_module_with_several_scenarios_lists_them(tmp_path: Path, monkeypatch:
     with pytest.raises(ConfigError, match="two_of_them:One, two_of_them:Two"):
         compose_module("two_of_them")
     for name in set(SCENARIOS) - set(before):
-        SCENARIOS._classes.pop(name)
+        SCENARIOS.remove(name)
 
 
 def test_a_package_that_hides_another_of_its_name_is_named() -> None:

@@ -104,7 +104,7 @@ def test_more_patience_gives_the_bits_of_a_run_that_had_it(tmp_path: Path) -> No
 
 def test_the_best_model_of_before_is_back_at_once(run: Path) -> None:
     trainer = Trainer.resume(run, "epochs=7", console=quiet())
-    trainer._interruption = InterruptedAfter(2)
+    trainer.interruption = InterruptedAfter(2)
     with pytest.raises(Interrupted):
         trainer.train()
     assert best_epochs(run) == [3, 3]
@@ -152,7 +152,7 @@ def test_a_kill_right_after_more_patience_was_given_does_not_end_the_run(tmp_pat
     path = tmp_path / "run"
     train(path, "epochs=9", *STILL, "early_stopping.n_to_go=1")
     trainer = Trainer.resume(path, "early_stopping.n_to_go=2", console=quiet())
-    monkeypatch.setattr(trainer._interruption, "check", failing_the_second_time())
+    monkeypatch.setattr(trainer.interruption, "check", failing_the_second_time())
     with pytest.raises(RuntimeError):  # nothing is saved then
         trainer.train()
     assert resume(path).epochs == 6

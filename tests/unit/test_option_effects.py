@@ -13,7 +13,7 @@ from framework.data.source import ArraySource, Split
 from framework.run.checkpoint import CheckpointStore
 from framework.run.signals import Interruption
 from framework.scenario import Scenario, compose
-from framework.training.components import Assembly
+from framework.training.components import Components
 from framework.training.validation import prepare_source
 from tests.conftest import TOY
 from tests.runs import compose_toy, records, train, trainer
@@ -54,7 +54,7 @@ def test_how_many_steps_a_call_does_at_most(tmp_path: Path, word: str) -> None:
             super().check()
 
     first = trainer(tmp_path / "run", "epochs=1", "trainer.val_every_n=0", word)
-    first._interruption = counting = Counting()
+    first.interruption = counting = Counting()
     first.train()
     assert counting.asked == 1 + 12 + 3, "when all is built, before each step, and around each model that is exported"
 
@@ -111,8 +111,8 @@ def test_determinism_is_asked_for(value: bool, monkeypatch: pytest.MonkeyPatch) 
     assert bool(asked) == value
 
 
-def assemble(scenario: Scenario, path: Path) -> Assembly:
-    return Assembly(scenario, fresh=True, lav_folder=path)
+def assemble(scenario: Scenario, path: Path) -> Components:
+    return Components(scenario, fresh=True, lav_folder=path)
 
 
 def test_precision(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def register() -> Iterator[Any]:
 
     yield add
     for registry, name in added:
-        del registry._classes[name]
+        registry.remove(name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,7 +109,7 @@ def test_a_run_on_rows_has_the_bits_of_one_on_arrays_in_the_middle_of_an_epoch_t
 
     trainer("arrays").train()
     interrupted = trainer("rows", "data.cache=off", "loop.max_steps_per_call=1")
-    interrupted._interruption = InterruptedAfter(5)
+    interrupted.interruption = InterruptedAfter(5)
     with pytest.raises(Interrupted):
         interrupted.train()
     assert 0 < final_state(tmp_path / "rows").step < 6

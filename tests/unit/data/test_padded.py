@@ -163,7 +163,7 @@ def test_resumed_in_the_middle_of_an_epoch_with_any_loop_it_has_the_same_bits(
     run: Path, tmp_path: Path, words: list[str]
 ) -> None:
     interrupted = Trainer(compose_sequences(*words), RunDirectory.create(tmp_path / "run"), console=quiet())
-    interrupted._interruption = InterruptedAfter(3)
+    interrupted.interruption = InterruptedAfter(3)
     with pytest.raises(Interrupted):
         interrupted.train()
     resume(tmp_path / "run")

@@ -88,7 +88,7 @@ def test_a_loop_goes_on_in_mid_epoch_where_another_was_stopped(tmp_path: Path, c
     """The metrics of the epoch, too: their sums go on."""
     path = tmp_path / "run"
     first = trainer(path, *WORDS, f"loop={loop}")
-    first._interruption = InterruptedAfter(4)
+    first.interruption = InterruptedAfter(4)
     with pytest.raises(Interrupted):
         first.train()
     assert final_state(path).step % 12 > 0
@@ -147,7 +147,7 @@ def test_a_sample_that_cannot_be_loaded_is_named(tmp_path: Path, loop: str) -> N
     ]
     scenario = compose("scenario=mesonet", "data=image_folder", *words, "early_stopping.monitor=loss", f"loop={loop}")
     first = Trainer(scenario, RunDirectory.create(tmp_path / "run"), console=quiet())
-    first._interruption = Vanishing(folder)
+    first.interruption = Vanishing(folder)
     with pytest.raises(DataError, match=r"\.jpg"):
         first.train()
 

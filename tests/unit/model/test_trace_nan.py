@@ -92,9 +92,9 @@ def test_what_was_replaced_comes_back() -> None:
 
 def test_a_run_names_step_epoch_and_samples(tmp_path: Path) -> None:
     scenario = compose_toy("scenario.poison=[3]")
-    from framework.training.components import Assembly
+    from framework.training.components import Components
 
-    stream = Assembly(scenario, fresh=True, lav_folder=tmp_path).stream
+    stream = Components(scenario, fresh=True, lav_folder=tmp_path).stream
     step = next(step for step in range(13) if 3 in stream.indices(step))
     with pytest.raises(NumericsError, match=rf"NaN in the batch itself.*: step {step + 1}, in epoch 1") as caught:
         train(tmp_path / "run", "scenario.poison=[3]", "trainer.trace_nan=true")

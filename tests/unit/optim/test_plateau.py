@@ -116,7 +116,7 @@ class InterruptedAt(Interruption):
         self.trainer, self.step = trainer, step
 
     def check(self) -> None:
-        training = self.trainer._training
+        training = self.trainer.session
         if training is not None and training.state.progress.step >= self.step:
             raise Interrupted(15)
 
@@ -128,7 +128,7 @@ class InterruptedAt(Interruption):
 def test_a_killed_run_goes_on_with_the_same_bits(tmp_path: Path, undisturbed: Path, loop: str, other: str, step: int) -> None:
     path = tmp_path / "run"
     first = trainer(path, *WORDS, f"loop={loop}", "trainer.checkpoint_every_n_steps=7")
-    first._interruption = InterruptedAt(first, step)
+    first.interruption = InterruptedAt(first, step)
     with pytest.raises(Interrupted):
         first.train()
     assert final_state(path).step == step

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from framework import run_lock
 from framework.config.compose import compose_config
 from framework.config.sections import RunConfig
 from framework.errors import RunDirectoryError
+from framework.run import run_lock
 from framework.run.run_directory import RunDirectory
 from tests.conftest import environment
 

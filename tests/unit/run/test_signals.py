@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from framework import interruption
+from framework.run import signals
 from framework.run.signals import Interruption
 
 CODE = """
@@ -40,7 +40,7 @@ def test_one_signal_asks_and_a_second_one_ends(number: signal.Signals, code: int
     if words:
         process.stderr.readline()
         assert "saving" in process.stderr.readline(), "the first is noted"
-        time.sleep(interruption._ECHO)
+        time.sleep(signals.ECHO)
         process.send_signal(number)
     assert process.wait(timeout=30) == code
 
@@ -83,7 +83,7 @@ def test_a_second_signal_ends_a_run_that_hangs() -> None:
     assert process.stderr is not None
     process.stderr.readline()
     assert "saving" in process.stderr.readline()
-    time.sleep(interruption._ECHO)
+    time.sleep(signals.ECHO)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 130
 

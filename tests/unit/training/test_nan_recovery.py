@@ -20,9 +20,9 @@ WORDS = ("epochs=2", "trainer.calc_ema=0.9", "scenario.samples=96", "learning_ra
 
 def step_of(sample: int, path: Path) -> int:
     """The first step that a sample is in."""
-    from framework.training.components import Assembly
+    from framework.training.components import Components
 
-    stream = Assembly(compose_toy(*WORDS), fresh=True, lav_folder=path).stream
+    stream = Components(compose_toy(*WORDS), fresh=True, lav_folder=path).stream
     return next(step for step in range(12) if sample in stream.indices(step))
 
 
@@ -114,7 +114,7 @@ def test_an_interruption_while_the_step_is_looked_for_saves_a_sound_state(tmp_pa
     for count in (4, 6, 8):
         path = tmp_path / str(count)
         first = trainer(path, *words)
-        first._interruption = InterruptedAfter(count)
+        first.interruption = InterruptedAfter(count)
         with pytest.raises(BaseException, match="interrupted"):
             first.train()
         assert is_finite(path)

@@ -66,7 +66,7 @@ def test_a_run_leaves_behind_what_it_says(undisturbed: Path) -> None:
 def test_an_interrupted_run_ends_with_the_same_bits(undisturbed: Path, tmp_path: Path, count: int) -> None:
     path = tmp_path / "run"
     first = trainer(path, *WORDS, "loop.max_steps_per_call=2")
-    first._interruption = InterruptedAfter(count)
+    first.interruption = InterruptedAfter(count)
     with pytest.raises(Interrupted):
         first.train()
     assert json.loads((path / "result.json").read_text())["status"] == "interrupted"
@@ -82,7 +82,7 @@ def test_a_resume_that_is_interrupted_while_it_is_built_says_so(undisturbed: Pat
     ended = json.loads((path / "result.json").read_text())
     (path / "result.json").unlink()
     again = Trainer.resume(path, console=quiet())
-    again._interruption = InterruptedAfter(1)
+    again.interruption = InterruptedAfter(1)
     with pytest.raises(Interrupted):
         again.train()
     found = json.loads((path / "result.json").read_text())
@@ -91,10 +91,10 @@ def test_a_resume_that_is_interrupted_while_it_is_built_says_so(undisturbed: Pat
     unknown = {"status": "", "message": None, "seconds": 0, "monitor": None, "mode": None}  # the model says the last two
     assert found | unknown == ended | unknown
     assert found["status"] == "interrupted"
-    again._give_up(2)
+    again.give_up(2)
     assert json.loads((path / "result.json").read_text())["message"] == "ended by signal 2 while it hung"
     (path / "result.json").write_text(json.dumps(ended))  # a run that had ended is as it was
-    again._note_interruption("")
+    again.give_up(2)
     assert json.loads((path / "result.json").read_text()) == ended
 
 
