@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from framework.errors import ScenarioError
 from framework.model.export import MODEL_FILE, SAVED_MODEL, load_facts
 from framework.run.checkpoint import CheckpointStore
 from framework.run.recorder import without_times
@@ -88,3 +90,21 @@ _PARTS: Mapping[str, Callable[[RunDirectory], Any]] = {
     "the best model": _best,
     "the exported model": _final,
 }
+
+
+def main() -> int:
+    """Compare the two run directories on the command line: exit code 1, and what differs, where they are not the same."""
+    if len(sys.argv) != 3:
+        print("usage: python -m framework.evaluation.compare_runs RUN RUN", file=sys.stderr)
+        return 2
+    try:
+        found = differences(*sys.argv[1:])
+    except ScenarioError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    print("\n".join(f"differs: {part}" for part in found) or "the same bits")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from framework.loops.callbacks import Callbacks
 from framework.loops.custom import Pace
-from framework.model.patching import patching
 from framework.optim.gradient_accumulation import batches_per_step, gathering
+from framework.run.patching import patching
 
 
 class _KerasLoop:

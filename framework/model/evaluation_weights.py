@@ -14,7 +14,8 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from framework.model.patching import patching
+from framework.model.layers import all_layers
+from framework.run.patching import patching
 
 if TYPE_CHECKING:
     import keras
@@ -26,8 +27,7 @@ def batch_norm_layers(model: keras.Model) -> list[keras.layers.BatchNormalizatio
     (frozen ones use their moving averages there, too)."""
     import keras
 
-    layers = model._flatten_layers(include_self=False, recursive=True)
-    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
+    return [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
 
 
 def ema_rate(rate: float, batch_size: int, samples_per_epoch: int) -> float:

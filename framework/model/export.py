@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.errors import RunDirectoryError, ScenarioError, reason_of
+from framework.model.layers import all_layers
 from framework.model.model_files import check_keras_file
 from framework.run.files import replacing_directory, strict_json
 from framework.run.run_files import MissingFileError, read_json
@@ -57,7 +58,7 @@ def check_exportable(model: keras.Model) -> None:
             return isinstance(function, dict) and function.get("class_name") == "__lambda__"
         return isinstance(layer, keras.layers.TFSMLayer)
 
-    found = [layer for layer in model._flatten_layers() if holds_code(layer)]
+    found = [layer for layer in (model, *all_layers(model)) if holds_code(layer)]
     if found:
         named = ", ".join(f"{layer.name!r} ({type(layer).__name__})" for layer in found)
         raise ScenarioError(
@@ -177,7 +178,7 @@ def own_classes(model: keras.Model) -> dict[str, type]:
     """The classes of a model and its layers that are not Keras' own, by the names that a file has for them."""
     import keras
 
-    kinds = {type(layer) for layer in model._flatten_layers()}
+    kinds = {type(layer) for layer in (model, *all_layers(model))}
     return {
         keras.saving.get_registered_name(kind): kind
         for kind in kinds

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from framework.config.schema import regex_fault
 from framework.errors import ConfigError, Problem, listing, nearest
+from framework.model.layers import inner_layers
 
 if TYPE_CHECKING:
     import keras
@@ -60,7 +61,7 @@ def freeze(model: keras.Model, pattern: str) -> list[str]:
 
 def layers_of(layer: keras.Layer, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
     """Each layer inside a model or a layer, and its path; a layer before what is inside it."""
-    for child in layer._flatten_layers(include_self=False, recursive=False):
+    for child in inner_layers(layer):
         path = prefix + child.name
         yield path, child
         yield from layers_of(child, f"{path}/")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from framework.model.freezing import layers_of
-from framework.model.patching import patching
+from framework.run.patching import patching
 
 if TYPE_CHECKING:
     import keras

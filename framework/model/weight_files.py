@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from framework.errors import ConfigError, Problem, reason_of
 from framework.model.checkpoint_weights import load_checkpoint, weights_of
+from framework.model.layers import inner_layers
 from framework.model.model_files import check_datasets, check_keras_file
 from framework.run.run_files import read_bytes
 
@@ -83,7 +84,7 @@ def model_variables(model: keras.Model) -> list[ModelVariable]:
     found: dict[int, tuple[str, str, int, Any]] = {}
 
     def visit(layer: Any, prefix: str) -> None:
-        children = layer._flatten_layers(include_self=False, recursive=False)
+        children = inner_layers(layer)
         inside = {id(weight) for child in children for weight in child.weights}
         own = [weight for weight in layer.weights if id(weight) not in inside]
         for i, weight in enumerate(own):

@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from framework.run.patching import patch
+
 
 class WholeSteps:
     """Makes the steps of an optimizer whole: each sees the gradient of all its samples at once, whatever they were divided into.
@@ -32,9 +34,9 @@ class WholeSteps:
         self._optimizer = optimizer
         self._keras_build, self._keras_apply = optimizer.build, optimizer.apply
         self._sums: _GradientSums | None = None
-        # Into its own dict, around Keras' attribute tracking. Keras sums over the replicas in the last of them, which is too late for
-        # clipping; `_apply` has done it by then.
-        vars(optimizer).update(
+        # Keras sums over the replicas in the last of them, which is too late for clipping; `_apply` has done it by then.
+        patch(
+            optimizer,
             whole_steps=self,
             build=self._build,
             apply=self._apply,

@@ -24,7 +24,8 @@ from framework.errors import ConfigError
 from framework.evaluation.compare_runs import differences
 from framework.evaluation.load_and_validate import load_and_validate
 from framework.model.export import SAVED_MODEL, load_model
-from framework.model.patching import patching
+from framework.model.layers import all_layers
+from framework.run.patching import patching
 from framework.run.run_directory import RunDirectory
 from framework.scenario import Scenario, scenario_of
 from framework.training.agreement import Broken, check_batch, check_splits, inputs_of, named_parts
@@ -239,9 +240,7 @@ def _learns(subject: Subject) -> None:
             done += components.loop.run(batches, until - done)
         now = loss()
     if not now <= first / 2:
-        frozen = sorted(
-            layer.name for layer in components.model._flatten_layers(include_self=False) if layer.weights and not layer.trainable
-        )
+        frozen = sorted(layer.name for layer in all_layers(components.model) if layer.weights and not layer.trainable)
         raise Broken(
             f"its loss went from {first:.4g} to {now:.4g} in {_STEPS} steps, and not to its half"
             + (f"; these layers do not learn: {', '.join(frozen)}" if frozen else ""),

@@ -14,7 +14,7 @@ from framework.data.stream import in_order
 from framework.errors import DataError, ScenarioError
 from framework.evaluators import Evaluator, Sample
 from framework.loops.custom import Stepper
-from framework.model.patching import patching
+from framework.run.patching import patching
 from framework.scenario import Scenario
 
 if TYPE_CHECKING:

@@ -1,10 +1,18 @@
-"""Methods of one Keras object replaced for a while."""
+"""Methods of one Keras object replaced, for a while or for good: the one way in which that is done."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
+
+
+def patch(instance: Any, **attributes: Any) -> None:
+    """Give an object methods, and other attributes, of its own, for good.
+
+    They go into the object's own dict, around Keras' attribute tracking, which would take them for a part of the model.
+    """
+    vars(instance).update(attributes)
 
 
 @contextlib.contextmanager
@@ -18,7 +26,7 @@ def patching(instance: Any, **methods: Callable[..., Any]) -> Iterator[None]:
     """
     own = vars(instance)
     before = {name: own[name] for name in methods if name in own}
-    own.update(methods)
+    patch(instance, **methods)
     try:
         yield
     finally:
