@@ -56,11 +56,12 @@ class Subject:
         return compose_config(self.words, config_dir=self.config_dir)
 
     def small_words(self, *more: str) -> list[str]:
-        """The words, with data, epochs and batches made small."""
+        """The words, with data, epochs and batches made small. Those given here count more than both."""
         data = self.config.data
         limit, batch = min(data.limit or _SAMPLES, _SAMPLES), min(data.batch_size, _BATCH * self.config.device.replicas)
-        ours = [*_SMALL, f"data.limit={limit}", f"data.batch_size={batch}", *more]
-        return [*_without(self.words, *(word.partition("=")[0] for word in ours)), *ours]
+        # A setting is given once: a later word takes the place of an earlier one.
+        ours = {word.partition("=")[0]: word for word in (*_SMALL, f"data.limit={limit}", f"data.batch_size={batch}", *more)}
+        return [*_without(self.words, *ours), *ours.values()]
 
     def scenario(self, *more: str) -> Scenario:
         """A new one, made small."""

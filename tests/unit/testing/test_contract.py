@@ -60,6 +60,12 @@ def test_a_model_that_cannot_learn_is_found(tmp_path: Path) -> None:
     CHECKS[HEART](Subject(["scenario.target=broken:Sound", "lr=0.1"], None, tmp_path))
 
 
+def test_a_check_has_its_own_settings_in_the_place_of_others(tmp_path: Path) -> None:
+    typed = ["scenario.target=broken:Sound", "epochs=7", "data.batch_size=4"]
+    trainer = Subject(typed, None, tmp_path).scenario("trainer.epochs=300", "trainer.steps_per_epoch=1").config.trainer
+    assert (trainer.epochs, trainer.steps_per_epoch, trainer.tensorboard) == (300, 1, False)
+
+
 def test_frozen_layers_are_named_where_nothing_is_learned(tmp_path: Path) -> None:
     with pytest.raises(Broken, match="these layers do not learn: body") as caught:
         CHECKS[HEART](Subject(["scenario.target=broken:Frozen", "lr=1e-9"], None, tmp_path))
