@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,16 @@ def quiet() -> Console:
     return Console(RichConsole(quiet=True))
 
 
+QUICK = ("trainer.tensorboard=false", "trainer.export_saved_model=false")
+
+
+def last_given(words: Iterable[str]) -> list[str]:
+    """The words, of those on one setting the last alone: a command refuses two, and tests vary what they share."""
+    return list({word.partition("=")[0]: word for word in words}.values())
+
+
 def compose_toy(*words: str) -> Scenario:
-    quick = ("trainer.tensorboard=false", "trainer.export_saved_model=false")
-    return compose("scenario=toy", *quick, *words, config_dir=TOY / "conf")
+    return compose("scenario=toy", *last_given([*QUICK, *words]), config_dir=TOY / "conf")
 
 
 def trainer(path: Path, *words: str) -> Trainer:
@@ -53,8 +61,8 @@ def train(path: Path, *words: str) -> Result:
 
 def train_on_two(path: Path, *words: str) -> None:
     """The same on two copies of the CPU. In a process of its own, because TensorFlow divides its devices once, before it is used."""
-    quick = ("trainer.tensorboard=false", "trainer.export_saved_model=false", f"output_dir={path}", "device.cpu_replicas=2")
-    command = [sys.executable, "-m", "framework.cli.train", *TOY_WORDS, *quick, *words]
+    own = last_given([*QUICK, f"output_dir={path}", "device.cpu_replicas=2", *words])
+    command = [sys.executable, "-m", "framework.cli.train", *TOY_WORDS, *own]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 
