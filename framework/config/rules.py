@@ -24,7 +24,8 @@ def cross_section_problems(config: RunConfig) -> Iterator[Problem]:
             yield from own(config)
 
 
-def _lav_has_data(config: RunConfig) -> Iterator[Problem]:
+def lav_has_data(config: RunConfig) -> Iterator[Problem]:
+    """LAV has something to validate on, and what is listed for it is used."""
     trainer = config.trainer
     if trainer.lav_lists and not trainer.lav_every_n:
         yield Problem(
@@ -39,19 +40,22 @@ def _lav_has_data(config: RunConfig) -> Iterator[Problem]:
         )
 
 
-def _compiled_steps_run_in_a_graph(config: RunConfig) -> Iterator[Problem]:
+def compiled_steps_run_in_a_graph(config: RunConfig) -> Iterator[Problem]:
+    """What XLA compiles cannot stop for Python or for a NaN."""
     if config.device.jit_compile:
         for name in ("run_eagerly", "trace_nan"):
             if getattr(config.trainer, name):
                 yield Problem(f"trainer.{name}", "does not go together with device.jit_compile=true", given=True)
 
 
-def _schedule_fits_the_run(config: RunConfig) -> Iterator[Problem]:
+def schedule_fits_the_run(config: RunConfig) -> Iterator[Problem]:
+    """The phases of a schedule fit into the epochs of the run."""
     for problem in config.learning_rate.check_epochs(config.trainer.epochs):
         yield dataclasses.replace(problem, path=f"learning_rate.{problem.path}")
 
 
-def _accumulation_has_no_loss_scaling(config: RunConfig) -> Iterator[Problem]:
+def accumulation_has_no_loss_scaling(config: RunConfig) -> Iterator[Problem]:
+    """Several batches make a step only where none of them can be left out."""
     if config.optimizer.accumulate_steps > 1 and config.device.precision == "mixed_float16":
         # Its loss scaling leaves out batches whose gradients overflow, and a step would miss some of its batches.
         yield Problem(
@@ -62,7 +66,8 @@ def _accumulation_has_no_loss_scaling(config: RunConfig) -> Iterator[Problem]:
         )
 
 
-def _batch_can_be_divided(config: RunConfig) -> Iterator[Problem]:
+def batch_can_be_divided(config: RunConfig) -> Iterator[Problem]:
+    """Each device gets a part of the same size."""
     device, size = config.device, config.data.batch_size
     copies = device.cpu_replicas > 1
     if size % device.replicas:
@@ -75,9 +80,9 @@ def _batch_can_be_divided(config: RunConfig) -> Iterator[Problem]:
 
 
 _RULES: tuple[Callable[[RunConfig], Iterator[Problem]], ...] = (
-    _lav_has_data,
-    _compiled_steps_run_in_a_graph,
-    _schedule_fits_the_run,
-    _accumulation_has_no_loss_scaling,
-    _batch_can_be_divided,
+    lav_has_data,
+    compiled_steps_run_in_a_graph,
+    schedule_fits_the_run,
+    accumulation_has_no_loss_scaling,
+    batch_can_be_divided,
 )

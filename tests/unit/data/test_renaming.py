@@ -171,7 +171,9 @@ def loss_of(toy: Path, classes: str, targets: list[float], outputs: list[list[fl
     import keras
     import tensorflow as tf
 
-    objective = compose("scenario=table_toy", f"data.classes=[{classes}]", *words, config_dir=toy).objective()
+    objective = compose(
+        "scenario=table_toy", f"data.classes=[{classes}]", "data.inputs=[x,y]", *words, config_dir=toy
+    ).objective()
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(len(outputs[0]))])
     model.compile(**objective.compile_arguments())
     y = tf.constant(targets)[:, None] if len(outputs[0]) == 1 else tf.constant(targets, tf.int32)

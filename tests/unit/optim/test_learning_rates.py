@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from omegaconf import OmegaConf
 
+from framework.config.rules import schedule_fits_the_run
 from framework.config.run_config import TrainerConfig, read_variant
 from framework.config.schema import read
 from framework.config.sections import SECTIONS, RunConfig
@@ -214,7 +215,7 @@ def test_keras_saves_and_loads_a_schedule(name):
 )
 def test_what_does_not_fit_the_run_is_a_problem(name, settings, path):
     config = LEARNING_RATES[name](**settings)
-    assert [problem.path for problem in config.check_with(run_config(config, epochs=20))] == [path]
+    assert [problem.path for problem in schedule_fits_the_run(run_config(config, epochs=20))] == [path]
     with pytest.raises(ConfigError) as error:
         config.build(steps_per_epoch=10, epochs=20)
     assert [problem.path for problem in error.value.problems] == [path]
@@ -222,7 +223,7 @@ def test_what_does_not_fit_the_run_is_a_problem(name, settings, path):
 
 def test_phases_that_just_fit_the_run_are_none():
     config = LEARNING_RATES["warmup_constant_cosine_decay"](warmup_epochs=2, constant_epochs=3, final_epochs=12, offset_epochs=3)
-    assert not list(config.check_with(run_config(config, epochs=20)))
+    assert not list(schedule_fits_the_run(run_config(config, epochs=20)))
 
 
 @pytest.mark.parametrize(
