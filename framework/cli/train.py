@@ -10,6 +10,7 @@ from framework.cli.hydra_app import run_hydra
 from framework.config.compose import CONFIG_NAME, compose_config, forced_words
 from framework.config.sections import RunConfig
 from framework.errors import ConfigError, Problem
+from framework.run.output import Output, end_command
 
 
 @training_command
@@ -36,6 +37,8 @@ def main(words: list[str]) -> int:
         first, second = (f"--{name.replace('_', '-')}" for name in asked[:2])
         raise ConfigError(Problem(first, f"does not go together with {second}"), subject="the command line")
     if arguments.help or arguments.hydra_help or arguments.cfg or arguments.info or arguments.shell_completion:
+        if isinstance(sys.stdout, Output):
+            sys.stdout.lost = end_command  # nothing is trained: the output is what the command is for
         if arguments.cfg or arguments.info:
             forced_words(arguments.overrides, arguments.config_dir, multirun=arguments.multirun)
         run_hydra([*options, *arguments.overrides], lambda composed: None)

@@ -32,11 +32,11 @@ class Output:
 
     Args:
         stream: the stream behind it. Everything else that is asked of this one, that one answers.
-        lost: called with the stream's name and the error when a write fails for the first time.
+        lost: called with the stream's name and the error when a write fails for the first time. It may be exchanged.
     """
 
     def __init__(self, stream: Any, lost: Callable[[str, OSError], None]) -> None:
-        self._stream, self._lost = stream, lost
+        self._stream, self.lost = stream, lost
         self._failed = False
 
     def write(self, text: str) -> int:
@@ -76,7 +76,7 @@ class Output:
         # A pipe that does not block may be full for a moment.
         if not self._failed and not isinstance(error, BlockingIOError):
             self._failed = True
-            self._lost(str(getattr(self._stream, "name", "the output")).strip("<>"), error)
+            self.lost(str(getattr(self._stream, "name", "the output")).strip("<>"), error)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -55,3 +55,6 @@ def test_another_command_ends_as_unix_tools_do(tmp_path: Path) -> None:
     assert (gone.returncode, gone.stderr) == (141, "")
     full = start("new-scenario", "second", cwd=tmp_path, stdout=os.open("/dev/full", os.O_WRONLY), stderr=subprocess.PIPE)
     assert (full.returncode, full.stderr) == (1, "stdout cannot be written: No space left on device\n")
+    words = [*TOY_WORDS, "--cfg", "job"]  # of a command that trains, where it trains nothing
+    shown = start("train-scenario", *words, cwd=tmp_path, stdout=os.open("/dev/full", os.O_WRONLY), stderr=subprocess.PIPE)
+    assert (shown.returncode, shown.stderr) == (1, "stdout cannot be written: No space left on device\n")
