@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import tempfile
 
 from framework.cli.command import OK, check_ownership, training_command

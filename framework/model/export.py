@@ -40,7 +40,8 @@ def export_model(model: keras.Model, folder: Path, facts: Mapping[str, Any], *, 
             model.save(draft / MODEL_FILE)
             if saved_model:
                 write_saved_model(model, draft / SAVED_MODEL)
-        described = {**facts, "inputs": _describe(model.inputs), "outputs": _describe(model.outputs)}
+        inputs, outputs = (getattr(model, kind, None) for kind in ("inputs", "outputs"))  # a subclassed model has neither
+        described = {**facts, "inputs": _describe(inputs), "outputs": _describe(outputs)}
         (draft / FACTS_FILE).write_text(strict_json({**described, "sha256": _digest(described)}, indent=2))
 
 
@@ -64,6 +65,29 @@ def check_exportable(model: keras.Model) -> None:
         raise ScenarioError(
             f"the model holds layers that carry code in their files, and cannot be loaded safely: {named}",
             hint="use the functions of keras.ops, or a layer class of your own with @keras.saving.register_keras_serializable()",
+        )
+    if not getattr(model, "inputs", None):
+        _check_remade(model)
+
+
+def _check_remade(model: keras.Model) -> None:
+    """Refuse a subclassed model whose class does not make the same weights from what a model file says of it."""
+    import keras
+
+    try:
+        described = keras.saving.serialize_keras_object(model)
+        copy = keras.saving.deserialize_keras_object(described, custom_objects=own_classes(model))
+        same = [weight.shape for weight in copy.weights] == [weight.shape for weight in model.weights]
+        reason = None if same else "it then has other weights"
+    except Exception as error:  # whatever the model's own code raises
+        reason = reason_of(error)
+    if reason is not None:
+        name = type(model).__name__
+        raise ScenarioError(
+            f"the model {name} could be trained, but not loaded: it cannot be made again from its get_config() and the shape of what"
+            f" goes in: {reason}",
+            hint="__init__ takes **kwargs, and get_config() gives its other arguments (docs/custom_layers.md); or, where other data than"
+            f" numbers go in: inputs = keras.Input(SHAPE, dtype=...); return keras.Model(inputs, {name}(...)(inputs))",
         )
 
 
@@ -92,11 +116,23 @@ def write_saved_model(model: keras.Model, folder: Path) -> None:
     """
     import tensorflow as tf
 
+    if not getattr(model, "inputs", None) and not model._called:
+        _call_once(model)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         try:
             model.export(folder, format="tf_saved_model", verbose=False)
         except tf.errors.OpError as error:  # TensorFlow's own kind of a full disk
             raise OSError(reason_of(error)) from error
+
+
+def _call_once(model: keras.Model) -> None:
+    """Call a subclassed model symbolically: one that was loaded is built, and Keras exports what was called."""
+    import keras
+
+    def part(shape: Any) -> Any:
+        return keras.KerasTensor((None, *shape[1:]), model.input_dtype)
+
+    model(keras.tree.map_shape_structure(part, model.get_build_config()["input_shape"]))
 
 
 def add_saved_model(folder: Path, build: Callable[[], keras.Model] | None = None) -> None:

@@ -282,17 +282,19 @@ def _sees_batches(loop: Any) -> bool:
 
 
 def _check_built(model: Any) -> None:
-    """Raise a `ScenarioError` where a model has no weights yet, or does not say what goes in."""
+    """Raise a `ScenarioError` where a model does not have all its weights yet."""
     import keras
 
     if not isinstance(model, keras.Model):
         raise ScenarioError(f"build_model gives {type(model).__name__}, which is not a Keras model")
-    if not model.built or not getattr(model, "inputs", None):
+    # A subclassed model has no inputs of its own. Keras takes one for built after `model.build(shape)`, though its layers may not be.
+    whole = getattr(model, "inputs", None) or getattr(model, "_called", False) or all(of.built for of in model._flatten_layers())
+    if not model.built or not whole:
         name = type(model).__name__
         raise ScenarioError(
             f"the model {name} that build_model gives is not built: it does not know the shape of what goes in",
-            hint=f"in build_model: inputs = keras.Input(SHAPE); return keras.Model(inputs, {name}(...)(inputs)); a Sequential model "
-            "begins with keras.Input(SHAPE)",
+            hint=f"in build_model: inputs = keras.Input(SHAPE); return keras.Model(inputs, {name}(...)(inputs)), or call the "
+            "model once, model(keras.Input(SHAPE)); a Sequential model begins with keras.Input(SHAPE)",
         )
 
 

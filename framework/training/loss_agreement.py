@@ -177,7 +177,8 @@ def _unscaled_layer(tensor: Any) -> Any:
 
     layer, _, index = tensor._keras_history
     if isinstance(layer, keras.Model):
-        return _unscaled_layer(layer.outputs[index]) if layer.outputs else None
+        outputs = getattr(layer, "outputs", None)  # a subclassed model has none
+        return _unscaled_layer(outputs[index]) if outputs else None
     linear = getattr(layer, "activation", None) is keras.activations.linear
     if linear and isinstance(layer, keras.layers.Activation):
         return _unscaled_layer(layer.input)

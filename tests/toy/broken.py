@@ -152,8 +152,8 @@ class TextLabels(Sound):
 
 
 class _Subclassed(keras.Model):
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.dense = keras.layers.Dense(3, "softmax")
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -191,3 +191,53 @@ class Unbuilt(Sound):
                 return self.dense(inputs)
 
         return Net()
+
+
+class Net(keras.Model):
+    """Not registered, and without get_config: Keras keeps plain arguments by itself."""
+
+    def __init__(self, units: Any = 3, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dense = keras.layers.Dense(units() if callable(units) else units, "softmax")
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self.dense(inputs)
+
+
+@register_scenario("called")
+class Called(Sound):
+    """A subclassed model is whole after it was called once."""
+
+    def build_model(self) -> keras.Model:
+        model = Net(3)
+        model(np.zeros((1, 4), "float32"))
+        return model
+
+
+@register_scenario("nested")
+class Nested(Sound):
+    """What the message about a model that is not built advises."""
+
+    def build_model(self) -> keras.Model:
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, Net(3)(inputs))
+
+
+@register_scenario("half_built")
+class HalfBuilt(Sound):
+    """Keras takes the model for built, and its layer has no weights."""
+
+    def build_model(self) -> keras.Model:
+        model = Net(3)
+        model.build((None, 4))
+        return model
+
+
+@register_scenario("not_made_again")
+class NotMadeAgain(Sound):
+    """An argument that no file can hold."""
+
+    def build_model(self) -> keras.Model:
+        model = Net(lambda: 4)
+        model(keras.Input((4,)))
+        return model

@@ -11,6 +11,8 @@ import pytest
 
 from framework import RunDirectory, ScenarioError, Trainer, compose
 from framework.data.source import ArraySource, Split
+from framework.evaluation.load_and_validate import load_and_validate
+from framework.model.export import load_model
 from framework.scenario import Objective
 from framework.training.agreement import check_start
 from framework.training.components import training_stream
@@ -52,6 +54,34 @@ def test_a_missing_softmax_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptur
         trainer.train()
     assert "layer 'scores' gives any number" in caplog.text
     assert 'activation="softmax"' in caplog.text
+
+
+@pytest.mark.parametrize("name", ["Called", "Nested"])
+def test_a_subclassed_model_that_was_called_is_trained_exported_and_loaded(tmp_path: Path, name: str) -> None:
+    import tensorflow as tf
+
+    scenario = compose(*WORDS, f"scenario.target=broken:{name}")
+    run = RunDirectory.create(tmp_path / "run")
+    assert Trainer(scenario, run, console=quiet()).train().status == "finished"
+    points = np.random.default_rng(1).normal(size=(5, 4)).astype("float32")
+    for folder in (run.best, run.export):
+        expected = load_model(folder, scenario.build_model).predict_on_batch(points)
+        served = tf.saved_model.load(str(folder / "saved_model"))
+        np.testing.assert_allclose(served.serve(points), expected, rtol=1e-6)
+    report = load_and_validate(run.path)
+    assert report.metrics["loss"] == pytest.approx(report.facts["metrics"]["val_loss"], rel=1e-6)
+    assert Trainer.resume(run.path, "epochs=2", console=quiet()).train().status == "finished"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("HalfBuilt", "Net that build_model gives is not built"), ("NotMadeAgain", "Net could be trained, but not loaded")],
+)
+def test_a_subclassed_model_that_would_be_lost_is_refused(tmp_path: Path, name: str, reason: str) -> None:
+    trainer = Trainer(compose(*WORDS, f"scenario.target=broken:{name}"), RunDirectory.create(tmp_path / "run"), console=quiet())
+    with pytest.raises(ScenarioError, match=reason):
+        trainer.train()
+    assert not (tmp_path / "run").exists()
 
 
 def start(model: keras.Model, loss: object, targets: np.ndarray) -> Broken | None:
