@@ -25,6 +25,7 @@ from framework.model.evaluation_weights import (
 )
 from framework.model.export import check_exportable
 from framework.model.freezing import freeze, layers_of
+from framework.model.layers import all_layers
 from framework.model.post_hoc_ema import move, power_average
 from framework.model.summary import describe_model, summarise
 from framework.model.warm_start import Transfer, warm_start
@@ -288,7 +289,7 @@ def _check_built(model: Any) -> None:
     if not isinstance(model, keras.Model):
         raise ScenarioError(f"build_model gives {type(model).__name__}, which is not a Keras model")
     # A subclassed model has no inputs of its own. Keras takes one for built after `model.build(shape)`, though its layers may not be.
-    whole = getattr(model, "inputs", None) or getattr(model, "_called", False) or all(of.built for of in model._flatten_layers())
+    whole = getattr(model, "inputs", None) or model._called or all(layer.built for layer in all_layers(model))
     if not model.built or not whole:
         name = type(model).__name__
         raise ScenarioError(
