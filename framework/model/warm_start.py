@@ -220,8 +220,21 @@ def _match_by_order(model: keras.Model, targets: Sequence[ModelVariable], source
         order = list(source.arrays)
         if [_last(path) for path in order] != [_last(target.path) for target in targets]:
             return {}
-    if [source.arrays[path].shape for path in order] != [tuple(target.variable.shape) for target in targets]:
-        return {}
+    pairs = [
+        (target.path, source.arrays[path].shape, tuple(target.variable.shape))
+        for target, path in zip(targets, order, strict=True)
+    ]
+    if differ := [f"{path}: shape {there} in the source, {here} in the model" for path, there, here in pairs if there != here]:
+        if len(differ) > len(pairs) / 2:
+            return {}
+        # Nothing is taken by its place where places do not fit; that other names are not what is wrong is worth a word.
+        raise ConfigError(
+            Problem(
+                "warmstart.model",
+                f"has the layers of the model in their order, and some with other shapes:{listing(differ, 5)}",
+                hint="build the model as it was trained: the size of what goes in (data.image_size, data), the number of classes",
+            )
+        )
     return {target.path: path for target, path in zip(targets, order, strict=True)}
 
 
