@@ -199,11 +199,13 @@ class _Memory:
     """
 
     _CHUNK = 1024  # single samples that are put together at a time
+    _FIRST_WORD = 500_000  # samples after which it is said how many were read, and again after twice as many
 
     def __init__(self, what: str, limit_bytes: int | None) -> None:
         self._what, self._limit = what, limit_bytes
         self.count = self.pieces = 0
         self._bytes = 0
+        self._say_at = self._FIRST_WORD
         self._first: Any = None
         self._kinds: list[tuple[np.dtype, tuple[int, ...]]] = []
         self._single: list[list[np.ndarray]] = []
@@ -246,6 +248,9 @@ class _Memory:
             )
         self.pieces += 1
         self.count += len(parts[0]) if batched else 1
+        if self.count >= self._say_at:  # what has no end is read until the limit, which may take minutes
+            _log.info("%s: %s samples were read so far, %.1f MB", self._what, f"{self.count:,}", self._bytes / 1e6)
+            self._say_at *= 2
         # Copied, since whatever gives them may use one buffer for all.
         (self._batches if batched else self._single).append([part.copy() for part in parts])
         if len(self._single) == self._CHUNK:

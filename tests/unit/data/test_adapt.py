@@ -287,6 +287,15 @@ def test_what_was_read_is_known_by_what_it_is() -> None:
     assert prints[0].startswith("20 samples, ")
 
 
+def test_a_generator_that_takes_long_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("framework.data.adapt._Memory._FIRST_WORD", 10)
+    with caplog.at_level(logging.INFO):
+        adapted((np.zeros(4, "float32"), i) for i in range(45))
+    assert re.findall(r"(\d+) samples were read so far", caplog.text) == ["10", "20", "40"]
+
+
 def test_a_generator_may_use_one_buffer_for_all() -> None:
     def reusing() -> Iterator[Any]:
         buffer = np.zeros(2, "float32")
