@@ -62,7 +62,7 @@ def remarks_on(path: str, *, exif: str = "apply") -> Iterator[Fault]:
     if found == "PNG" and len(head) > 24 and head[24] == 16:
         yield Fault(path, "16 bits", "of each value the upper 8 bits are taken", fatal=False)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore")  # Pillow's remarks, on EXIF data say, name no file
         try:
             with Image.open(path) as image:
                 width, height = image.size

@@ -53,6 +53,9 @@ def announce(
         f"{plural(components.steps_per_epoch, 'step')} of {_describe_step(components)} an epoch"
     )
     console.print(f"run directory: {run.path}")
+    chosen = components.scenario.config.trainer.profile_steps if "trainer.profile_steps" in changes else ()
+    if chosen and progress.step >= chosen[1]:
+        console.print(f"no profile: step {chosen[1]:,} is done already")
     if resumed:
         console.print(
             f"continuing at epoch {progress.epoch + 1}, step {progress.step} ({format_seconds(progress.seconds)} so far)"

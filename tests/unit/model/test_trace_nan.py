@@ -14,7 +14,7 @@ from framework.errors import ConfigError, NumericsError
 from framework.loops.loop import CustomLoop
 from framework.model.trace_nan import watching, what_was_bad
 from framework.optim.optimizers import OPTIMIZERS
-from tests.runs import comparable, compose_toy, records, train
+from tests.runs import comparable, compose_toy, records, resume, train
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
@@ -152,6 +152,8 @@ def test_a_profile_of_chosen_steps(tmp_path: Path) -> None:
         assert said in (path / "train.log").read_text()
         assert len(list((path / "tensorboard").rglob("*.xplane.pb"))) == (0 if said == "no profile" else 1)
         assert comparable(path) == comparable(tmp_path / "plain")
+    resume(tmp_path / "plain", "epochs=3", "trainer.profile_steps=[2,4]")
+    assert "no profile: step 4 is done already" in (tmp_path / "plain" / "train.log").read_text()
 
 
 @pytest.mark.parametrize("words", [["[15,11]"], ["[5]"], ["[1,2,3]"], ["[0,5]"], ["[5,9]", "trainer.profile=true"]])
