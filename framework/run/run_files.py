@@ -26,6 +26,7 @@ from framework.errors import NOT_GIVEN, Problem, RunDirectoryError
 MEGABYTE = 2**20
 _DEPTH = 50  # of what a run writes, nothing is deeper than 10
 _NODES = 20_000_000
+_BITS = 1024  # of a whole number, so that each is a finite float, too
 _YAML_BYTES, _YAML_NODES, _YAML_TEXT = 2 * MEGABYTE, 100_000, 65_536
 _EVENTS_THAT_OPEN = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _EVENTS_THAT_CLOSE = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
@@ -162,6 +163,8 @@ def check_plain(node: Any, *, nodes: int) -> None:
         for value in level:
             if isinstance(value, str):
                 value.encode()  # one half of a surrogate pair is a UnicodeEncodeError, which is a ValueError
+            elif isinstance(value, int) and value.bit_length() > _BITS:
+                raise ValueError("it holds a number of hundreds of digits")  # which Python refuses to print, too
             elif isinstance(value, Mapping):
                 below += value.keys()
                 below += value.values()

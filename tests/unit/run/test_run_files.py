@@ -58,11 +58,13 @@ def bomb(levels: int) -> str:
         ("scenario: " + "[" * 50_000, "nested too deeply"),
         ("".join(" " * i + "k:\n" for i in range(1500)), "nested too deeply"),
         ("scenario: " + "1:" * 100_000 + "1", "text of"),
+        ("trainer: {epochs: " + ":".join(["59"] * 3000) + "}", "number of hundreds of digits"),
+        ("trainer: {epochs: 0x" + "f" * 4000 + "}", "number of hundreds of digits"),
         ("scenario: [" + "1," * 150_000 + "]", "too many values"),
         ("scenario: !!timestamp 2001-99-99", "month"),
         ('scenario: "\\ud800"', "invalid Unicode character"),
     ],
-    ids=["bomb", "loop", "deep flow", "deep block", "long number", "many values", "no day", "half a character"],
+    ids=["bomb", "loop", "deep flow", "deep block", "long number", "base 60", "base 16", "many values", "no day", "half a character"],
 )
 def test_a_config_that_takes_time_or_memory_without_end_is_refused(run: RunDirectory, content: str, said: str) -> None:
     for path in (run.config_file, run.config_copy):
