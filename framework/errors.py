@@ -55,7 +55,7 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        lines = [f"{self.path}: {self.message}"]
+        lines = [f"{_shortened(self.path)}: {self.message}"]
         if self.given is not NOT_GIVEN:
             lines.append(f"    given:   {_shortened(repr(self.given))}")
         if self.allowed:

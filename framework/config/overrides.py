@@ -102,8 +102,12 @@ def first_value(word: str, options: GroupOptions) -> str:
 def parse_word(word: str) -> Any:
     """One word as Hydra reads it; a `HydraException` where it cannot."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
 
-    return OverridesParser.create().parse_overrides([word])[0]
+    try:
+        return OverridesParser.create().parse_overrides([word])[0]
+    except (ValueError, RecursionError) as error:  # a number of more digits, or more levels, than Python reads
+        raise HydraException(str(error).partition(":")[0]) from error
 
 
 def _read(word: str, problems: list[Problem]) -> Any:

@@ -167,6 +167,13 @@ def test_no_words_make_a_traceback(words: list[str]) -> None:
         assert parse(config.to_plain()) == config
 
 
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 3000 + "]" * 3000])
+def test_a_word_that_python_cannot_read_is_answered_in_short(value: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be read") as caught:
+        compose_config(["scenario=toy", f"epochs={value}"], config_dir=TOY_CONF)
+    assert len(str(caught.value)) < 2000
+
+
 JUNK = st.recursive(
     st.none()
     | st.booleans()
