@@ -8,7 +8,7 @@ import tempfile
 
 from framework.cli.command import OK, check_ownership, training_command
 from framework.cli.hydra_app import run_hydra
-from framework.config.compose import CONFIG_NAME, compose_config, forced_words
+from framework.config.compose import CONFIG_NAME, chooses_scenario, compose_config, forced_words
 from framework.config.sections import RunConfig
 from framework.errors import ConfigError, Problem
 from framework.run.output import Output, end_command
@@ -40,9 +40,13 @@ def main(words: list[str]) -> int:
     if arguments.help or arguments.hydra_help or arguments.cfg or arguments.info or arguments.shell_completion:
         if isinstance(sys.stdout, Output):
             sys.stdout.lost = end_command  # nothing is trained: the output is what the command is for
+        shown = arguments.overrides
         if arguments.cfg or arguments.info:
-            forced_words(arguments.overrides, arguments.config_dir, multirun=arguments.multirun)
-        run_hydra([*options, *arguments.overrides], lambda composed: None)
+            # As a run would compose them: a value that no file has (of a setting with a default) is one there, too.
+            shown = forced_words(shown, arguments.config_dir)
+            if chooses_scenario(arguments.overrides):
+                compose_config(arguments.overrides, config_dir=arguments.config_dir, config_name=config_name)
+        run_hydra([*options, *shown], lambda composed: None)
         return OK
     if arguments.multirun:
         from framework.cli.sweep import sweep

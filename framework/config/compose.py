@@ -115,6 +115,11 @@ def _check_scenario(overrides: Sequence[str], options: GroupOptions, problems: l
         problems.append(Problem("scenario", "none is chosen", allowed=allowed, hint="add scenario=NAME"))
 
 
+def chooses_scenario(overrides: Sequence[str]) -> bool:
+    """Whether one of the words says which scenario it is."""
+    return any(word.lstrip("+").partition("=")[0] in _SCENARIO_KEYS for word in overrides)
+
+
 def forced_words(overrides: Sequence[str], config_dir: str | Path | None = None, *, multirun: bool = False) -> list[str]:
     """The same words in the form in which `compose_config` composes them: values are forced in, group options chosen.
 
