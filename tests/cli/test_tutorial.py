@@ -28,10 +28,11 @@ def type_page(name: str, place: Path) -> tuple[Path, int]:
     folder, output, ran = place, "", 0
     for kind, content in blocks:
         if kind in ("python", "yaml"):
-            named, _, rest = content.partition("\n")
-            path = folder / named.removeprefix("# ")
+            # Copied whole, as a person does: a line `# @package` counts for Hydra where it is the first one only.
+            (named,) = re.findall(r"\A(?:# @package \S+\n)?# (\S+)\n", content)
+            path = folder / named
             assert path.parent.is_dir(), f"{path} is a file of the package"
-            path.write_text(rest)
+            path.write_text(content)
         elif kind == "text":
             assert [line for line in content.splitlines() if not said(line, output)] == [], output
         else:
