@@ -64,7 +64,18 @@ def bomb(levels: int) -> str:
         ("scenario: !!timestamp 2001-99-99", "month"),
         ('scenario: "\\ud800"', "invalid Unicode character"),
     ],
-    ids=["bomb", "loop", "deep flow", "deep block", "long number", "base 60", "base 16", "many values", "no day", "half a character"],
+    ids=[
+        "bomb",
+        "loop",
+        "deep flow",
+        "deep block",
+        "long number",
+        "base 60",
+        "base 16",
+        "many values",
+        "no day",
+        "half a character",
+    ],
 )
 def test_a_config_that_takes_time_or_memory_without_end_is_refused(run: RunDirectory, content: str, said: str) -> None:
     for path in (run.config_file, run.config_copy):
