@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from framework.classification import Classification, ClassificationSettings, ImageClassification
     from framework.config.registry import Registry
     from framework.config.schema import setting
+    from framework.data.augment import AffineAugmentation
     from framework.data.image_list import ImageList
     from framework.data.images import ImageFolder
     from framework.data.map_source import MapSource
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from framework.data.tables import Table
     from framework.data.texts import TextFiles
     from framework.data.tf_records import TfRecords
-    from framework.errors import ScenarioError
+    from framework.errors import ConfigError, DataError, Problem, ScenarioError
     from framework.evaluation.compare_weights import RunWeights
     from framework.evaluation.input_benchmark import benchmark_input_pipeline
     from framework.evaluation.load_and_validate import load_and_validate
@@ -43,11 +44,14 @@ if TYPE_CHECKING:
 
 # A name is imported when it is asked for, so that a config error does not wait for what it does not need.
 _HOMES = {
+    "AffineAugmentation": "data.augment",
     "ArraySource": "data.source",
     "Classification": "classification",
     "ClassificationSettings": "classification",
     "Clock": "optim.clock",
+    "ConfigError": "errors",
     "DataConfig": "data.source",
+    "DataError": "errors",
     "Evaluator": "evaluators",
     "ImageClassification": "classification",
     "ImageFolder": "data.images",
@@ -59,6 +63,7 @@ _HOMES = {
     "Objective": "scenario",
     "Optimizer": "optim.optimizers",
     "PaddedSource": "data.padded",
+    "Problem": "errors",
     "Registry": "config.registry",
     "RunDirectory": "run.run_directory",
     "RunWeights": "evaluation.compare_weights",
@@ -84,11 +89,14 @@ _HOMES = {
 }
 
 __all__ = [
+    "AffineAugmentation",
     "ArraySource",
     "Classification",
     "ClassificationSettings",
     "Clock",
+    "ConfigError",
     "DataConfig",
+    "DataError",
     "Evaluator",
     "ImageClassification",
     "ImageFolder",
@@ -100,6 +108,7 @@ __all__ = [
     "Objective",
     "Optimizer",
     "PaddedSource",
+    "Problem",
     "Registry",
     "RunDirectory",
     "RunWeights",

@@ -20,6 +20,16 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """The hint with the known name that `name` was probably meant to be, or None where none is near.
+
+    >>> did_you_mean("optimizr", ["model", "optimizer"])
+    "did you mean 'optimizer'?"
+    """
+    near = nearest(name, known)
+    return f"did you mean {near!r}?" if near else None
+
+
 def listing(lines: Sequence[str], limit: int = 10) -> str:
     """The first of many lines, each indented on a line of its own, and how many more there are."""
     more = [f"and {len(lines) - limit:,} more"] if len(lines) > limit else []
@@ -72,13 +82,12 @@ def _shortened(text: str, limit: int = 500) -> str:
 
 def unknown_name(path: str, kind: str, given: str, known: Sequence[str]) -> Problem:
     """The problem of a name that is not among the known ones, with the nearest of them."""
-    near = nearest(given, known)
     return Problem(
         path,
         f"unknown {kind}",
         given=given,
         allowed=", ".join(known) if known else "nothing: there is none",
-        hint=f"did you mean {near!r}?" if near else None,
+        hint=did_you_mean(given, known),
     )
 
 

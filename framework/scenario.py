@@ -101,7 +101,7 @@ class Scenario:
             ScenarioError: where the data do not say what is to be filled in.
         """
         given = self._composed
-        return dataclasses.replace(given, device=given.device.resolve(), data=given.data.resolve(seed=given.trainer.seed))
+        return dataclasses.replace(given, device=given.device.resolve(), data=given.data.resolve())
 
     # What every scenario says ------------------------------------------------------------------------------------------------
 

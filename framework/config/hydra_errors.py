@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from framework.errors import Problem, nearest
+from framework.errors import Problem, did_you_mean
 
 # The packages of Hydra's documented plugins, by the names of the options that they bring.
 _PLUGINS = {
@@ -51,8 +51,7 @@ def problem_of(error: Exception) -> Problem:
 
 def _missing_option(path: str, options: Sequence[str]) -> Problem:
     group, _, option = path.rpartition("/")
-    near = nearest(option, options)
-    hint = f"did you mean {near!r}?" if near else None
+    hint = did_you_mean(option, options)
     if group in _PLUGINS:
         package = _PLUGINS[group].get(option)
         hint = f"pip install {package}" if package else hint or "install the package that it is in: it is a plugin of Hydra"

@@ -19,7 +19,7 @@ from framework.config.rules import cross_section_problems
 from framework.config.schema import read, read_value, to_plain
 from framework.config.sections import PARTS, SECTIONS, SHORT_FORMS, RunConfig, ScenarioSection
 from framework.config.trainer_config import TrainerConfig
-from framework.errors import ConfigError, Problem, nearest, unknown_name
+from framework.errors import ConfigError, Problem, did_you_mean, unknown_name
 
 SCENARIOS = Registry("scenario")
 
@@ -37,13 +37,12 @@ def locate(target: str, path: str = "target") -> Any:
         raise ConfigError(Problem(path, "names no class", given=target, allowed="package.module:Class"))
     module = _import(module_name, target, path)
     if not hasattr(module, name):
-        near = nearest(name, vars(module))
         raise ConfigError(
             Problem(
                 path,
                 f"module {module_name!r} has no {name!r}",
                 given=target,
-                hint=f"did you mean {near!r}?" if near else None,
+                hint=did_you_mean(name, vars(module)),
             )
         )
     return getattr(module, name)
@@ -222,14 +221,13 @@ def _check_sections(plain: Mapping[str, Any], problems: list[Problem]) -> None:
     known = [*SECTIONS, *SHORT_FORMS]
     for key, value in plain.items():
         if key not in known:
-            near = nearest(key, known)
             problems.append(
                 Problem(
                     str(key),
                     "unknown key",
                     given=value,
                     allowed=", ".join(known),
-                    hint=f"did you mean {near!r}?" if near else None,
+                    hint=did_you_mean(key, known),
                 )
             )
 

@@ -23,7 +23,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from framework.errors import Problem, nearest, unknown_name
+from framework.errors import Problem, did_you_mean, unknown_name
 
 T = TypeVar("T")
 
@@ -117,13 +117,12 @@ def _join(path: str, name: str) -> str:
 
 
 def _unknown_key(where: str, key: str, known: Sequence[str], given: Any) -> Problem:
-    near = nearest(key, known)
     return Problem(
         where,
         "unknown key",
         given=given,
         allowed=", ".join(known) if known else "nothing: this section has no settings",
-        hint=f"did you mean {near!r}?" if near else None,
+        hint=did_you_mean(key, known),
     )
 
 

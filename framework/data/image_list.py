@@ -84,7 +84,7 @@ class ImageList(ImageConfig, LabelledFiles):
         return self._source(split, seed, on_error=None)
 
     def _source(self, split: Split, seed: int, on_error: str | None) -> ImageFiles:
-        config = self.resolve(seed=seed)
+        config = self.resolve()
         assert config.classes is not None
         path = config.file_of(split)
         rows = config.read(path)

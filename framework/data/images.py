@@ -74,11 +74,8 @@ class ImageFolder(Renaming, ImageConfig):
         """Whether a split is a part of the training folder."""
         return not self.val_dir and self.validation_split > 0 and split is not Split.TEST
 
-    def resolve(self, *, seed: int) -> ImageFolder:
+    def resolve(self) -> ImageFolder:
         """The same with absolute folders, the classes named, and, where there are two, the positive one.
-
-        Args:
-            seed: not used; the classes do not depend on it.
 
         Raises:
             ConfigError: where a folder is missing or `train_dir` holds no classes. No folder is looked at where `classes` is set.
@@ -104,7 +101,7 @@ class ImageFolder(Renaming, ImageConfig):
         return self._source(split, seed, on_error=self.on_error)
 
     def _source(self, split: Split, seed: int, on_error: str | None) -> ImageFiles:
-        config = self.resolve(seed=seed)
+        config = self.resolve()
         divided = config._divides(split)
         field = "train_dir" if divided else _FIELDS[split]
         folder = getattr(config, field)

@@ -52,12 +52,8 @@ class SplitFiles(DataConfig):
         """
         raise NotImplementedError(f"{type(self).__name__}.read")
 
-    def resolve(self, *, seed: int) -> Self:
-        """The same with absolute paths.
-
-        Args:
-            seed: not used.
-        """
+    def resolve(self) -> Self:
+        """The same with absolute paths."""
         paths: dict[str, Any] = {field: str(Path(path).absolute()) for field, path in self._given().items()}
         return dataclasses.replace(self, **paths)
 
@@ -179,16 +175,13 @@ class LabelledFiles(RowsOfClasses):
     def check(self) -> Iterator[Problem]:
         yield from check_classes(self.classes, self.positive_class, self.rename)
 
-    def resolve(self, *, seed: int) -> Self:
+    def resolve(self) -> Self:
         """The same with absolute paths, the classes named, and, where there are two, the positive one.
-
-        Args:
-            seed: not used; the classes are those of all rows of `train`, whichever are kept for validation.
 
         Raises:
             ConfigError, DataError: where a file is missing, or cannot be used. No file is looked at where `classes` is set.
         """
-        config = super().resolve(seed=seed)
+        config = super().resolve()
         if config.classes is None:
             config.check_files()
         return with_classes(config, lambda: config.find_classes(config.label))

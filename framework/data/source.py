@@ -84,7 +84,7 @@ class DataConfig:
         """Whether there is a validation split. Where the settings say that there is none, a run trains without validation."""
         return True
 
-    def resolve(self, *, seed: int) -> DataConfig:
+    def resolve(self) -> DataConfig:
         """The same config with everything filled in that was left for the data to say, such as the names of the classes.
         A run records what this returns."""
         return self

@@ -88,17 +88,14 @@ class Table(RowsOfClasses):
         check_rows(rows, dict.fromkeys(self.inputs or (), "data.inputs") | {self.target: "data.target"}, texts=labels)
         return rows
 
-    def resolve(self, *, seed: int) -> Self:
+    def resolve(self) -> Self:
         """The same with absolute paths, the inputs and the classes named, and, where there are two, the positive one.
-
-        Args:
-            seed: not used; inputs and classes are those of all rows of `train`, whichever are kept for validation.
 
         Raises:
             ConfigError, DataError: where a file is missing, or cannot be used. No file is looked at where nothing is left to be
                 filled in.
         """
-        config = super().resolve(seed=seed)
+        config = super().resolve()
         labelled = config.task == "classification"
         if config.inputs is None or (labelled and config.classes is None):
             config.check_files()
@@ -124,7 +121,7 @@ class Table(RowsOfClasses):
         """
         import numpy as np
 
-        config = self.resolve(seed=seed)
+        config = self.resolve()
         assert config.inputs is not None
         rows = config.all_rows(split)
         columns = [*config.inputs, *([config.target] if config.task == "regression" else [])]

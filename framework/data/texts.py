@@ -72,7 +72,7 @@ class TextFiles(LabelledFiles):
             ConfigError: where a file is missing.
             DataError: naming each row that cannot be used.
         """
-        config = self.resolve(seed=seed)
+        config = self.resolve()
         assert config.classes is not None
         rows = config.rows(split, seed=seed)
         targets = targets_of(config.labels(rows), config.classes, config.positive_class)

@@ -169,12 +169,8 @@ class TfRecords(DataConfig):
 
     kinds: ClassVar[str] = "a list of TFRecord files, or of patterns of them, not packed: [DIR/train-*.tfrecord]"
 
-    def resolve(self, *, seed: int) -> Self:
-        """The same with absolute paths; patterns stay patterns.
-
-        Args:
-            seed: not used.
-        """
+    def resolve(self) -> Self:
+        """The same with absolute paths; patterns stay patterns."""
         given = {field: paths for field in _FIELDS.values() if (paths := getattr(self, field)) is not None}
         absolute: dict[str, Any] = {field: tuple(str(Path(path).absolute()) for path in paths) for field, paths in given.items()}
         return dataclasses.replace(self, **absolute)
@@ -204,7 +200,7 @@ class TfRecords(DataConfig):
             ConfigError: as of `records`.
         """
         field = _FIELDS[split]
-        paths = getattr(self.resolve(seed=0), field)
+        paths = getattr(self.resolve(), field)
         if not paths:
             what, hint = f"is needed for the {split} records", f"add 'data.{field}=[FILE]'"
             raise ConfigError(Problem(f"data.{field}", what, given=getattr(self, field), allowed=self.kinds, hint=hint))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from framework.config.schema import regex_fault
-from framework.errors import ConfigError, Problem, listing, nearest
+from framework.errors import ConfigError, Problem, did_you_mean, listing
 from framework.model.layers import inner_layers
 
 if TYPE_CHECKING:
@@ -81,11 +81,10 @@ def _outermost(model: keras.Model, expression: re.Pattern[str]) -> Iterator[tupl
 
 def _matches_nothing(model: keras.Model, pattern: str) -> Problem:
     paths = [path for path, layer in layers_of(model) if layer.weights]
-    near = nearest(pattern, paths)
     return Problem(
         SETTING,
         f"is the path of no layer that has weights; these have:{listing(paths)}",
         given=pattern,
         allowed="a regular expression that is a layer's whole path",
-        hint=f"did you mean {near!r}?" if near else "`.*` stands for any part of a path: `.*conv.*`",
+        hint=did_you_mean(pattern, paths) or "`.*` stands for any part of a path: `.*conv.*`",
     )

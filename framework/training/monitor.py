@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from framework.errors import ConfigError, Problem, nearest
+from framework.errors import ConfigError, Problem, did_you_mean
 from framework.evaluators import Mode
 from framework.scenario import Objective, Scenario
 from framework.training.early_stopping import mode_of_name
@@ -91,8 +91,7 @@ def _present(
         what = "the best epoch is the one with the best" if section == "early_stopping" else "the learning rate goes by the"
         log.info("without validation (%s), %s training %s", why, what, monitor)
     if monitor not in known:
-        near = nearest(monitor, known)
-        hint = f"did you mean {near!r}?" if near else None
+        hint = did_you_mean(monitor, known)
         if monitor.startswith("lav_") and not lists:
             hint = "set trainer.lav_every_n, to 1 say"
         raise ConfigError(

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from framework.config.schema import setting
-from framework.data.source import ArraySource, DataConfig, Split
-from framework.errors import ConfigError, DataError, Problem
+from framework import ArraySource, ConfigError, DataConfig, DataError, Problem, Split, setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +68,7 @@ class Mnist(DigitImages):
         if 0 < self.validation_split < 1 / 1000:
             yield Problem("validation_split", "keeps too little", given=self.validation_split, allowed="0, or 0.001 and more")
 
-    def resolve(self, *, seed: int) -> Mnist:
+    def resolve(self) -> Mnist:
         """The same with an absolute folder, so that the run can be resumed from anywhere."""
         return self if self.dir is None else dataclasses.replace(self, dir=str(Path(self.dir).absolute()))
 

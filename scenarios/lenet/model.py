@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from framework.config.schema import setting
+from framework import setting
 
 if TYPE_CHECKING:
     import keras

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framework.classification import ClassificationSettings, ImageClassification
-from framework.config.registry import Registry
-from framework.config.schema import setting
-from framework.data.augment import AffineAugmentation
+from framework import (
+    AffineAugmentation,
+    ClassificationSettings,
+    ImageClassification,
+    Registry,
+    Source,
+    register_scenario,
+    setting,
+)
 from framework.data.image_files import ImageFiles
-from framework.data.source import Source
-from framework.scenario import register_scenario
 from scenarios.lenet.data import Digits, Mnist
 from scenarios.lenet.model import LeNet5
 

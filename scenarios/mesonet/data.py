@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from framework.config.schema import setting
-from framework.data.source import ArraySource, DataConfig, Split
-from framework.errors import DataError
+from framework import ArraySource, DataConfig, DataError, Split, setting
 
 if TYPE_CHECKING:
     import numpy as np

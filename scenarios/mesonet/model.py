@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from framework.config.registry import Registry
-from framework.config.schema import check, setting
+from framework import ConfigError, Problem, Registry, setting
+from framework.config.schema import check
 from framework.data.image_config import check_image_size
 from framework.data.image_decoding import height_and_width
-from framework.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     import keras

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from framework.classification import ClassificationSettings, ImageClassification
-from framework.config.registry import Registry
-from framework.config.schema import setting
-from framework.data.augment import AffineAugmentation
-from framework.data.image_list import ImageList
-from framework.data.images import ImageFolder
-from framework.scenario import register_scenario
+from framework import (
+    AffineAugmentation,
+    ClassificationSettings,
+    ImageClassification,
+    ImageFolder,
+    ImageList,
+    Registry,
+    register_scenario,
+    setting,
+)
 from scenarios.mesonet.data import ForgedPatches
 from scenarios.mesonet.model import MODELS
 

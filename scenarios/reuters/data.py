@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from framework.config.schema import setting
+from framework import DataError, Split, TextFiles, setting
 from framework.data.rows import KINDS, Row
-from framework.data.source import Split
-from framework.data.texts import TextFiles
-from framework.errors import DataError
 from framework.run.device import import_tensorflow
 
 

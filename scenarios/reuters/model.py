@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from framework.config.registry import Registry
-from framework.config.schema import setting
+from framework import Registry, setting
 
 if TYPE_CHECKING:
     import keras

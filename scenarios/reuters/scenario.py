@@ -7,13 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from framework.classification import Classification
-from framework.config.registry import Registry
+from framework import Classification, DataError, Objective, Registry, Source, Split, register_scenario
 from framework.data.rows import read_rows
-from framework.data.source import Source, Split
 from framework.data.texts import TextSource, read_texts
-from framework.errors import DataError
-from framework.scenario import Objective, register_scenario
 from scenarios.reuters.data import ReutersTexts
 from scenarios.reuters.model import MODELS
 

@@ -125,9 +125,9 @@ def test_missing_files_are_answered_with_what_is_wanted(mnist: Path, tmp_path: P
 
 def test_a_run_records_where_the_files_are_whatever_the_working_directory(mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(mnist.parent)
-    resolved = Mnist(dir="mnist").resolve(seed=0)
+    resolved = Mnist(dir="mnist").resolve()
     assert resolved.dir == str(mnist)
-    assert Mnist().resolve(seed=0).dir is None
+    assert Mnist().resolve().dir is None
 
 
 def test_without_files_and_without_a_network_it_is_said_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,7 @@ def test_labels_and_files_that_are_not_there_are_answered(tmp_path: Path, train:
     with pytest.raises(DataError, match=r"1 of 2 texts(.|\n)*val\.jsonl:1: 'fruits'"):
         TextFiles(train=str(train), val=str(val)).source(Split.VALIDATION, seed=0)
     with pytest.raises(ConfigError, match=r"data\.val(.|\n)*did you mean .*val\.jsonl"):
-        TextFiles(train=str(train), val=str(tmp_path / "vall.jsonl")).resolve(seed=0)
+        TextFiles(train=str(train), val=str(tmp_path / "vall.jsonl")).resolve()
     with pytest.raises(ConfigError, match=r"data\.test"):
         TextFiles(train=str(train)).source(Split.TEST, seed=0)
     assert len(TextFiles(train=str(train), test=str(train)).source(Split.TEST, seed=0)) == 60
@@ -137,7 +137,7 @@ def test_without_files_and_without_a_network_it_is_said_what_to_do(monkeypatch: 
 
     monkeypatch.setattr(keras.datasets.reuters, "get_word_index", unreachable)
     with pytest.raises(DataError, match=r"no route to host(.|\n)*data\.train=FILE"):
-        ReutersTexts().resolve(seed=0)
+        ReutersTexts().resolve()
 
 
 def test_texts_have_a_fingerprint_and_an_empty_one_is_remarked(tmp_path: Path, train: Path) -> None:

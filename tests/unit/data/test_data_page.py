@@ -30,7 +30,7 @@ def scenario(name: str, **data: Any) -> Any:
     """A scenario of the page on a section `data`, without the rest of a config."""
     made: Any = object.__new__(named(name)[name])
     kind = made.datas
-    made.config = type("Config", (), {"data": kind(**data).resolve(seed=0), "trainer": type("T", (), {"seed": 0})})
+    made.config = type("Config", (), {"data": kind(**data).resolve(), "trainer": type("T", (), {"seed": 0})})
     return made
 
 

@@ -63,7 +63,7 @@ def test_paths_are_absolute_or_relative_to_the_folder_of_the_list(folder: Path, 
     (folder / "lists").mkdir()
     path = list_of(folder / "lists" / "a.csv", ["../one.png", str(folder / "three.png")], ["b", "a"])
     monkeypatch.chdir(folder)
-    resolved = ImageList(train="lists/a.csv", val=path).resolve(seed=0)
+    resolved = ImageList(train="lists/a.csv", val=path).resolve()
     monkeypatch.chdir("/")
     source = resolved.source(Split.TRAIN, seed=0)
     assert [Path(p).resolve() for p in source.paths] == [folder / "one.png", folder / "three.png"]
@@ -113,7 +113,7 @@ def test_a_list_that_is_not_there(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.train: is no file(.|\n)*\.txt(.|\n)*did you mean .*train\.csv"):
         source_of(str(folder / "trian.csv"))
     with pytest.raises(ConfigError, match=r"data\.train: is needed for the train images(.|\n)*data\.train=FILE"):
-        ImageList().resolve(seed=0)
+        ImageList().resolve()
 
 
 def test_fail_names_each_bad_file_with_its_row(folder: Path) -> None:

@@ -230,7 +230,7 @@ def test_resolve_records_what_later_commands_need(tmp_path, monkeypatch):
     folder_of(tmp_path / "train", cat=2, dog=2)
     folder_of(tmp_path / "test", dog=3, cat=1)
     monkeypatch.chdir(tmp_path)
-    resolved = ImageFolder(train_dir="train", test_dir="test").resolve(seed=0)
+    resolved = ImageFolder(train_dir="train", test_dir="test").resolve()
     assert (resolved.classes, resolved.positive_class, resolved.val_dir) == (("cat", "dog"), "dog", None)
     monkeypatch.chdir("/")
     (tmp_path / "train").rename(tmp_path / "gone")
@@ -238,12 +238,12 @@ def test_resolve_records_what_later_commands_need(tmp_path, monkeypatch):
     plain = to_plain(resolved)
     plain.pop("name", None)  # it has one where a scenario has registered it
     again = read(ImageFolder, plain, "data", problems)
-    assert again.resolve(seed=0) == resolved
+    assert again.resolve() == resolved
     assert again.source(Split.TEST, seed=0).labels.tolist() == [0, 1, 1, 1]
 
 
 def test_the_shared_faces(shared_data):
-    config = ImageFolder(train_dir=str(shared_data / "faces/train"), val_dir=str(shared_data / "faces/val")).resolve(seed=0)
+    config = ImageFolder(train_dir=str(shared_data / "faces/train"), val_dir=str(shared_data / "faces/val")).resolve()
     sizes = [len(config.source(split, seed=0)) for split in (Split.TRAIN, Split.VALIDATION)]
     assert sizes == [902, 387]
     assert config.classes == ("fake", "real")

@@ -39,7 +39,7 @@ def test_folders_get_other_names_and_are_merged(tmp_path: Path) -> None:
     val = folder_of(tmp_path / "val", df=2, real=1)
     config = ImageFolder(
         train_dir=str(train), val_dir=str(val), rename={"df": "fake", "f2f": "fake", "original": "real"}, positive_class="fake"
-    ).resolve(seed=0)
+    ).resolve()
     assert (config.classes, config.positive_class) == (("fake", "real"), "fake")
     source = config.source(Split.TRAIN, seed=0)
     assert [Path(path).parent.name for path in source.paths] == ["df"] * 4 + ["f2f"] * 3 + ["original"] * 5
@@ -78,7 +78,7 @@ def test_a_name_that_only_the_validation_data_have(tmp_path: Path) -> None:
     others = [row | {"label": row["label"].replace("fake", "df")} for row in rows]
     texts = TextFiles(
         train=str(write(tmp_path / "a.csv", rows)), val=str(write(tmp_path / "b.csv", others)), rename={"df": "fake"}
-    ).resolve(seed=0)
+    ).resolve()
     assert texts.classes == ("fake", "real")
     indices = [texts.labels(texts.rows(split, seed=0)).tolist() for split in (Split.TRAIN, Split.VALIDATION)]
     assert indices == [[0, 1, 0]] * 2

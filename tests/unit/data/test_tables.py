@@ -48,7 +48,7 @@ def test_inputs_are_taken_in_the_order_that_is_asked_for(tmp_path: Path) -> None
     )
     settings = {"inputs": ("age", "size"), "target": "kind"}
     assert values(path, **settings)[0].tolist() == [[3, 2], [5, 4]]
-    resolved = Table(train=path, inputs=("age", "size"), target="kind").resolve(seed=0)
+    resolved = Table(train=path, inputs=("age", "size"), target="kind").resolve()
     assert (resolved.inputs, resolved.classes, resolved.positive_class) == (("age", "size"), ("0", "1"), "1")
     assert values(path, positive_class="0", **settings)[1].tolist() == [[0], [1]]
 
@@ -65,7 +65,7 @@ def test_a_regression_has_a_number_as_target(tmp_path: Path) -> None:
     numbers, targets = values(path, task="regression")
     assert numbers.tolist() == [[1], [2]]
     assert (targets.dtype, targets.tolist()) == (np.float32, [[0.5], [-7]])
-    resolved = Table(train=path, task="regression").resolve(seed=0)
+    resolved = Table(train=path, task="regression").resolve()
     assert (resolved.inputs, resolved.classes, resolved.positive_class) == (("x",), None, None)
 
 
@@ -73,11 +73,11 @@ def test_resolve_records_what_later_commands_need(tmp_path: Path, monkeypatch: p
     table_of(tmp_path / "train.csv")
     table_of(tmp_path / "val.csv", ROWS[:1])
     monkeypatch.chdir(tmp_path)
-    resolved = Table(train="train.csv", val="val.csv").resolve(seed=0)
+    resolved = Table(train="train.csv", val="val.csv").resolve()
     assert (resolved.inputs, resolved.classes, resolved.positive_class) == (("age", "size"), ("no", "yes"), "yes")
     monkeypatch.chdir("/")
     (tmp_path / "train.csv").unlink()
-    assert resolved.resolve(seed=0) == resolved
+    assert resolved.resolve() == resolved
     source = resolved.source(Split.VALIDATION, seed=0)
     assert source.numpy()[1].tolist() == [[1]]
     assert source.sample_name(0) == f"{tmp_path}/val.csv:1"
@@ -145,7 +145,7 @@ def test_a_table_that_cannot_be_used(tmp_path: Path, content: str, settings: dic
 def test_what_cannot_be_filled_in(tmp_path: Path, name: str, content: str, path: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(ConfigError) as caught:
-        Table(train=str(tmp_path / "a.csv")).resolve(seed=0)
+        Table(train=str(tmp_path / "a.csv")).resolve()
     assert [problem.path for problem in caught.value.problems] == [path]
 
 

@@ -190,7 +190,7 @@ def test_patterns_are_found_in_order_and_paths_made_absolute(tmp_path: Path, mon
     (tmp_path / "train-folder").mkdir()
     monkeypatch.chdir(tmp_path)
     config = TfRecords(train=("train-2", "train-*"), val=("val",), test=("test", "train-[x]"))
-    resolved = config.resolve(seed=0)
+    resolved = config.resolve()
     assert resolved.train == (f"{tmp_path}/train-2", f"{tmp_path}/train-*")
     assert [len(config.records(split, parse)) for split in Split] == [8 + 7 + 9, 3, 4 + 9]
     monkeypatch.chdir("/")
