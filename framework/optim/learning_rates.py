@@ -123,16 +123,21 @@ class ExponentialDecay(LearningRate):
 @LEARNING_RATES.register("cosine_decay")
 @dataclass(frozen=True, kw_only=True)
 class CosineDecay(ExponentialDecay):
-    """Exponential decay, times half a cosine over the last epochs of the run (Loshchilov and Hutter 2017, SGDR, equation 5).
+    """Half a cosine from `lr` to `alpha * lr`, smooth, over the whole run or its last epochs (Loshchilov and Hutter 2017, SGDR, equation 5).
 
     `exponential_decay * (alpha + (1 - alpha) * (0.5 + 0.5 * cos(pi * done)))`, where
-    `done = (epoch - epochs + final_epochs) / final_epochs`, within [0, 1]. `decay=1` leaves the cosine alone.
+    `done = (epoch - epochs + final_epochs) / final_epochs`, within [0, 1]. With `decay=1`, the default, the cosine is all there is.
+    tfaip's schedule of that name has `decay=0.99 alpha=0.1 per=epoch`.
     """
 
+    decay: float = setting(
+        1.0, "What the learning rate is multiplied by every `decay_epochs`, besides the cosine. 1: nothing.", gt=0, le=1
+    )
+    per: Literal["step", "epoch"] = setting("step", _PER)
     final_epochs: float | None = setting(
         None, "Epochs that the cosine takes, at the end of the run. null: all that no other phase takes.", ge=0
     )
-    alpha: float = setting(0.1, "The fraction that the cosine falls to.", ge=0, le=1)
+    alpha: float = setting(0.0, "The fraction that the cosine falls to.", ge=0, le=1)
 
     def value(self, clock: Clock) -> tf.Tensor | float:
         import tensorflow as tf
@@ -168,8 +173,6 @@ class WarmupCosineDecay(CosineDecay):
     `(warmup_fraction + (1 - warmup_fraction) * min(epoch / warmup_epochs, 1)) * cosine_decay(epoch - warmup_epochs)`
     """
 
-    # A warm-up that stands still for an epoch is none, so the default is not the one of the other schedules.
-    per: Literal["step", "epoch"] = setting("step", _PER)
     warmup_epochs: float = setting(1.0, "Epochs that the warm-up takes.", gt=0)
     warmup_fraction: float = setting(0.1, "The fraction of `lr` that the warm-up starts from.", ge=0, le=1)
 

@@ -26,6 +26,7 @@ class EarlyStoppingConfig:
     n_to_go: int | None = setting(
         None, "Stop after that many checked epochs without improvement; 1 stops at the first. null: never.", ge=1, le=1_000_000
     )
+    patience: int | None = setting(None, "Another name of n_to_go, as Keras has it.", ge=1, le=1_000_000)
     frequency: int = setting(
         1,
         "Count towards n_to_go after each n-th epoch that has a value, beginning with the first. Whatever was best in between counts "
@@ -41,7 +42,16 @@ class EarlyStoppingConfig:
         None, "mode max: stop at once where the value reaches it. mode min: no stop while the best is above it."
     )
 
+    @property
+    def epochs_to_go(self) -> int | None:
+        """`n_to_go`, by whichever name it is set."""
+        return self.patience if self.n_to_go is None else self.n_to_go
+
     def check(self) -> Iterator[Problem]:
+        if self.n_to_go is not None and self.patience is not None:
+            yield Problem(
+                "patience", "is another name of n_to_go, and both are set", given=self.patience, hint="set n_to_go=null"
+            )
         if self.lower_threshold is not None and self.upper_threshold is not None and self.lower_threshold >= self.upper_threshold:
             yield Problem(
                 "lower_threshold",
@@ -150,7 +160,7 @@ class EarlyStopping:
             return f"{value:.6g} reached the threshold {target:g}"
         if floor is not None and not (self._best is not None and self._reaches(self._best, floor)):
             return None
-        if checked and self.config.n_to_go is not None and self._without_improvement >= self.config.n_to_go:
+        if checked and (to_go := self.config.epochs_to_go) is not None and self._without_improvement >= to_go:
             best = "none yet" if self._best is None else f"{self._best:.6g}"
             return f"no improvement in {self._without_improvement} checked epochs (best: {best})"
         return None

@@ -27,6 +27,7 @@ from tests.conftest import REPOSITORY
 TABLE: dict[str, dict[str, str]] = {
     "framework.training.early_stopping:EarlyStoppingConfig": {
         "n_to_go": "tests/unit/training/test_early_stopping.py::test_a_change_below_min_delta_is_no_improvement",
+        "patience": "tests/unit/training/test_early_stopping.py::test_patience_is_n_to_go",
         "frequency": "tests/unit/training/test_early_stopping.py::test_frequency_checks_each_nth_value",
         "min_delta": "tests/unit/training/test_early_stopping.py::test_a_change_below_min_delta_is_no_improvement",
         "lower_threshold": "tests/unit/training/test_early_stopping.py::test_thresholds_with_max",

@@ -58,7 +58,7 @@ def test_exponential_decay_stops_at_its_smallest_fraction():
 
 
 def test_cosine_decay_by_epochs():
-    schedule = build("cosine_decay", final_epochs=5, alpha=0.1)
+    schedule = build("cosine_decay", final_epochs=5, alpha=0.1, decay=0.99, per="epoch")
     # Epoch 17 is 2/5 into the cosine, after 5 decays: 0.99^5 * (0.1 + 0.9 * (0.5 + 0.5 * cos(0.4 pi))) = 0.95099 * 0.68906.
     # Epoch 19: 0.99^6 * (0.1 + 0.9 * (0.5 + 0.5 * cos(0.8 pi))) = 0.94148 * 0.18594.
     expected = [0.001, 0.00099, 0.99**5 * 1e-3, 0.00065529, 0.00017506]
@@ -72,13 +72,16 @@ def test_cosine_decay_by_steps():
 
 
 def test_cosine_decay_takes_the_whole_run_by_default():
-    schedule = build("cosine_decay", alpha=0, decay=1, per="step", lr=1.0)
+    """A plain, smooth cosine to 0, which is what the field means by the name."""
+    schedule = build("cosine_decay", lr=1.0)
     assert values(schedule, [0, 50, 100, 200]) == pytest.approx([1, 0.5 + 0.5 * math.sqrt(0.5), 0.5, 0], abs=1e-7)
 
 
 def test_without_final_epochs_cosine_decay_is_exponential_decay():
     steps = [0, 95, 199]
-    assert values(build("cosine_decay", final_epochs=0), steps) == values(build("exponential_decay"), steps)
+    assert values(build("cosine_decay", final_epochs=0, decay=0.99), steps) == values(
+        build("exponential_decay", per="step"), steps
+    )
 
 
 def test_warmup_cosine_decay():

@@ -45,6 +45,13 @@ def test_a_change_below_min_delta_is_no_improvement() -> None:
     assert stops_after(EarlyStoppingConfig(n_to_go=2, min_delta=0.1), "max", [0.5, 0.55, 0.58]) == 3
 
 
+def test_patience_is_n_to_go() -> None:
+    for patience in (1, 4):
+        assert stops_after(EarlyStoppingConfig(patience=patience), "max", [0.5] * 10) == patience + 1
+    (problem,) = EarlyStoppingConfig(n_to_go=2, patience=3).check()
+    assert (problem.path, problem.hint) == ("patience", "set n_to_go=null")
+
+
 @pytest.mark.parametrize(("n_to_go", "expected"), [(None, None), (1, 2), (4, 5)])
 def test_n_to_go_counts_epochs_without_improvement(n_to_go: int | None, expected: int | None) -> None:
     assert stops_after(EarlyStoppingConfig(n_to_go=n_to_go), "max", [0.5] * 10) == expected
