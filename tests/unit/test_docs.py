@@ -53,10 +53,9 @@ COMMANDS = [pytest.param(words, id=f"{document.name}: {' '.join(words)}") for do
 def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The package that the tutorial writes, found by Python; its folder of options."""
     package = tmp_path_factory.mktemp("tutorial")
-    blocks = re.findall(
-        r"^```\w+\n# (\S+)\n(.*?)^```", (REPOSITORY / "docs" / "tutorial.md").read_text(), re.MULTILINE | re.DOTALL
-    )
-    for name, content in blocks:
+    page = (REPOSITORY / "docs" / "tutorial.md").read_text()
+    # Copied whole, as in tests/cli/test_tutorial.py.
+    for content, name in re.findall(r"^```\w+\n((?:# @package \S+\n)?# (\S+\.\w+)\n.*?)^```", page, re.MULTILINE | re.DOTALL):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(content)
     with pytest.MonkeyPatch.context() as patch:
