@@ -16,7 +16,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from framework.config.compose import compose_config
 from framework.config.sections import RunConfig
 from framework.errors import ConfigError, RunDirectoryError, ScenarioError
 from framework.run.config_file import FORMAT
@@ -24,18 +23,6 @@ from framework.run.files import recover_directory, replacing_directory, write_at
 from framework.run.recorder import Recorder
 from framework.run.run_directory import RunDirectory
 from tests.conftest import environment
-
-
-@pytest.fixture(scope="module")
-def config() -> RunConfig:
-    return compose_config(["scenario=mesonet"])
-
-
-@pytest.fixture
-def run(tmp_path: Path, config: RunConfig) -> RunDirectory:
-    run = RunDirectory.create(tmp_path / "run")
-    run.claim(config)
-    return run
 
 
 def test_a_claimed_folder_is_refused_and_left_alone(run: RunDirectory, config: RunConfig) -> None:

@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from framework.config.compose import compose_config
-from framework.config.sections import RunConfig
 from framework.errors import CheckpointError, ConfigError, RunDirectoryError, ScenarioError
 from framework.evaluation.compare_runs import differences
 from framework.model.export import load_facts
@@ -30,18 +28,6 @@ from tests.conftest import REPOSITORY
 OLD_RUN = REPOSITORY / "tests" / "data" / "run-of-format-1"
 DEEP = "[" * 100_000
 HUGE = 60 * 10**9
-
-
-@pytest.fixture(scope="module")
-def config() -> RunConfig:
-    return compose_config(["scenario=mesonet"])
-
-
-@pytest.fixture
-def run(tmp_path: Path, config: RunConfig) -> RunDirectory:
-    run = RunDirectory.create(tmp_path / "run")
-    run.claim(config)
-    return run
 
 
 def bomb(levels: int) -> str:

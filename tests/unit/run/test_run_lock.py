@@ -15,24 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from framework.config.compose import compose_config
 from framework.config.sections import RunConfig
 from framework.errors import RunDirectoryError
 from framework.run import run_lock
 from framework.run.run_directory import RunDirectory
 from tests.conftest import environment
-
-
-@pytest.fixture(scope="module")
-def config() -> RunConfig:
-    return compose_config(["scenario=mesonet"])
-
-
-@pytest.fixture
-def run(tmp_path: Path, config: RunConfig) -> RunDirectory:
-    run = RunDirectory.create(tmp_path / "run")
-    run.claim(config)
-    return run
 
 
 def fails_with(number: int) -> object:
