@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -20,6 +21,19 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real data sets, and {folder} is absent; set SCENARIO_DATA to their folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def streams_and_logging_as_they_were() -> Iterator[None]:
+    """What a command sets up in this process is gone after the test: the handlers of its log, and the guard of its output."""
+    streams = sys.stdout, sys.stderr
+    loggers = [logging.getLogger(), logging.getLogger("framework")]
+    before = [(logger.level, logger.propagate, list(logger.handlers)) for logger in loggers]
+    yield
+    sys.stdout, sys.stderr = streams
+    for logger, (level, propagate, handlers) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        logger.propagate, logger.handlers[:] = propagate, handlers
 
 
 TOY = REPOSITORY / "tests" / "toy"

@@ -68,7 +68,7 @@ def train_on_two(path: Path, *words: str) -> None:
 
 
 def resume(path: Path, *words: str) -> Result:
-    return Trainer.resume(path, *words, console=quiet()).train()
+    return Trainer.resume(path, *last_given(words), console=quiet()).train()
 
 
 def final_state(path: Path) -> Snapshot:

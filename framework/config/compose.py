@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from framework.config.hydra_errors import problem_of
-from framework.config.overrides import GroupOptions, first_value, parse_word, usable_words
+from framework.config.overrides import GroupOptions, first_value, names_to_register, parse_word, usable_words
 from framework.config.run_config import parse
 from framework.config.sections import SECTIONS, SHORT_FORMS, RunConfig
 from framework.errors import ConfigError, Problem
@@ -110,7 +110,7 @@ def compose_plain(
 
 
 def _check_scenario(overrides: Sequence[str], options: GroupOptions, problems: list[Problem]) -> None:
-    if not any(word.lstrip("+").partition("=")[0] in _SCENARIO_KEYS for word in overrides):
+    if not chooses_scenario(overrides):
         allowed = ", ".join(options.of("scenario"))
         problems.append(Problem("scenario", "none is chosen", allowed=allowed, hint="add scenario=NAME"))
 
@@ -186,6 +186,11 @@ def compose_sweep(
         except Exception as error:  # as in compose_plain
             raise ConfigError(problem_of(error), subject="the command line") from error
         plain: Any = OmegaConf.to_container(composed, resolve=False, enum_to_str=True)
+        registered = {word: names for word in swept if (names := names_to_register(word, options))}
+    for word, names in registered.items():  # whether there are such classes is known when a scenario is imported alone
+        others = [single for other, single in zip(words, first, strict=True) if other != word and not single.startswith("hydra")]
+        for name in names:
+            compose_config([*others, f"{word.partition('=')[0]}={name}"], config_dir=config_dir, config_name=config_name)
     sweeper = plain.pop("hydra")["sweeper"]
     # A sweeper shows the keys as they are typed, where Hydra does not insist that they are forced in.
     typed = [word.removeprefix("++") if word in swept and _has(plain, word) else word for word in words]

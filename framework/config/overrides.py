@@ -249,3 +249,12 @@ def _offer(group: str, name: str) -> None:
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(group=group, name=name, node={"name": name})
+
+
+def names_to_register(word: str, options: GroupOptions) -> list[str]:
+    """Of a swept word, the options of a group that no file stands for: a scenario has to register them."""
+    override = parse_word(word)
+    group = override.key_or_group
+    if group not in _REGISTERED or override.is_interval_sweep() or hasattr(override.value(), "filter"):
+        return []
+    return [str(name) for name in override.sweep_iterator() if str(name) not in options.of(group)]

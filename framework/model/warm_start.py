@@ -220,6 +220,8 @@ def _match_by_order(model: keras.Model, targets: Sequence[ModelVariable], source
         order = list(source.arrays)
         if [_last(path) for path in order] != [_last(target.path) for target in targets]:
             return {}
+    if len(order) != len(targets):  # two layers have one key, and which is which cannot be told
+        return {}
     pairs = [
         (target.path, source.arrays[path].shape, tuple(target.variable.shape))
         for target, path in zip(targets, order, strict=True)

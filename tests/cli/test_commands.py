@@ -112,7 +112,7 @@ def test_each_command_is_a_module_that_a_debugger_can_start(module: str) -> None
     ("words", "expected"),
     [
         (["--cfg", "job", "scenario=mesonet"], "positive_class: forged"),
-        (["--cfg", "job", "scenario=module", "data.limit=200"], "limit: 200"),
+        (["--cfg", "job", "scenario=lenet", "data.limit=200"], "limit: 200"),
         (["--info", "defaults", "scenario=mesonet"], "scenario/mesonet"),
         (["--hydra-help"], "--multirun"),
     ],

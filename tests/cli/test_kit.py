@@ -61,7 +61,7 @@ def test_check_scenario_says_what_is_wrong_and_where(command: Command) -> None:
     assert "failed    it builds: KeyError: 'units'" in lines
     assert "broken.py:" in result.stdout
     assert 'raise KeyError("units")' in result.stdout
-    assert result.stdout.count("not tried") == 7
+    assert result.stdout.count("not tried") == 8
     result = command("check-scenario", "scenario=mesonet", "modl=meso4")
     assert result.returncode == 2
     assert "did you mean 'model'?" in result.stderr

@@ -213,7 +213,7 @@ def test_the_script_finds_what_is_stale_and_writes_it_anew(checkout: Path) -> No
     fresh = run_script(checkout, "--check")
     assert (fresh.returncode, fresh.stdout) == (0, ""), fresh.stderr
 
-    source = checkout / "framework" / "trainer_config.py"
+    source = checkout / "framework" / "config" / "trainer_config.py"
     source.write_text(source.read_text().replace('"Epochs to train."', '"Epochs to train for."'))
     stale = run_script(checkout, "--check")
     assert stale.returncode == 1
