@@ -32,6 +32,7 @@ def words(tmp_path: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_data_are_validated_before_training(command: Command, tmp_path: Path, words: list[str]) -> None:
     sound = command("validate-data", *words)
     assert_clean(sound, 0)
@@ -54,6 +55,7 @@ def test_data_are_validated_before_training(command: Command, tmp_path: Path, wo
     assert "did you mean 'batch_size'" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_a_file_that_disappears_ends_the_run_by_name_and_brought_back_changes_nothing(
     command: Command, tmp_path: Path, words: list[str]
 ) -> None:

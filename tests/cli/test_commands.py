@@ -164,6 +164,7 @@ def test_an_invalid_log_level_is_answered(tmp_path: Path) -> None:
     assert "SCENARIO_LOG_LEVEL" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_walk_of_a_run_on_image_folders(command: Command, tmp_path: Path) -> None:
     """Train, resume, validate, predict, as the README has it."""
     faces, other = write_images(tmp_path / "faces"), write_images(tmp_path / "other", count=5)
@@ -233,6 +234,7 @@ def run_directories(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob("**/result.json"))
 
 
+@pytest.mark.slow
 def test_twice_in_the_same_second_makes_two_runs(tmp_path: Path) -> None:
     script = Path(sys.executable).parent / "train-scenario"
     words = [str(script), *TOY_WORDS, "epochs=1"]
@@ -270,6 +272,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_weights_of_a_run_in_training_and_of_a_finished_one(command: Command, tmp_path: Path) -> None:
     words = ["trainer.calc_ema=0.99", "trainer.post_hoc_ema=[0.05,0.1]", "epochs=100000", "samples_per_epoch=400"]
     process = start_long_run(tmp_path, *words)
@@ -300,6 +303,7 @@ def test_weights_of_a_run_in_training_and_of_a_finished_one(command: Command, tm
     assert "did you mean 'raw'" in refused.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_a_run_that_a_signal_ended_is_continued_with_the_same_bits(
     command: Command, tmp_path: Path, undisturbed: Path, number: signal.Signals, code: int
@@ -331,6 +335,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_a_run_whose_data_do_not_come_is_ended_by_a_signal_and_continued(command: Command, tmp_path: Path) -> None:
     words = [*TOY_WORDS, *LONG, "trainer.checkpoint_every_n_steps=1", "scenario.stall=7", "data.cache=off", "output_dir=run"]
     process = subprocess.Popen(
@@ -372,6 +377,7 @@ def test_a_folder_that_is_no_run_is_answered(command: Command, name: str, words:
     assert any(answer in result.stderr for answer in answers)
 
 
+@pytest.mark.slow
 def test_a_trial_run_goes_through_everything_and_leaves_nothing(command: Command, tmp_path: Path) -> None:
     everything = (
         *("optimizer.accumulate_steps=2", "trainer.calc_ema=-1", "trainer.post_hoc_ema=[0.1]"),

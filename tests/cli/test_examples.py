@@ -14,6 +14,7 @@ from tests.conftest import REPOSITORY, environment
 EXAMPLES = sorted((REPOSITORY / "examples").glob("*.py"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
 def test_an_example_trains_and_continues(script: Path, tmp_path: Path) -> None:
     def run() -> str:

@@ -39,6 +39,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # What there is no room for, at first: the event files; the best model; the exported model.
+@pytest.mark.slow
 @pytest.mark.parametrize("kilobytes", [24, 56, 170])
 def test_a_run_on_a_full_disk_is_finished_when_there_is_room(
     command: Command, undisturbed: Path, disk: Callable[[int], Path], kilobytes: int

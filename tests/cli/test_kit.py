@@ -32,6 +32,7 @@ def in_package(package: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=package, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
+@pytest.mark.slow
 def test_a_new_scenario_is_small_and_trains_at_once(package: Path) -> None:
     lines = [line for path in package.rglob("*.py") for line in path.read_text().splitlines()]
     assert len(lines) <= 40
@@ -67,6 +68,7 @@ def test_check_scenario_says_what_is_wrong_and_where(command: Command) -> None:
     assert "did you mean 'model'?" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_scenario_without_yaml_with_dicts_in_and_out(command: Command, tmp_path: Path) -> None:
     words = [
         "scenario=module",

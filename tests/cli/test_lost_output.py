@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import TOY_WORDS, environment
 
 
@@ -24,6 +26,7 @@ def broken_pipe() -> int:
     return writer
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_nobody_reads(tmp_path: Path) -> None:
     words = [*TOY_WORDS, "scenario.name=talking", "scenario.target=talking:Talking", "epochs=1", "output_dir=run"]
     quick = ["trainer.tensorboard=false", "trainer.export_saved_model=false"]

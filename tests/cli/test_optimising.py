@@ -62,6 +62,7 @@ class TwoEnds(Sweeper):
 """
 
 
+@pytest.mark.slow
 def test_a_sweeper_that_optimises_is_given_what_it_needs(tmp_path: Path) -> None:
     """Each job gives its best monitored value, a failed one an error; `max` of the scenario has the sweeper maximise."""
     (tmp_path / "path" / "hydra_plugins").mkdir(parents=True)

@@ -53,6 +53,7 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
         path.chmod(0o755)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs the permissions of a POSIX system")
 def test_a_read_only_run_is_read_and_not_resumed(read_only: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in read_only.rglob("*")}

@@ -27,6 +27,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_undisturbed(tmp_path_factory.mktemp("undisturbed"), WORDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("appears", "number", "code"),
     [(".lav", signal.SIGINT, 130), (".best.draft", signal.SIGTERM, 143), (".export.draft", signal.SIGINT, 130)],

@@ -26,6 +26,7 @@ def modified(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_failing_job_stops_no_other_and_the_same_sweep_again_does_what_is_missing(command: Command, tmp_path: Path) -> None:
     words = ["-m", *TOY_WORDS, "epochs=1", "trainer.export_saved_model=false", "output_dir=sweep"]
     result = command("train-scenario", *words, "batch_size=8,1000,4")
@@ -51,6 +52,7 @@ def test_a_failing_job_stops_no_other_and_the_same_sweep_again_does_what_is_miss
     assert (record["directory"], record["words"][-1]) == ("3", "batch_size=16")
 
 
+@pytest.mark.slow
 def test_a_job_that_a_kill_of_the_sweep_cut_short_is_continued(tmp_path: Path) -> None:
     """The sweep is killed; its job notices, saves and ends. The same sweep again continues it, to the same bits."""
     words = [*TOY_WORDS, *LONG, "trainer.checkpoint_every_n_steps=100"]
@@ -89,6 +91,7 @@ def test_a_signal_ends_a_sweep_and_its_job_and_says_how_to_go_on(tmp_path: Path)
     assert "1 of 1 jobs are not finished: 0 (" in " ".join(shown.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

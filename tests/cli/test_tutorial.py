@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import REPOSITORY
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -51,6 +53,7 @@ def type_page(name: str, place: Path) -> tuple[Path, int]:
     return folder, ran
 
 
+@pytest.mark.slow
 def test_the_tutorial_as_it_stands(tmp_path: Path) -> None:
     folder, ran = type_page("tutorial.md", tmp_path)
     assert ran == 13
@@ -59,6 +62,7 @@ def test_the_tutorial_as_it_stands(tmp_path: Path) -> None:
     assert len((folder / "predictions.csv").read_text().splitlines()) == 6
 
 
+@pytest.mark.slow
 def test_the_page_on_parts_of_ones_own_as_it_stands(tmp_path: Path) -> None:
     folder, ran = type_page("extending.md", tmp_path)
     assert ran == 7

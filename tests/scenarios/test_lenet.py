@@ -185,6 +185,7 @@ def test_one_size_is_set_in_one_place() -> None:
         compose("scenario=lenet", "model.image_size=28")
 
 
+@pytest.mark.slow
 def test_the_walk_of_a_run(command: Command, tmp_path: Path) -> None:
     """Trained as the README has it, in fewer epochs, validated, and asked about files."""
     result = command(

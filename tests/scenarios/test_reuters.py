@@ -185,6 +185,7 @@ def test_the_settings_of_the_networks(name: str) -> None:
 # Runs --------------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "classes", [pytest.param(["fruit", "tools"], id="two", marks=pytest.mark.long), pytest.param(list(WORDS), id="three")]
 )

@@ -78,6 +78,7 @@ def run(undisturbed: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DAMAGES)
 @pytest.mark.parametrize(
     "names",
@@ -149,6 +150,7 @@ def test_without_an_intact_checkpoint_the_best_model_is_usable(run: Path) -> Non
     assert report.metrics["accuracy"] == pytest.approx(best["val_accuracy"], abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_an_exported_model_that_was_lost_is_exported_again(undisturbed: Path, tmp_path: Path, kind: str) -> None:
     run = tmp_path / "run"

@@ -83,6 +83,7 @@ def test_more_epochs_give_the_bits_of_a_run_that_was_to_have_them(run: Path, tmp
     assert phases(run, "validation") == [3, 6, 7]
 
 
+@pytest.mark.slow
 def test_so_they_do_however_often_and_from_whatever_end(tmp_path: Path) -> None:
     words = (*STATE, "trainer.val_every_n=2", "trainer.lav_every_n=2", "optimizer.accumulate_steps=2", "batch_size=4")
     train(tmp_path / "run", "epochs=1", *words)
@@ -92,6 +93,7 @@ def test_so_they_do_however_often_and_from_whatever_end(tmp_path: Path) -> None:
     assert differences(tmp_path / "run", tmp_path / "other") == []
 
 
+@pytest.mark.slow
 def test_more_patience_gives_the_bits_of_a_run_that_had_it(tmp_path: Path) -> None:
     result = train(tmp_path / "run", "epochs=9", *STILL, "early_stopping.monitor=loss", "early_stopping.n_to_go=2")
     assert result.status == "stopped_early"

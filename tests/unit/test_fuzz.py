@@ -16,6 +16,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_no_mutation_makes_a_traceback_a_hang_or_a_change_outside(folder: Path) -> None:
     outcomes = list(fuzz(folder, 200, seed=0, quick=0.95))
     assert [outcome for outcome in outcomes if outcome.faults] == []

@@ -27,6 +27,7 @@ def checkpoints(path: Path) -> list[int]:
     return CheckpointStore(path / "checkpoints").steps()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "steps"),
     [

@@ -92,6 +92,7 @@ def test_a_run_has_the_files_that_are_tried_here(run: Path) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [

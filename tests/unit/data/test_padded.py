@@ -31,6 +31,7 @@ def sequences(count: int, longest: int = 60, shortest: int = 1) -> list[np.ndarr
     return [rng.integers(1, 9, length) for length in rng.integers(shortest, longest + 1, count)]
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(
     count=st.integers(1, 90),
@@ -158,6 +159,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, toy_on_the_path: None) -> Path
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["loop=fit"], ["loop=train_on_batch"], ["loop.max_steps_per_call=1"]], ids=str)
 def test_resumed_in_the_middle_of_an_epoch_with_any_loop_it_has_the_same_bits(
     run: Path, tmp_path: Path, words: list[str]

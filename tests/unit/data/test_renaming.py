@@ -139,6 +139,7 @@ def toy(tmp_path: Path) -> Iterator[Path]:
         sys.modules.pop("tables_toy")
 
 
+@pytest.mark.slow
 def test_a_run_without_validation_and_its_model_on_other_data(
     scenario: Scenario, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -63,6 +63,7 @@ def files(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
 SAID = ("data.classes=[dark,light]", "data.positive_class=dark")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["keras", "weights", "exported", "saved"])
 def test_weights_by_themselves_are_what_the_run_is(run: Path, files: dict[str, Path], images: Path, kind: str) -> None:
     """An exported folder has its classes with it; to the others they are said."""

@@ -72,6 +72,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_the_loops_agree_in_each_shipped_scenario(tmp_path: Path, name: str) -> None:
     words = [f"scenario={name}", *SMALL[name], "epochs=2", "optimizer.accumulate_steps=2", "trainer.calc_ema=0.9"]
@@ -82,6 +83,7 @@ def test_the_loops_agree_in_each_shipped_scenario(tmp_path: Path, name: str) -> 
     assert others == [first, first]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", KERAS_LOOPS)
 @pytest.mark.parametrize("other", LOOPS)
 def test_a_loop_goes_on_in_mid_epoch_where_another_was_stopped(tmp_path: Path, custom: Path, loop: str, other: str) -> None:
@@ -104,6 +106,7 @@ def test_checkpoints_are_saved_at_their_steps(tmp_path: Path, loop: str) -> None
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", KERAS_LOOPS)
 def test_bad_numbers_are_found_by_each_loop(tmp_path: Path, loop: str) -> None:
     words = ("epochs=2", "scenario.samples=96", "scenario.poison=[3]")
@@ -115,6 +118,7 @@ def test_bad_numbers_are_found_by_each_loop(tmp_path: Path, loop: str) -> None:
         train(tmp_path / "traced", *words, "trainer.trace_nan=true", f"loop={loop}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", KERAS_LOOPS)
 def test_eager_steps(tmp_path: Path, loop: str) -> None:
     for name in ("custom", loop):
@@ -134,6 +138,7 @@ class Vanishing(Interruption):
             path.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", KERAS_LOOPS)
 def test_a_sample_that_cannot_be_loaded_is_named(tmp_path: Path, loop: str) -> None:
     folder = folder_of(tmp_path / "images", real=8, fake=8)
@@ -152,6 +157,7 @@ def test_a_sample_that_cannot_be_loaded_is_named(tmp_path: Path, loop: str) -> N
         first.train()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", KERAS_LOOPS)
 def test_two_devices(tmp_path: Path, loop: str) -> None:
     words = (
@@ -229,6 +235,7 @@ def test_callbacks_of_epochs_are_told_by_each_loop(tmp_path: Path) -> None:
         assert told == ["train", "epoch 0", (0, VALUES), "epoch 1", (1, VALUES), "end"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", KERAS_LOOPS)
 def test_callbacks_of_batches_are_told_each_step_once(tmp_path: Path, loop: str) -> None:
     told: list[Any] = []
@@ -243,6 +250,7 @@ def test_callbacks_of_batches_are_told_each_step_once(tmp_path: Path, loop: str)
     assert last == (4, True) or bad == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loop", "callback"), [("custom", Stopping), ("fit", Stopping), ("fit", StoppingInside)])
 def test_a_callback_can_end_the_run_with_the_epoch(tmp_path: Path, loop: str, callback: Any) -> None:
     result = train_with([callback()], tmp_path / "run", f"loop={loop}", "epochs=9")

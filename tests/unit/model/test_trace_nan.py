@@ -143,6 +143,7 @@ def test_a_profile_of_some_steps(tmp_path: Path) -> None:
     assert not (tmp_path / "without" / "tensorboard").exists()
 
 
+@pytest.mark.slow
 def test_a_profile_of_chosen_steps(tmp_path: Path) -> None:
     """Wherever the calls of the loop and the epochs end; the training is not touched."""
     train(tmp_path / "plain", "epochs=2")

@@ -47,6 +47,7 @@ def test_3_batches_of_1_make_the_step_of_1_batch_of_3(tmp_path: Path, optimizer:
 SGD = ("optimizer=sgd", "optimizer.momentum=0.9", "lr=0.1")  # unlike Adam's, its steps are as long as the gradients are
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [SGD, ("batch_size=4", "optimizer.accumulate_steps=2")], ids=["one batch", "two batches"])
 def test_two_devices_train_as_one(tmp_path: Path, words: tuple[str, ...]) -> None:
     """Clipping after the sum over devices, BatchNorm over all of them, and steps of several batches."""

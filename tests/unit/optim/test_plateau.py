@@ -122,6 +122,7 @@ class InterruptedAt(Interruption):
 
 
 # The rate is reduced after step 36 and after step 60. At 36 the signal comes while the epoch is validated.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loop", "other", "step"), [("custom", "custom", 42), ("fit", "train_on_batch", 36), ("train_on_batch", "fit", 49)]
 )
@@ -146,6 +147,7 @@ def test_the_rate_in_force_is_the_reduced_one(tmp_path: Path, undisturbed: Path)
         np.testing.assert_allclose(one.array, other.array, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_bad_numbers_take_the_rate_back_too(tmp_path: Path) -> None:
     words = (*PLATEAU, "epochs=5", "scenario.samples=96", "learning_rate.patience=1", "scenario.poison=[3]")
     result = train(tmp_path / "run", *words, "trainer.on_nan=rollback")
@@ -161,6 +163,7 @@ def test_epochs_without_the_value_and_those_before_the_offset_change_nothing(tmp
     assert log.count("learning rate reduced") == 1  # epoch 4 is the first that it looks at
 
 
+@pytest.mark.slow
 def test_what_is_validated_at_the_end_of_a_run_alone_does_not_change_the_rate(tmp_path: Path) -> None:
     words = (*PLATEAU, "learning_rate.patience=1", "trainer.val_every_n=2")
     train(tmp_path / "longer", *words, "epochs=5")
@@ -228,6 +231,7 @@ class ByAssignment(keras.callbacks.Callback):
         self.model.optimizer.learning_rate.assign(1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("callback", [ByHand, ByAssignment])
 def test_a_callback_that_sets_the_rate_by_hand_is_answered_in_a_sentence(tmp_path: Path, callback: Any) -> None:
     with pytest.raises(ScenarioError, match="a callback of the scenario sets the learning rate"):

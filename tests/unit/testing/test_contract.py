@@ -17,6 +17,7 @@ HEART, KILLED = "a batch can be learned by heart", "killed and resumed, it ends 
 LAV, EXPORT = "LAV equals validation, in batches of 1 and of 5", "the export is whole without the scenario's code"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -72,6 +73,7 @@ def test_frozen_layers_are_named_where_nothing_is_learned(tmp_path: Path) -> Non
     assert "no_train_scope" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_state_outside_of_variables_batches_that_matter_and_python_in_the_export_are_found(tmp_path: Path) -> None:
     subject = Subject(["scenario.target=broken:WithUnsteady"], None, tmp_path)
     with pytest.raises(Broken, match="differs from an undisturbed run: the last checkpoint"):

@@ -28,6 +28,7 @@ def run(toy_on_the_path: None, tmp_path_factory: pytest.TempPathFactory) -> Path
     return path
 
 
+@pytest.mark.slow
 def test_each_list_after_each_nth_epoch_the_first_and_the_last(run: Path) -> None:
     for name in ("same", "shifted", "seen"):
         assert list(metrics(run, f"lav/{name}")) == [1, 3, 5]
@@ -83,6 +84,7 @@ def test_the_epoch_that_early_stopping_ends_is_the_last(tmp_path: Path) -> None:
     assert "lav_loss" in result.final
 
 
+@pytest.mark.slow
 def test_a_lav_value_decides_what_is_best(tmp_path: Path) -> None:
     words = ("epochs=4", "trainer.lav_every_n=1", LISTS, "early_stopping.monitor=lav_shifted_mean_output")
     for mode, choose in (("max", max), ("min", min)):

@@ -47,6 +47,7 @@ def test_stop_names_step_and_samples_and_saves_the_state_before(tmp_path: Path, 
     assert json.loads((path / "result.json").read_text())["status"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_goes_on_when_the_step_is_left_out(tmp_path: Path, bad: int) -> None:
     stopped, skipped = tmp_path / "stopped", tmp_path / "skipped"
     with pytest.raises(NumericsError):
@@ -72,6 +73,7 @@ def test_skip_changes_nothing_but_that_step(tmp_path: Path, bad: int) -> None:
         assert all(np.isfinite(value) for value in record["metrics"].values())
 
 
+@pytest.mark.slow
 def test_how_many_steps_a_call_does_changes_nothing(tmp_path: Path) -> None:
     for name, most in (("one", 1), ("many", 64)):
         train(tmp_path / name, *WORDS, "scenario.poison=[3]", "trainer.on_nan=skip", f"loop.max_steps_per_call={most}")
@@ -98,6 +100,7 @@ def test_weights_that_go_bad_in_a_step_with_a_sound_loss_are_found_before_they_a
     assert final_state(tmp_path / "run").step == 0
 
 
+@pytest.mark.slow
 def test_step_after_step_ends_the_run(tmp_path: Path) -> None:
     everything = f"scenario.poison={list(range(96))}".replace(" ", "")
     with pytest.raises(NumericsError, match="10 steps in a row"):
@@ -105,6 +108,7 @@ def test_step_after_step_ends_the_run(tmp_path: Path) -> None:
     assert is_finite(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_an_interruption_while_the_step_is_looked_for_saves_a_sound_state(tmp_path: Path, bad: int) -> None:
     from tests.unit.training.test_trainer import InterruptedAfter
 

@@ -134,6 +134,7 @@ def test_resume_with_lr_0_changes_no_validation_metric(tmp_path: Path) -> None:
     assert second.final["val_loss"] == first.final["val_loss"]
 
 
+@pytest.mark.slow
 def test_another_monitor_starts_early_stopping_anew(tmp_path: Path) -> None:
     """What counts as best is compared by the new value, where the best so far has one."""
     path = tmp_path / "run"
@@ -330,6 +331,7 @@ def test_frozen_layers_do_not_learn(tmp_path: Path) -> None:
     assert not (tmp_path / "wrong").exists()
 
 
+@pytest.mark.slow
 def test_a_warm_start_begins_where_the_other_run_was_best(tmp_path: Path) -> None:
     plain = ("epochs=1", "scenario.batch_norm=false")
     first = train(tmp_path / "first", *plain)
