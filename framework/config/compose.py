@@ -120,20 +120,19 @@ def chooses_scenario(overrides: Sequence[str]) -> bool:
     return any(word.lstrip("+").partition("=")[0] in _SCENARIO_KEYS for word in overrides)
 
 
-def forced_words(overrides: Sequence[str], config_dir: str | Path | None = None, *, multirun: bool = False) -> list[str]:
+def forced_words(overrides: Sequence[str], config_dir: str | Path | None = None) -> list[str]:
     """The same words in the form in which `compose_config` composes them: values are forced in, group options chosen.
 
     Args:
         overrides: words as they were typed.
         config_dir: a further folder of group options.
-        multirun: whether words may have several values; they are kept, for Hydra's sweeper.
 
     Raises:
         ConfigError: naming each word that cannot be used. Keys, types and ranges are for `compose_config` to check.
     """
     problems: list[Problem] = []
     with _hydra(config_dir) as (options, _):
-        words = usable_words(overrides, options, problems, multirun=multirun)
+        words = usable_words(overrides, options, problems)
     if problems:
         raise ConfigError(problems, subject="the command line")
     return words
