@@ -50,8 +50,7 @@ def compiled_steps_run_in_a_graph(config: RunConfig) -> Iterator[Problem]:
 
 def schedule_fits_the_run(config: RunConfig) -> Iterator[Problem]:
     """The phases of a schedule fit into the epochs of the run."""
-    for problem in config.learning_rate.check_epochs(config.trainer.epochs):
-        yield dataclasses.replace(problem, path=f"learning_rate.{problem.path}")
+    yield from config.learning_rate.problems_in_run(config.trainer.epochs)
 
 
 def accumulation_has_no_loss_scaling(config: RunConfig) -> Iterator[Problem]:

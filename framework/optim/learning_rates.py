@@ -82,10 +82,11 @@ class LearningRate:
             )
 
     def _raise_problems(self, epochs: int) -> None:
-        if problems := list(self._absolute_problems(epochs)):
+        if problems := list(self.problems_in_run(epochs)):
             raise ConfigError(problems)
 
-    def _absolute_problems(self, epochs: int) -> Iterator[Problem]:
+    def problems_in_run(self, epochs: int) -> Iterator[Problem]:
+        """Find what does not fit a run of `epochs` epochs, with paths from the root of the config."""
         for problem in self.check_epochs(epochs):
             yield dataclasses.replace(problem, path=f"learning_rate.{problem.path}")
 
