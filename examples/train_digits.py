@@ -1,4 +1,5 @@
-"""Train, validate and predict from Python: LeNet-5 on the handwritten digits that scikit-learn ships, in about ten seconds.
+"""Train, validate and predict from Python: LeNet-5 on the handwritten digits that scikit-learn ships, in
+about ten seconds.
 
     python examples/train_digits.py [RUN_DIRECTORY]
 

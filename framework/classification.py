@@ -44,7 +44,8 @@ _OF_MORE = (
     "huber",
     "log_cosh",
 )
-# Those that smooth labels themselves; one of them, in Keras, does not, and is computed by the one that gives the same numbers and does.
+# Those that smooth labels themselves; one of them, in Keras, does not, and is computed by the one that gives
+# the same numbers and does.
 _SMOOTHING = {
     "binary_crossentropy": "BinaryCrossentropy",
     "binary_focal_crossentropy": "BinaryFocalCrossentropy",
@@ -76,12 +77,14 @@ class ClassificationSettings:
 
     loss: LossName | None = setting(
         None,
-        "What training minimises, by its name in Keras. null: binary_crossentropy with two classes, sparse_categorical_crossentropy with "
+        "What training minimises, by its name in Keras. null: binary_crossentropy with two classes, "
+        "sparse_categorical_crossentropy with "
         "more.",
     )
     label_smoothing: float = setting(
         0.0,
-        "Targets are moved that part of the way to the mean over the classes, for a loss that is a cross-entropy.",
+        "Targets are moved that part of the way to the mean over the classes, for a loss that is a "
+        "cross-entropy.",
         ge=0,
         lt=1,
     )
@@ -99,9 +102,9 @@ class ClassificationSettings:
 class Classification(Scenario):
     """One label a sample: two classes by one probability, that of the positive class, more by a softmax.
 
-    The section `data` has `classes`, their names in the order of the model's outputs, and, where it may be two, `positive_class`.
-    A model of two classes gives [batch, 1] and has targets [batch, 1] of 0 and 1; one of more gives [batch, classes] and has the index
-    of the class, [batch].
+    The section `data` has `classes`, their names in the order of the model's outputs, and, where it may be
+    two, `positive_class`. A model of two classes gives [batch, 1] and has targets [batch, 1] of 0 and 1; one
+    of more gives [batch, classes] and has the index of the class, [batch].
     """
 
     threshold: float = 0.5
@@ -131,7 +134,10 @@ class Classification(Scenario):
         name = getattr(self.settings, "loss", None) or fitting[0]
         smoothing = getattr(self.settings, "label_smoothing", 0.0)
         if name not in fitting:
-            what = f"does not fit {count} classes, of which the model gives {'one probability' if count == 2 else 'a softmax'}"
+            what = (
+                f"does not fit {count} classes, of which the model gives "
+                f"{'one probability' if count == 2 else 'a softmax'}"
+            )
             raise ConfigError(Problem("scenario.loss", what, given=name, allowed=", ".join(fitting)))
         if name == fitting[0] and not smoothing:
             return name
@@ -148,7 +154,9 @@ class Classification(Scenario):
         if len(self.classes) == 2:
             positive = float(output[0])
             other = next(name for name in self.classes if name != self.data.positive_class)
-            probabilities = [positive if name == self.data.positive_class else 1 - positive for name in self.classes]
+            probabilities = [
+                positive if name == self.data.positive_class else 1 - positive for name in self.classes
+            ]
             label = self.data.positive_class if positive > self.threshold else other
         else:
             probabilities = [float(value) for value in output]
@@ -175,8 +183,8 @@ def _of_indices(name: str, smoothing: float, classes: int) -> Any:
     compute = loss.call if isinstance(loss, keras.losses.Loss) else loss
 
     def of_indices(targets: Any, outputs: Any) -> Any:
-        # Of each sample; Keras takes the mean, over several devices and with the samples' weights as with a loss of its own.
-        # They come as [batch, 1]: Keras gives targets the rank of the outputs.
+        # Of each sample; Keras takes the mean, over several devices and with the samples' weights as with a
+        # loss of its own. They come as [batch, 1]: Keras gives targets the rank of the outputs.
         indices = keras.ops.cast(keras.ops.reshape(targets, [-1]), "int32")
         return compute(keras.ops.one_hot(indices, classes, dtype=outputs.dtype), outputs)
 
@@ -185,16 +193,20 @@ def _of_indices(name: str, smoothing: float, classes: int) -> Any:
 
 
 class ImageClassification(Classification):
-    """Images of one size. The section `model` builds itself for a number of classes; the settings have `augment`, whether training images
-    are augmented, and `augmentation`, by what. The size is set at `data.image_size`; `model.image_size` refers to it."""
+    """Images of one size. The section `model` builds itself for a number of classes; the settings have
+    `augment`, whether training images are augmented, and `augmentation`, by what. The size is set at
+    `data.image_size`; `model.image_size` refers to it."""
 
     def build_model(self) -> keras.Model:
         model: keras.Model = self.model.build(classes=len(self.classes))
         return model
 
     def images_to_predict(self, arguments: Sequence[str | Path]) -> ImageFiles:
-        """The images that are meant by files, folders and lists, with what is known of their classes, read as those of the data are."""
-        names = {name: getattr(self.data, name) for name in ("file", "label", "rename") if hasattr(self.data, name)}
+        """The images that are meant by files, folders and lists, with what is known of their classes, read as
+        those of the data are."""
+        names = {
+            name: getattr(self.data, name) for name in ("file", "label", "rename") if hasattr(self.data, name)
+        }
         images = images_to_predict(arguments, classes=self.classes, **names)
         if isinstance(self.data, ImageConfig):
             return self.data.files(list(images), known=list(images.values()))

@@ -109,7 +109,9 @@ class ConfigError(ScenarioError):
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
         count = len(self.problems)
         head = f"{count} problem{'s' if count > 1 else ''} in {subject}:"
-        super().__init__("\n".join([head, *(f"  {line}" for p in self.problems for line in str(p).splitlines())]))
+        super().__init__(
+            "\n".join([head, *(f"  {line}" for p in self.problems for line in str(p).splitlines())])
+        )
 
 
 class DataError(ScenarioError):

@@ -1,7 +1,8 @@
-"""Evaluators: figures in plain Python and NumPy, over all samples of an evaluation with what the model gives for them.
+"""Evaluators: figures in plain Python and NumPy, over all samples of an evaluation with what the model gives
+for them.
 
-A Keras metric adds up batch by batch in a graph. An evaluator has no such limits, and can say what needs every sample at once, such
-as the area under a ROC curve:
+A Keras metric adds up batch by batch in a graph. An evaluator has no such limits, and can say what needs
+every sample at once, such as the area under a ROC curve:
 
     class WorstError(Evaluator):
         names = ("worst_error",)
@@ -12,8 +13,9 @@ as the area under a ROC curve:
 
 What is recorded beside the metrics of Keras must not bear their names, `loss` and `accuracy` above all.
 
-A plain name is a headline value. A name with a slash belongs to a table: up to the LAST slash it is the row, behind it the column.
-So `fake/precision` is in row `fake`, and the name of a class may hold spaces, and slashes too, as long as the column has none.
+A plain name is a headline value. A name with a slash belongs to a table: up to the LAST slash it is the row,
+behind it the column. So `fake/precision` is in row `fake`, and the name of a class may hold spaces, and
+slashes too, as long as the column has none.
 """
 
 from __future__ import annotations
@@ -53,7 +55,8 @@ class Sample:
 
 
 class Evaluator(abc.ABC):
-    """Sees every sample of an evaluation once, then says what it found. One instance serves one evaluation."""
+    """Sees every sample of an evaluation once, then says what it found. One instance serves one
+    evaluation."""
 
     names: Sequence[str]
     """The names of the values that `result` gives, known before the first sample, so that a monitor is checked before training."""
@@ -64,7 +67,8 @@ class Evaluator(abc.ABC):
 
     @abc.abstractmethod
     def result(self) -> Mapping[str, float]:
-        """What was found, by the names of `names`, no more and no fewer; nan where the data do not define a value."""
+        """What was found, by the names of `names`, no more and no fewer; nan where the data do not define a
+        value."""
 
 
 class _Report(Evaluator):
@@ -105,7 +109,9 @@ class _Report(Evaluator):
     def _values(self, headlines: Sequence[float], table: np.ndarray, *, sound: bool) -> dict[str, float]:
         """All values by name; where the outputs were not sound, only the samples are left."""
         values = dict(zip(self.names, map(float, (*headlines, *table.flat)), strict=True))
-        return {name: value if sound or name.endswith("/samples") else math.nan for name, value in values.items()}
+        return {
+            name: value if sound or name.endswith("/samples") else math.nan for name, value in values.items()
+        }
 
 
 class BinaryReport(_Report):
@@ -114,17 +120,21 @@ class BinaryReport(_Report):
     Headline values, all in [0, 1]:
         auc: area under the ROC curve.
         eer: equal error rate, see `equal_error_rate`.
-        average_precision: the mean of the precisions at all thresholds, weighted by how much recall each adds, not interpolated.
+        average_precision: the mean of the precisions at all thresholds, weighted by how much recall each
+            adds, not interpolated.
         f1: of the positive class.
         eer_threshold: the threshold at which the error rates of both classes are nearest to each other.
-    For each class, with its name before the slash: `precision`, `recall`, `f1`, and `samples`, how many the data have of it.
+    For each class, with its name before the slash: `precision`, `recall`, `f1`, and `samples`, how many the
+    data have of it.
 
-    A sample is predicted positive where its probability is above the threshold, as in Keras' accuracy. Each sample counts by its weight, in
-    `samples` too: a weight of 2 is the sample twice, a weight of 0 leaves it out.
+    A sample is predicted positive where its probability is above the threshold, as in Keras' accuracy. Each
+    sample counts by its weight, in `samples` too: a weight of 2 is the sample twice, a weight of 0 leaves it
+    out.
 
-    What the data do not define is nan: `precision`, `recall` and `f1` of a class that has no samples, and `auc`, `eer`,
-    `average_precision` and `eer_threshold` where either class has none. A class that has samples, but is never predicted, has a precision of 0. An
-    output that is not finite makes everything nan but `samples`.
+    What the data do not define is nan: `precision`, `recall` and `f1` of a class that has no samples, and
+    `auc`, `eer`, `average_precision` and `eer_threshold` where either class has none. A class that has
+    samples, but is never predicted, has a precision of 0. An output that is not finite makes everything nan
+    but `samples`.
 
     Args:
         classes: the names of both, in any order.
@@ -144,7 +154,8 @@ class BinaryReport(_Report):
         self._scores: list[float] = []
 
     def update(self, sample: Sample) -> None:
-        """Take in a sample: target 1 or 0, output the probability of the positive class, each a scalar or of shape [1].
+        """Take in a sample: target 1 or 0, output the probability of the positive class, each a scalar or of
+        shape [1].
 
         Raises:
             ValueError: where target or output are something else.
@@ -157,7 +168,11 @@ class BinaryReport(_Report):
         if target not in (0, 1):
             raise ValueError(f"a target is 1 for the positive class and 0 for the other, not {target}")
         other = 1 - self._positive
-        self._add(self._positive if target else other, self._positive if score > self._threshold else other, sample.weight)
+        self._add(
+            self._positive if target else other,
+            self._positive if score > self._threshold else other,
+            sample.weight,
+        )
         self._scores.append(score)
 
     def result(self) -> dict[str, float]:
@@ -173,9 +188,16 @@ class BinaryReport(_Report):
         from sklearn.metrics import auc, average_precision_score, roc_curve
 
         positive = [target == self._positive for target in self._targets]
-        fpr, tpr, thresholds = roc_curve(positive, self._scores, sample_weight=self._weights, drop_intermediate=False)
+        fpr, tpr, thresholds = roc_curve(
+            positive, self._scores, sample_weight=self._weights, drop_intermediate=False
+        )
         precision = average_precision_score(positive, self._scores, sample_weight=self._weights)
-        return auc(fpr, tpr), equal_error_rate(fpr, tpr), precision, equal_error_threshold(fpr, tpr, thresholds)
+        return (
+            auc(fpr, tpr),
+            equal_error_rate(fpr, tpr),
+            precision,
+            equal_error_threshold(fpr, tpr, thresholds),
+        )
 
 
 class ClassReport(_Report):
@@ -184,9 +206,11 @@ class ClassReport(_Report):
     Headline values, all in [0, 1]:
         balanced_accuracy: the mean of the recalls of the classes.
         f1: the mean of their F1 scores (macro F1).
-    The table, weights, and what is nan are those of `BinaryReport`. The means leave out a class that has no samples.
+    The table, weights, and what is nan are those of `BinaryReport`. The means leave out a class that has no
+    samples.
 
-    Predicted is the class with the highest output, of several the first. An output of infinity is a logit as others are.
+    Predicted is the class with the highest output, of several the first. An output of infinity is a logit as
+    others are.
 
     Args:
         classes: their names, in the order of the model's outputs.
@@ -197,7 +221,8 @@ class ClassReport(_Report):
         self._sound = True
 
     def update(self, sample: Sample) -> None:
-        """Take in a sample: target the index of its class, a scalar or of shape [1], output probabilities or logits [classes].
+        """Take in a sample: target the index of its class, a scalar or of shape [1], output probabilities or
+        logits [classes].
 
         Raises:
             ValueError: where target or output are something else.
@@ -206,9 +231,15 @@ class ClassReport(_Report):
 
         if sample.weight == 0:
             return
-        target, output, count = np.asarray(sample.target).item(), np.asarray(sample.output), len(self._indices)
+        target, output, count = (
+            np.asarray(sample.target).item(),
+            np.asarray(sample.output),
+            len(self._indices),
+        )
         if target not in self._indices or output.shape != (count,):
-            raise ValueError(f"target {target} and output of shape {list(output.shape)} do not fit {count} classes")
+            raise ValueError(
+                f"target {target} and output of shape {list(output.shape)} do not fit {count} classes"
+            )
         self._sound &= not np.isnan(output).any()
         self._add(int(target), int(output.argmax()), sample.weight)
 
@@ -228,13 +259,15 @@ class ScikitLearnMetric(Evaluator):
     """One value, by a function of `sklearn.metrics`, or one of your own.
 
         ScikitLearnMetric("kappa", cohen_kappa_score, output=np.argmax)
-        ScikitLearnMetric("weighted_f1", functools.partial(f1_score, average="weighted", zero_division=0), output=np.argmax)
+        ScikitLearnMetric("weighted_f1", functools.partial(f1_score, average="weighted", zero_division=0),
+        output=np.argmax)
 
-    nan is what the function calls ill-defined by an `UndefinedMetricWarning`, and the value where there are no samples or an output
-    is nan. Other warnings of the function are silenced, since they would be repeated with each evaluation; what it raises is raised.
+    nan is what the function calls ill-defined by an `UndefinedMetricWarning`, and the value where there are
+    no samples or an output is nan. Other warnings of the function are silenced, since they would be repeated
+    with each evaluation; what it raises is raised.
 
-    Weights go to a function that has an argument `sample_weight`, unless all are 1. Another sees all samples alike, but those of
-    weight 0, which are left out.
+    Weights go to a function that has an argument `sample_weight`, unless all are 1. Another sees all samples
+    alike, but those of weight 0, which are left out.
 
     Args:
         name: of the value.
@@ -242,7 +275,9 @@ class ScikitLearnMetric(Evaluator):
         output: turns the model's output for one sample into what the function wants.
     """
 
-    def __init__(self, name: str, function: Callable[..., float], output: Callable[[np.ndarray], Any] = identity) -> None:
+    def __init__(
+        self, name: str, function: Callable[..., float], output: Callable[[np.ndarray], Any] = identity
+    ) -> None:
         self.names = (name,)
         self._function = function
         self._output = output
@@ -268,7 +303,9 @@ class ScikitLearnMetric(Evaluator):
         targets, outputs = _stacked(self._targets), _stacked(self._outputs)
         if (outputs != outputs).any():  # nan alone is not equal to itself
             return math.nan
-        weighted = set(self._weights) != {1} and "sample_weight" in inspect.signature(self._function).parameters
+        weighted = (
+            set(self._weights) != {1} and "sample_weight" in inspect.signature(self._function).parameters
+        )
         weights = {"sample_weight": self._weights} if weighted else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -282,8 +319,8 @@ class ScikitLearnMetric(Evaluator):
 def equal_error_rate(fpr: np.ndarray, tpr: np.ndarray) -> float:
     """The rate at which as many negative samples are taken for positive as positive ones for negative.
 
-    It is where the ROC curve, linear between its points, meets the line from (0, 1) to (1, 0). There is one such point, since the
-    difference of the two error rates rises all along the curve, from -1 to 1.
+    It is where the ROC curve, linear between its points, meets the line from (0, 1) to (1, 0). There is one
+    such point, since the difference of the two error rates rises all along the curve, from -1 to 1.
 
     Args:
         fpr: false positive rates, float [points], rising from 0 to 1.
@@ -299,7 +336,8 @@ def equal_error_rate(fpr: np.ndarray, tpr: np.ndarray) -> float:
 
 
 def equal_error_threshold(fpr: np.ndarray, tpr: np.ndarray, thresholds: np.ndarray) -> float:
-    """The threshold at which the two error rates are nearest to each other, where a score above it is positive.
+    """The threshold at which the two error rates are nearest to each other, where a score above it is
+    positive.
 
     It lies in the middle between two scores, so that a few digits of it do.
 
@@ -318,7 +356,8 @@ def equal_error_threshold(fpr: np.ndarray, tpr: np.ndarray, thresholds: np.ndarr
 
 
 def _stacked(values: Sequence[Any]) -> np.ndarray:
-    """The values of all samples as one array; a last axis beside them that holds one value only is dropped."""
+    """The values of all samples as one array; a last axis beside them that holds one value only is
+    dropped."""
     import numpy as np
 
     stacked = np.stack([np.asarray(value) for value in values])

@@ -32,10 +32,13 @@ class Objective:
     """What training minimises and what it is judged by.
 
     Args:
-        loss: whatever `keras.Model.compile` takes as its loss; for a model of several outputs a dict by their names.
+        loss: whatever `keras.Model.compile` takes as its loss; for a model of several outputs a dict by their
+            names.
         metrics: whatever it takes as its metrics.
-        monitor: the value that decides which epoch is best, `val_` before the name of a metric of the validation data.
-        mode: whether the lowest ("min") or the highest ("max") value of it is best; None: as the metric or its name says.
+        monitor: the value that decides which epoch is best, `val_` before the name of a metric of the
+            validation data.
+        mode: whether the lowest ("min") or the highest ("max") value of it is best; None: as the metric or
+            its name says.
         loss_weights: what the losses of several outputs are multiplied by, before they are summed; None: 1.
         weighted_metrics: metrics that go by the samples' weights, which `metrics` do not.
     """
@@ -73,9 +76,11 @@ class Scenario:
         class Digits(Scenario):
             def build_model(self): return keras.Sequential([...])
             def source(self, split): return ArraySource(...)
-            def objective(self): return Objective(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+            def objective(self):
+                return Objective(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 
-    TensorFlow and Keras are imported inside the methods, so that a config is checked without waiting for them.
+    TensorFlow and Keras are imported inside the methods, so that a config is checked without waiting for
+    them.
 
     Args:
         config: the typed config of the run, as it was composed or as a run recorded it.
@@ -94,8 +99,9 @@ class Scenario:
 
     @functools.cached_property
     def config(self) -> RunConfig:
-        """The config of the run with everything filled in that was left to the machine and the data: the number of threads, absolute
-        paths, the names of the classes, the positive one. The data are looked at when this, or `data`, is first asked for.
+        """The config of the run with everything filled in that was left to the machine and the data: the
+        number of threads, absolute paths, the names of the classes, the positive one. The data are looked at
+        when this, or `data`, is first asked for.
 
         Raises:
             ScenarioError: where the data do not say what is to be filled in.
@@ -103,7 +109,7 @@ class Scenario:
         given = self._composed
         return dataclasses.replace(given, device=given.device.resolve(), data=given.data.resolve())
 
-    # What every scenario says ------------------------------------------------------------------------------------------------
+    # What every scenario says -------------------------------------------------------------------------------
 
     def build_model(self) -> keras.Model:
         """The model, built (its weights exist) and not compiled."""
@@ -114,8 +120,9 @@ class Scenario:
         raise NotImplementedError(f"{type(self).__name__}.objective")
 
     def source(self, split: Split) -> Source | Any:
-        """The samples of a split: a `Source`, or what one can be made of, such as arrays, an object with `__len__` and `__getitem__`,
-        or a `tf.data.Dataset` (docs/data.md). The default asks the section `data`."""
+        """The samples of a split: a `Source`, or what one can be made of, such as arrays, an object with
+        `__len__` and `__getitem__`, or a `tf.data.Dataset` (docs/data.md). The default asks the section
+        `data`."""
         return self.config.data.source(split, seed=self.config.trainer.seed)
 
     def unchecked_source(self, split: Split) -> Source:
@@ -125,7 +132,7 @@ class Scenario:
         unchecked: Source = self.config.data.unchecked_source(split, seed=self.config.trainer.seed)
         return unchecked
 
-    # What a scenario may add -------------------------------------------------------------------------------------------------
+    # What a scenario may add --------------------------------------------------------------------------------
 
     def augment(self, batch: Any, seeds: tf.Tensor) -> Any:
         """Augment a training batch, in a graph.
@@ -145,14 +152,20 @@ class Scenario:
         return ()
 
     def callbacks(self) -> Sequence[keras.callbacks.Callback]:
-        """Keras callbacks, made anew for each session. They see epochs with each loop, and batches with `loop=fit` and
-        `loop=train_on_batch`. What they remember is no part of a checkpoint: a resumed run begins with new ones."""
+        """Keras callbacks, made anew for each session. They see epochs with each loop, and batches with
+        `loop=fit` and `loop=train_on_batch`. What they remember is no part of a checkpoint: a resumed run
+        begins with new ones."""
         return ()
 
     def prediction_source(self, arguments: Sequence[str | Path]) -> Source | Any:
-        """Samples to predict, without targets, from what was typed behind `predict-scenario RUN`; given as those of `source` are."""
+        """Samples to predict, without targets, from what was typed behind `predict-scenario RUN`; given as
+        those of `source` are."""
         raise ConfigError(
-            Problem("scenario", f"{self.name} does not say how to read what is to be predicted", hint="define prediction_source")
+            Problem(
+                "scenario",
+                f"{self.name} does not say how to read what is to be predicted",
+                hint="define prediction_source",
+            )
         )
 
     def predicts(self) -> bool:
@@ -160,7 +173,8 @@ class Scenario:
         return type(self).prediction_source is not Scenario.prediction_source
 
     def describe_prediction(self, output: Any) -> Mapping[str, Any]:
-        """The columns of one sample's prediction. By default each number has a column, called after the model's output.
+        """The columns of one sample's prediction. By default each number has a column, called after the
+        model's output.
 
         Args:
             output: what the model gives for the sample, NumPy, without the batch dimension.
@@ -173,13 +187,17 @@ class Scenario:
         parts = named_outputs(output)
         if (count := sum(np.size(part) for part in parts.values())) > _MOST_COLUMNS:
             raise ScenarioError(
-                f"the model gives {count:,} numbers for a sample, which are too many for the columns of a table",
-                hint="--output predictions.npz keeps them as arrays; a describe_prediction of the scenario says what is to be told of them",
+                f"the model gives {count:,} numbers for a sample, which are too many for the columns of a "
+                "table",
+                hint="--output predictions.npz keeps them as arrays; a describe_prediction of the scenario "
+                "says what is to be told of them",
             )
         columns: dict[str, float] = {}
         for name, part in parts.items():
             values = np.ravel(part)
-            columns |= {name if len(values) == 1 else f"{name}_{i}": float(value) for i, value in enumerate(values)}
+            columns |= {
+                name if len(values) == 1 else f"{name}_{i}": float(value) for i, value in enumerate(values)
+            }
         return columns
 
     def describe_model(self) -> Mapping[str, Any]:
@@ -191,7 +209,7 @@ class Scenario:
         """Problems that only show when the sections are seen together; paths are absolute."""
         return ()
 
-    # The composed parts ------------------------------------------------------------------------------------------------------
+    # The composed parts -------------------------------------------------------------------------------------
 
     @property
     def settings(self) -> Any:
@@ -240,10 +258,15 @@ class Scenario:
 
 
 def named_outputs(output: Any) -> Mapping[str, Any]:
-    """The parts of what a model gives: by their names, else `output`, or `output_0` and so on where there are several."""
+    """The parts of what a model gives: by their names, else `output`, or `output_0` and so on where there are
+    several."""
     if isinstance(output, Mapping):
         return output
-    return {f"output_{i}": part for i, part in enumerate(output)} if isinstance(output, list | tuple) else {"output": output}
+    return (
+        {f"output_{i}": part for i, part in enumerate(output)}
+        if isinstance(output, list | tuple)
+        else {"output": output}
+    )
 
 
 def compose(*overrides: str, config_dir: str | Path | None = None) -> Scenario:

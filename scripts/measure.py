@@ -1,5 +1,5 @@
-"""The measurements of scripts/benchmark. Each pair is measured in turns, and the best of its rounds counts, so that what else the
-machine does meanwhile harms both alike."""
+"""The measurements of scripts/benchmark. Each pair is measured in turns, and the best of its rounds counts,
+so that what else the machine does meanwhile harms both alike."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def show(title: str, unit: str, rates: dict[str, float]) -> None:
     """A table with the first contender as the measure."""
     first = next(iter(rates.values()))
     Console().table(
-        title, ("", unit, "relative"), [(name, f"{rate:,.0f}", f"{rate / first:.2f}") for name, rate in rates.items()]
+        title,
+        ("", unit, "relative"),
+        [(name, f"{rate:,.0f}", f"{rate / first:.2f}") for name, rate in rates.items()],
     )
 
 
@@ -39,7 +41,9 @@ def dense(size: int) -> Any:
     """A small network, in which the overhead of a step shows most."""
     import keras
 
-    return keras.Sequential([keras.Input((size,)), keras.layers.Dense(32, "relu"), keras.layers.Dense(1, "sigmoid")])
+    return keras.Sequential(
+        [keras.Input((size,)), keras.layers.Dense(32, "relu"), keras.layers.Dense(1, "sigmoid")]
+    )
 
 
 def measure_loop() -> None:
@@ -76,7 +80,13 @@ def measure_loop() -> None:
 
         bare = compiled()
         arrays = source.numpy()
-        dataset = tf.data.Dataset.from_tensor_slices(arrays).shuffle(len(source)).repeat().batch(32).prefetch(tf.data.AUTOTUNE)
+        dataset = (
+            tf.data.Dataset.from_tensor_slices(arrays)
+            .shuffle(len(source))
+            .repeat()
+            .batch(32)
+            .prefetch(tf.data.AUTOTUNE)
+        )
 
         def fit(model: Any = bare, dataset: Any = dataset, steps: int = steps) -> float:
             started = time.perf_counter()

@@ -1,8 +1,9 @@
-"""The reference of all settings, as Markdown, made of the config dataclasses themselves, so that it says what they say.
+"""The reference of all settings, as Markdown, made of the config dataclasses themselves, so that it says what
+they say.
 
-Sections come from `RunConfig`, options from the registries and from the files in `conf/`, and what differs from scenario to
-scenario from each scenario that `conf/scenario/` names. Nothing is read but the code and `conf/`, so the text is the same on
-every machine. `scripts/reference` writes it to docs/reference.md.
+Sections come from `RunConfig`, options from the registries and from the files in `conf/`, and what differs
+from scenario to scenario from each scenario that `conf/scenario/` names. Nothing is read but the code and
+`conf/`, so the text is the same on every machine. `scripts/reference` writes it to docs/reference.md.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ def reference(conf: Path | None = None) -> str:
     """
     conf = conf_directory() if conf is None else conf
     sections = {section: "\n".join(_section(section, conf)) for section in SECTIONS}
-    others = sorted(folder.name for folder in conf.iterdir() if folder.name not in SECTIONS and any(folder.glob("*.yaml")))
+    others = sorted(
+        folder.name for folder in conf.iterdir() if folder.name not in SECTIONS and any(folder.glob("*.yaml"))
+    )
     for group in others:
         files = sorted((conf / group).glob("*.yaml"))
         sections[group] = "\n".join(_bullets(group, ((path.stem, comment_of(path)) for path in files)))
@@ -89,8 +92,8 @@ def kinds_of(section: str, conf: Path) -> list[tuple[Registry | type, list[str]]
     """What a section of the config is typed by.
 
     Returns:
-        Config dataclasses, or registries of them, each with the scenarios it belongs to; with none of them where it is the
-        same for all.
+        Config dataclasses, or registries of them, each with the scenarios it belongs to; with none of them
+        where it is the same for all.
     """
     hint = type_hints(RunConfig)[section]
     if section in PARTS:
@@ -105,9 +108,14 @@ def kinds_of(section: str, conf: Path) -> list[tuple[Registry | type, list[str]]
 
 
 def scenarios_of(conf: Path) -> dict[str, Any]:
-    """The classes of the scenarios in `conf/scenario/`, by the names of their files; not of one that leaves it to the user."""
+    """The classes of the scenarios in `conf/scenario/`, by the names of their files; not of one that leaves
+    it to the user."""
     targets = {path: _load(path)["scenario"]["target"] for path in sorted((conf / "scenario").glob("*.yaml"))}
-    return {path.stem: locate(target, f"{path.name}: scenario.target") for path, target in targets.items() if target}
+    return {
+        path.stem: locate(target, f"{path.name}: scenario.target")
+        for path, target in targets.items()
+        if target
+    }
 
 
 def options_of(group: str, kind: Registry | type, conf: Path) -> list[Option]:
@@ -128,7 +136,9 @@ def options_of(group: str, kind: Registry | type, conf: Path) -> list[Option]:
     return options + [Option(name, summary_of(cls), cls, {}) for name, cls in registered if name not in known]
 
 
-def rows_of(cls: type, path: str, values: Mapping[str, Any] | None = None, defaults: Any = None) -> Iterator[Row]:
+def rows_of(
+    cls: type, path: str, values: Mapping[str, Any] | None = None, defaults: Any = None
+) -> Iterator[Row]:
     """The settings of a config dataclass, those of the dataclasses in it too.
 
     Args:
@@ -141,7 +151,11 @@ def rows_of(cls: type, path: str, values: Mapping[str, Any] | None = None, defau
     for field in dataclasses.fields(cls):
         where, hint, value = f"{path}.{field.name}", hints[field.name], (values or {}).get(field.name)
         default = _default_of(field) if defaults is None else getattr(defaults, field.name)
-        text = f"as `{value[2:-1]}`" if isinstance(value, str) and value.startswith("${") else default_text(default)
+        text = (
+            f"as `{value[2:-1]}`"
+            if isinstance(value, str) and value.startswith("${")
+            else default_text(default)
+        )
         metadata = field.metadata
         yield Row(where, describe_type(hint, metadata.get("bounds", {})), text, metadata.get("help", ""))
         for inner in (hint, *typing.get_args(hint)):
@@ -151,7 +165,8 @@ def rows_of(cls: type, path: str, values: Mapping[str, Any] | None = None, defau
 
 
 def default_text(value: Any) -> str:
-    """A default as one would type it, as code; nothing for a section, whose settings have defaults of their own."""
+    """A default as one would type it, as code; nothing for a section, whose settings have defaults of their
+    own."""
     if value is dataclasses.MISSING:
         return "none: it must be set"
     return "" if dataclasses.is_dataclass(value) else f"`{_typed(value)}`"
@@ -172,7 +187,9 @@ def summary_of(thing: Any) -> str:
 
 def comment_of(path: Path) -> str:
     """The first paragraph of the comment that a YAML file starts with, on one line."""
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("# @package")]
+    lines = [
+        line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("# @package")
+    ]
     paragraph = []
     for line in lines:
         if not line.startswith("# "):
@@ -186,7 +203,9 @@ def _about(group: str, conf: Path) -> str:
     if group in _ABOUT or group not in SECTIONS:
         return _ABOUT.get(group, "")
     ((kind, _),) = kinds_of(group, conf)
-    return summary_of(importlib.import_module(PARTS[group].partition(":")[0]) if isinstance(kind, Registry) else kind)
+    return summary_of(
+        importlib.import_module(PARTS[group].partition(":")[0]) if isinstance(kind, Registry) else kind
+    )
 
 
 def _section(section: str, conf: Path) -> Iterator[str]:
@@ -194,7 +213,9 @@ def _section(section: str, conf: Path) -> Iterator[str]:
     if section == "scenario":
         known = scenarios_of(conf)
         files = sorted((conf / "scenario").glob("*.yaml"))
-        yield from _bullets(section, ((path.stem, comment_of(path)) for path in files if path.stem not in known))
+        yield from _bullets(
+            section, ((path.stem, comment_of(path)) for path in files if path.stem not in known)
+        )
     for kind, scenarios in kinds_of(section, conf):
         level = "###"
         if section == "scenario":
@@ -211,7 +232,9 @@ def _section(section: str, conf: Path) -> Iterator[str]:
             continue
         rows = {option.name: list(rows_of(option.config, section, option.values)) for option in options}
         # A setting that all options have alike is said once.
-        common = [row for row in next(iter(rows.values()), []) if all(row in others for others in rows.values())]
+        common = [
+            row for row in next(iter(rows.values()), []) if all(row in others for others in rows.values())
+        ]
         if len(rows) > 1 and common:
             yield "With each option:\n"
         yield from _table(common)
@@ -240,9 +263,13 @@ def _short_forms(conf: Path) -> str:
         for row in rows_of(cls, section)
     }
     head = "## Short forms\n\nWhat is typed daily. Each stands for a setting below.\n\n"
-    cells = [(short, long, known[long], default_text(values.get(short))) for short, long in SHORT_FORMS.items()]
+    cells = [
+        (short, long, known[long], default_text(values.get(short))) for short, long in SHORT_FORMS.items()
+    ]
     lines = [(f"`{short}`", f"`{long}`", row.type, default, row.help) for short, long, row, default in cells]
-    return head + "\n".join(_markdown(("short form", "stands for", "type and bounds", "default", "what it does"), lines))
+    return head + "\n".join(
+        _markdown(("short form", "stands for", "type and bounds", "default", "what it does"), lines)
+    )
 
 
 def _bullets(group: str, options: Iterable[tuple[str, str]]) -> list[str]:
@@ -256,7 +283,11 @@ def _table(rows: Sequence[Row]) -> list[str]:
 
 
 def _markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
-    table = [head, ["---"] * len(head), *([_one_line(cell).replace("|", "\\|") for cell in line] for line in lines)]
+    table = [
+        head,
+        ["---"] * len(head),
+        *([_one_line(cell).replace("|", "\\|") for cell in line] for line in lines),
+    ]
     return [*(f"| {' | '.join(line)} |" for line in table), ""]
 
 

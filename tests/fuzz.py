@@ -1,7 +1,8 @@
-"""Mutates each file of a run, and has the commands open what comes of it: no traceback, no hang, nothing outside of the run is changed.
+"""Mutates each file of a run, and has the commands open what comes of it: no traceback, no hang, nothing
+outside of the run is changed.
 
-`scripts/fuzz` runs it long; tests/unit/test_fuzz.py in a short form. The commands run in a worker process that has loaded TensorFlow
-once, with limits of memory and time for each mutation.
+`scripts/fuzz` runs it long; tests/unit/test_fuzz.py in a short form. The commands run in a worker process
+that has loaded TensorFlow once, with limits of memory and time for each mutation.
 """
 
 from __future__ import annotations
@@ -95,7 +96,12 @@ def make_runs(folder: Path) -> None:
     """A run that was not finished, a finished sweep, and a file outside."""
     subprocess.run(
         [
-            *(str(Path(sys.executable).parent / "train-scenario"), *TOY_WORDS, "epochs=1", f"output_dir={folder / 'sound'}"),
+            *(
+                str(Path(sys.executable).parent / "train-scenario"),
+                *TOY_WORDS,
+                "epochs=1",
+                f"output_dir={folder / 'sound'}",
+            ),
             *("trainer.calc_ema=0.9", "trainer.post_hoc_ema=[0.1]", "trainer.tensorboard=false"),
         ],
         env=environment(),
@@ -107,7 +113,10 @@ def make_runs(folder: Path) -> None:
     words = [["seed=1"], ["seed=2"]]
     shutil.copytree(folder / "sound", folder / "sweep" / "0")
     shutil.copytree(folder / "sound", folder / "sweep" / "1")
-    lines = [{"job": i, "words": [*TOY_WORDS[2:], *_QUICK, *w], "directory": str(i), "exit_code": 0} for i, w in enumerate(words)]
+    lines = [
+        {"job": i, "words": [*TOY_WORDS[2:], *_QUICK, *w], "directory": str(i), "exit_code": 0}
+        for i, w in enumerate(words)
+    ]
     (folder / "sweep" / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (folder / "outside").mkdir()
     (folder / "outside" / "mine.txt").write_text("mine")
@@ -159,13 +168,18 @@ def fuzz(folder: Path, count: int, seed: int, *, quick: float) -> Iterator[Outco
     Args:
         count: how many.
         seed: decides which.
-        quick: for which part of them the files are only read, as the commands read them, and nothing is built.
+        quick: for which part of them the files are only read, as the commands read them, and nothing is
+            built.
     """
     rng = random.Random(seed)
     worker = Worker()
     try:
         for number, mutation in zip(range(count), mutations(rng, folder), strict=False):
-            name = "read" if rng.random() < quick and mutation.kind != "new" else rng.choice(READERS[mutation.kind])
+            name = (
+                "read"
+                if rng.random() < quick and mutation.kind != "new"
+                else rng.choice(READERS[mutation.kind])
+            )
             yield _try(worker, folder, mutation, name, number)
     finally:
         worker.close()
@@ -195,7 +209,9 @@ def _try(worker: Worker, folder: Path, mutation: Mutation, name: str, number: in
     places = {"RUN": run, "SOUND": folder / "sound", "OUT": place / "out", "SWEEP": sweep}
     module, *given = COMMANDS[name]
     for key, path in places.items():
-        given = [word.replace(key, str(path)) if key in word.split("=")[-1].split("/") else word for word in given]
+        given = [
+            word.replace(key, str(path)) if key in word.split("=")[-1].split("/") else word for word in given
+        ]
     answer = worker.run({"module": module, "words": given, "cwd": str(place / "cwd")})
     if answer is None:
         return Outcome(words, None, "", ["hung, or the process died"])
@@ -219,7 +235,7 @@ def _outside(place: Path) -> dict[str, str]:
     return found | dict.fromkeys(sorted(os.listdir(place)), "")
 
 
-# The worker -----------------------------------------------------------------------------------------------------------------------
+# The worker -------------------------------------------------------------------------------------------------
 
 
 class TimeIsUpError(BaseException):
@@ -351,7 +367,10 @@ def main() -> int:
     parser.add_argument("count", type=int, nargs="?", default=10_000, help="mutations (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="decides which (default: %(default)s)")
     parser.add_argument(
-        "--quick", type=float, default=0.5, help="part of them that are read and no command is run on (default: %(default)s)"
+        "--quick",
+        type=float,
+        default=0.5,
+        help="part of them that are read and no command is run on (default: %(default)s)",
     )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -371,7 +390,10 @@ def main() -> int:
                 wrong += 1
                 print(f"{outcome.words}: {', '.join(outcome.faults)}\n{outcome.output}", flush=True)
     ended = ", ".join(f"{count} with {code}" for code, count in sorted(codes.items()))
-    print(f"{sum(codes.values())} mutations in {time.monotonic() - started:.0f} s ended {ended}; {wrong} broke a promise")
+    print(
+        f"{sum(codes.values())} mutations in {time.monotonic() - started:.0f} s ended {ended}; {wrong} "
+        "broke a promise"
+    )
     return 1 if wrong else 0
 
 

@@ -1,4 +1,5 @@
-"""What a stranger, or a disk, may do to a file of a run: bytes, types, nesting, sizes, and other things of its name."""
+"""What a stranger, or a disk, may do to a file of a run: bytes, types, nesting, sizes, and other things of
+its name."""
 
 from __future__ import annotations
 
@@ -20,8 +21,20 @@ import numpy as np
 import yaml
 
 _FILES = (
-    *("config.yaml", "result.json", "provenance.json", "metrics.jsonl", "best/model.json", "best/model.keras"),
-    *("export/model.json", "export/model.keras", "best/saved_model/saved_model.pb", "best/saved_model/variables/variables.index"),
+    *(
+        "config.yaml",
+        "result.json",
+        "provenance.json",
+        "metrics.jsonl",
+        "best/model.json",
+        "best/model.keras",
+    ),
+    *(
+        "export/model.json",
+        "export/model.keras",
+        "best/saved_model/saved_model.pb",
+        "best/saved_model/variables/variables.index",
+    ),
     "best/saved_model/variables/variables.data-00000-of-00001",
     *("checkpoints/step-00000012/" + name for name in ("state.json", "manifest.json", "variables.npz")),
     *("averages/step-00000012/" + name for name in ("state.json", "manifest.json", "variables.npz")),
@@ -67,7 +80,9 @@ def mutations(rng: random.Random, folder: Path) -> Iterator[Mutation]:
         name, change = rng.choice(kinds)(random.Random(rng.random()), file)
         rechecked = rng.random() < 0.8
         yield Mutation(
-            Path(file).name, f"{file}: {name}{', checksums mended' if rechecked else ''}", _applied(file, change, rechecked)
+            Path(file).name,
+            f"{file}: {name}{', checksums mended' if rechecked else ''}",
+            _applied(file, change, rechecked),
         )
 
 
@@ -105,7 +120,7 @@ def _mend_checksums(run: Path, path: Path) -> None:
             path.write_text(json.dumps(facts))
 
 
-# Bytes ----------------------------------------------------------------------------------------------------------------------------
+# Bytes ------------------------------------------------------------------------------------------------------
 
 
 def _bytes(rng: random.Random, file: str) -> tuple[str, Callable[[Path], None]]:
@@ -134,7 +149,7 @@ def _bytes(rng: random.Random, file: str) -> tuple[str, Callable[[Path], None]]:
     return f"bytes ({kind})", change
 
 
-# Other things of that name, and sizes ----------------------------------------------------------------------------------------------
+# Other things of that name, and sizes -----------------------------------------------------------------------
 
 
 def _thing(rng: random.Random, file: str) -> tuple[str, Callable[[Path], None]]:
@@ -165,7 +180,17 @@ def _thing(rng: random.Random, file: str) -> tuple[str, Callable[[Path], None]]:
 def _new_run(rng: random.Random) -> Mutation:
     kind = rng.choice(["link out", "link loop", "pipe", "hard link", "folder"])
     name = rng.choice(
-        [".lock", ".holder", "train.log", "checkpoints", "config.yaml", ".lav", ".config.yaml", "best", ".best.draft"]
+        [
+            ".lock",
+            ".holder",
+            "train.log",
+            "checkpoints",
+            "config.yaml",
+            ".lav",
+            ".config.yaml",
+            "best",
+            ".best.draft",
+        ]
     )
 
     def apply(run: Path) -> None:
@@ -182,16 +207,48 @@ def _new_run(rng: random.Random) -> Mutation:
     return Mutation("new", f"{name}: {kind} in a new folder", apply)
 
 
-# Types ----------------------------------------------------------------------------------------------------------------------------
+# Types ------------------------------------------------------------------------------------------------------
 
 _DEEP_JSON = "@deep@"
 _STRANGE: tuple[Any, ...] = (
-    *(None, True, False, 0, -1, 5, 10**6, 2**31, 2**63, 10**30, 10**400, 0.5, -0.5, 1e308, float("nan"), float("inf")),
-    *("", "abc", "../x", "/elsewhere", "\0", "\ud800", "x" * 100_000, "${oc.env:HOME}", "null", "1", "nan", "%s%n{0}"),
+    *(
+        None,
+        True,
+        False,
+        0,
+        -1,
+        5,
+        10**6,
+        2**31,
+        2**63,
+        10**30,
+        10**400,
+        0.5,
+        -0.5,
+        1e308,
+        float("nan"),
+        float("inf"),
+    ),
+    *(
+        "",
+        "abc",
+        "../x",
+        "/elsewhere",
+        "\0",
+        "\ud800",
+        "x" * 100_000,
+        "${oc.env:HOME}",
+        "null",
+        "1",
+        "nan",
+        "%s%n{0}",
+    ),
     *([], [1], [[]], [None], ["a", 1], {}, {"a": 1}, {"": None}, {"a": {"b": {}}}, [{}] * 10, ["x"] * 5000),
     _DEEP_JSON,
 )
-_BOMB = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9) if i else ', '.join(['lol'] * 9)}]\n" for i in range(30))
+_BOMB = "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9) if i else ', '.join(['lol'] * 9)}]\n" for i in range(30)
+)
 
 
 def _types(rng: random.Random, file: str) -> tuple[str, Callable[[Path], None]]:
@@ -205,7 +262,9 @@ def _types(rng: random.Random, file: str) -> tuple[str, Callable[[Path], None]]:
                 "deep block": "".join(" " * i + f"k{i}:\n" for i in range(1500)),
                 "long scalar": "x: " + "1:" * 500_000 + "1\n",
                 "tag": "x: !!"
-                + rng.choice(["set {a}", "omap [a: 1]", "timestamp 2001-99-99", "binary zzz", "python/none", "float x"]),
+                + rng.choice(
+                    ["set {a}", "omap [a: 1]", "timestamp 2001-99-99", "binary zzz", "python/none", "float x"]
+                ),
             }
             path.write_text(path.read_text() + "\n" + extra[kind])
 
@@ -264,12 +323,24 @@ def _replaced(rng: random.Random, node: Any, value: Any) -> Any:
     return node
 
 
-# Archives -------------------------------------------------------------------------------------------------------------------------
+# Archives ---------------------------------------------------------------------------------------------------
 
 
 def _arrays(rng: random.Random, file: str) -> tuple[str, Callable[[Path], None]]:
     kind = rng.choice(
-        ["header", "deflate", "bomb", "twice", "object", "shape", "dtype", "missing", "more", "header text", "values"]
+        [
+            "header",
+            "deflate",
+            "bomb",
+            "twice",
+            "object",
+            "shape",
+            "dtype",
+            "missing",
+            "more",
+            "header text",
+            "values",
+        ]
     )
 
     def change(path: Path) -> None:
@@ -293,7 +364,10 @@ def _arrays(rng: random.Random, file: str) -> tuple[str, Callable[[Path], None]]
             content = _saved(array.astype(rng.choice(["float64", "int8", "S3", "complex64", ">f4"])))
         elif kind == "values":
             content = _saved(
-                np.full_like(array, rng.choice([0, 1]) if array.dtype.kind in "iub" else rng.choice([np.nan, np.inf, 1e38]))
+                np.full_like(
+                    array,
+                    rng.choice([0, 1]) if array.dtype.kind in "iub" else rng.choice([np.nan, np.inf, 1e38]),
+                )
             )
         members[at] = (name, content)
         if kind == "missing":
@@ -321,7 +395,9 @@ def _npy(header: Any) -> bytes:
 
 
 def _members(rng: random.Random, file: str) -> tuple[str, Callable[[Path], None]]:
-    kind = rng.choice(["config", "config", "config", "metadata", "weights", "bomb", "missing", "twice", "deep"])
+    kind = rng.choice(
+        ["config", "config", "config", "metadata", "weights", "bomb", "missing", "twice", "deep"]
+    )
     strange = [rng.choice(_STRANGE) for _ in range(rng.choice([1, 2]))]
 
     def change(path: Path) -> None:
@@ -329,7 +405,9 @@ def _members(rng: random.Random, file: str) -> tuple[str, Callable[[Path], None]
             members = {name: archive.read(name) for name in archive.namelist()}
         compression = zipfile.ZIP_STORED
         if kind in ("config", "metadata"):
-            members[f"{kind}.json"] = _changed_json(rng, json.loads(members[f"{kind}.json"]), strange).encode()
+            members[f"{kind}.json"] = _changed_json(
+                rng, json.loads(members[f"{kind}.json"]), strange
+            ).encode()
         elif kind == "deep":
             members["config.json"] = b"[" * 100_000
         elif kind == "weights":
@@ -338,7 +416,10 @@ def _members(rng: random.Random, file: str) -> tuple[str, Callable[[Path], None]
                 weights[rng.randrange(len(weights))] = rng.randrange(256)
             members["model.weights.h5"] = bytes(weights)
         elif kind == "bomb":
-            members["model.weights.h5"], compression = members["model.weights.h5"] + bytes(2**28), zipfile.ZIP_DEFLATED
+            members["model.weights.h5"], compression = (
+                members["model.weights.h5"] + bytes(2**28),
+                zipfile.ZIP_DEFLATED,
+            )
         elif kind == "missing":
             del members[rng.choice(sorted(members))]
         with zipfile.ZipFile(path, "w", compression) as archive:

@@ -43,7 +43,8 @@ QUICK = ("trainer.tensorboard=false", "trainer.export_saved_model=false")
 
 
 def last_given(words: Iterable[str]) -> list[str]:
-    """The words, of those on one setting the last alone: a command refuses two, and tests vary what they share."""
+    """The words, of those on one setting the last alone: a command refuses two, and tests vary what they
+    share."""
     return list({word.partition("=")[0]: word for word in words}.values())
 
 
@@ -60,10 +61,13 @@ def train(path: Path, *words: str) -> Result:
 
 
 def train_on_two(path: Path, *words: str) -> None:
-    """The same on two copies of the CPU. In a process of its own, because TensorFlow divides its devices once, before it is used."""
+    """The same on two copies of the CPU. In a process of its own, because TensorFlow divides its devices
+    once, before it is used."""
     own = last_given([*QUICK, f"output_dir={path}", "device.cpu_replicas=2", *words])
     command = [sys.executable, "-m", "framework.cli.train", *TOY_WORDS, *own]
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=600, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -83,7 +87,9 @@ def comparable(path: Path) -> dict[str, Any]:
     state = json.loads(json.dumps(snapshot.state))
     state["history"] = [without_times(record) for record in state["history"]]
     del state["progress"]["seconds"]
-    variables = {group: [member.array.tobytes() for member in members] for group, members in snapshot.variables.items()}
+    variables = {
+        group: [member.array.tobytes() for member in members] for group, members in snapshot.variables.items()
+    }
     return {"step": snapshot.step, "state": state, "variables": variables}
 
 

@@ -1,4 +1,5 @@
-"""Kills training processes at random moments, resumes them until they finish, and compares with undisturbed runs.
+"""Kills training processes at random moments, resumes them until they finish, and compares with undisturbed
+runs.
 
 `scripts/torture` runs it long; tests/cli/test_kills.py in a short form.
 """
@@ -23,22 +24,58 @@ from tests.conftest import REPOSITORY, TOY_WORDS, environment
 
 # All that has state, in small: steps of several batches, a schedule, averages, LAV, checkpoints in mid-epoch.
 _COMMON = (
-    *("optimizer=adamw", "optimizer.accumulate_steps=2", "learning_rate=cosine_decay", "trainer.calc_ema=0.9"),
+    *(
+        "optimizer=adamw",
+        "optimizer.accumulate_steps=2",
+        "learning_rate=cosine_decay",
+        "trainer.calc_ema=0.9",
+    ),
     *("trainer.post_hoc_ema=[0.1]", "trainer.lav_every_n=2", "trainer.keep_checkpoints=2"),
 )
 SCENARIOS: Mapping[str, Sequence[str]] = {
-    "toy": (*TOY_WORDS, *_COMMON, "epochs=6", "samples_per_epoch=4000", "batch_size=8", "trainer.checkpoint_every_n_steps=40"),
+    "toy": (
+        *TOY_WORDS,
+        *_COMMON,
+        "epochs=6",
+        "samples_per_epoch=4000",
+        "batch_size=8",
+        "trainer.checkpoint_every_n_steps=40",
+    ),
     "mesonet": (
         *("scenario=mesonet", *_COMMON, "epochs=4", "batch_size=8", "trainer.checkpoint_every_n_steps=3"),
-        *("data.train_samples=192", "data.validation_samples=48", "data.image_size=64", "scenario.augment=true"),
+        *(
+            "data.train_samples=192",
+            "data.validation_samples=48",
+            "data.image_size=64",
+            "scenario.augment=true",
+        ),
     ),
     "lenet": (
-        *("scenario=lenet", *_COMMON, "epochs=4", "batch_size=8", "data.limit=400", "trainer.checkpoint_every_n_steps=7"),
+        *(
+            "scenario=lenet",
+            *_COMMON,
+            "epochs=4",
+            "batch_size=8",
+            "data.limit=400",
+            "trainer.checkpoint_every_n_steps=7",
+        ),
         *("scenario.augment=true", "model.dropout=0.2"),
     ),
     "reuters": (
-        *("scenario=reuters", f"data.train={REPOSITORY / 'tests' / 'data' / 'texts.csv'}", *_COMMON, "epochs=6", "batch_size=8"),
-        *("model=wide_text_cnn", "model.tokens=20", "model.embedding=8", "model.filters=8", "trainer.checkpoint_every_n_steps=3"),
+        *(
+            "scenario=reuters",
+            f"data.train={REPOSITORY / 'tests' / 'data' / 'texts.csv'}",
+            *_COMMON,
+            "epochs=6",
+            "batch_size=8",
+        ),
+        *(
+            "model=wide_text_cnn",
+            "model.tokens=20",
+            "model.embedding=8",
+            "model.filters=8",
+            "trainer.checkpoint_every_n_steps=3",
+        ),
     ),
 }
 
@@ -74,8 +111,12 @@ def moments(rng: random.Random) -> Iterator[Moment]:
         return has_come
 
     kinds: list[Callable[[], Moment]] = [
-        lambda: Moment("in the first second", (lambda limit: lambda run, seconds: seconds > limit)(rng.uniform(0, 1))),
-        lambda: Moment("while it starts", (lambda limit: lambda run, seconds: seconds > limit)(rng.uniform(1, 8))),
+        lambda: Moment(
+            "in the first second", (lambda limit: lambda run, seconds: seconds > limit)(rng.uniform(0, 1))
+        ),
+        lambda: Moment(
+            "while it starts", (lambda limit: lambda run, seconds: seconds > limit)(rng.uniform(1, 8))
+        ),
         lambda: Moment("while a checkpoint is written", file_appears("checkpoints/.step-*.draft")),
         lambda: Moment("while the best model is written", file_appears(".best.draft")),
         lambda: Moment("in LAV", file_appears(".lav")),
@@ -107,7 +148,8 @@ def run_undisturbed(folder: Path, words: Sequence[str]) -> Path:
 
 
 def run_with_kills(folder: Path, words: Sequence[str], plan: Sequence[Moment]) -> tuple[Path, list[str]]:
-    """A run whose processes are killed at these moments, one after the other, and that is then resumed to its end.
+    """A run whose processes are killed at these moments, one after the other, and that is then resumed to its
+    end.
 
     Each process trains with another loop than the one before.
 
@@ -119,9 +161,12 @@ def run_with_kills(folder: Path, words: Sequence[str], plan: Sequence[Moment]) -
     for moment, loop in zip([*plan, None], itertools.cycle(LOOPS), strict=False):
         resumes = (run / "config.yaml").exists()
         start = command(
-            *(["resume-training", str(run)] if resumes else ["train-scenario", *words, f"output_dir={run}"]), f"loop={loop}"
+            *(["resume-training", str(run)] if resumes else ["train-scenario", *words, f"output_dir={run}"]),
+            f"loop={loop}",
         )
-        process = subprocess.Popen(start, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            start, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
         started = time.monotonic()
         while process.poll() is None:
             if moment is not None and moment.has_come(run, time.monotonic() - started):
@@ -140,7 +185,9 @@ def run_with_kills(folder: Path, words: Sequence[str], plan: Sequence[Moment]) -
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/torture", description=__doc__)
     parser.add_argument("--kills", type=int, default=50, help="kills in all (default: %(default)s)")
-    parser.add_argument("--kills-per-run", type=int, default=5, help="kills of one run (default: %(default)s)")
+    parser.add_argument(
+        "--kills-per-run", type=int, default=5, help="kills of one run (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="decides the moments (default: %(default)s)")
     arguments = parser.parse_args()
     plan = moments(random.Random(arguments.seed))
@@ -157,11 +204,17 @@ def main() -> int:
             name = list(SCENARIOS)[runs % len(SCENARIOS)]
             runs += 1
             with tempfile.TemporaryDirectory(dir=temporary) as folder:
-                run, killed = run_with_kills(Path(folder), SCENARIOS[name], [next(plan) for _ in range(arguments.kills_per_run)])
+                run, killed = run_with_kills(
+                    Path(folder), SCENARIOS[name], [next(plan) for _ in range(arguments.kills_per_run)]
+                )
                 wrong = differences(run, undisturbed[name])
             done.update(killed)
             unequal += bool(wrong)
-            print(f"{name}: killed {', '.join(killed)}: {'EQUAL' if not wrong else 'DIFFERS in ' + ', '.join(wrong)}", flush=True)
+            print(
+                f"{name}: killed {', '.join(killed)}: "
+                f"{'EQUAL' if not wrong else 'DIFFERS in ' + ', '.join(wrong)}",
+                flush=True,
+            )
     print(f"{sum(done.values())} kills in {runs} runs, {runs - unequal} of them equal to an undisturbed one")
     for moment, count in sorted(done.items()):
         print(f"  {count:3} {moment}")

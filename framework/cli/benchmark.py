@@ -13,9 +13,12 @@ from framework.run.console import Console
 def main(words: list[str]) -> int:
     """Time the training batches of a scenario."""
     parser = ScenarioArgumentParser(
-        prog="benchmark-input-pipeline", description="Time the training batches of a scenario, without a model behind them."
+        prog="benchmark-input-pipeline",
+        description="Time the training batches of a scenario, without a model behind them.",
     )
-    parser.add_argument("--seconds", type=_positive, default=5.0, help="how long to measure (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=_positive, default=5.0, help="how long to measure (default: %(default)s)"
+    )
     arguments = parser.parse_args(words)
     config = compose_config(arguments.overrides, config_dir=arguments.config_dir)
 

@@ -11,12 +11,17 @@ def main(words: list[str]) -> int:
     """Try the contract of a scenario, one line a check."""
     parser = ScenarioArgumentParser(
         prog="check-scenario",
-        description="Try the contract of a scenario on a few of its samples, one line a check. Takes about a minute; nothing is kept.",
+        description="Try the contract of a scenario on a few of its samples, one line a check. Takes about "
+        "a minute; nothing is kept.",
         epilog="Exit code 1 where a check fails. From a test: framework.testing.check_scenario.",
     )
-    parser.add_argument("--traceback", action="store_true", help="show where the scenario's code raised what it raised")
+    parser.add_argument(
+        "--traceback", action="store_true", help="show where the scenario's code raised what it raised"
+    )
     arguments = parser.parse_args(words)
-    compose_config(arguments.overrides, config_dir=arguments.config_dir)  # a wrong word is answered before TensorFlow is loaded
+    compose_config(
+        arguments.overrides, config_dir=arguments.config_dir
+    )  # a wrong word is answered before TensorFlow is loaded
 
     check_ownership()
     from framework.run.device import import_tensorflow

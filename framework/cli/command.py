@@ -23,8 +23,8 @@ _BROKEN_PIPE = 128 + 13
 def command(main: Callable[[list[str]], int], *, outlives_output: bool = False) -> Callable[[], None]:
     """Make a console script of a function from the words behind the command to the exit code.
 
-    An error that a user can mend is printed to stderr as its message alone. Anything else is a defect of ours, or of the
-    scenario's code, and keeps its traceback.
+    An error that a user can mend is printed to stderr as its message alone. Anything else is a defect of
+    ours, or of the scenario's code, and keeps its traceback.
 
     Args:
         outlives_output: whether the command goes on, and may succeed, where what it prints cannot be written.
@@ -89,7 +89,8 @@ def _run(main: Callable[[list[str]], int], words: list[str]) -> int:
             raise
         print(f"this machine has not enough memory for that: {reason_of(error)[:200]}", file=sys.stderr)
         print(
-            "    hint:    a smaller batch_size, smaller samples (data.image_size, say) or a smaller model take less",
+            "    hint:    a smaller batch_size, smaller samples (data.image_size, say) or a smaller model "
+            "take less",
             file=sys.stderr,
         )
         return FAILED
@@ -99,7 +100,9 @@ def _check_current_folder() -> None:
     try:
         os.getcwd()
     except OSError as error:
-        raise ScenarioError(f"the current folder cannot be used: {error.strerror}", hint="change to one that exists") from error
+        raise ScenarioError(
+            f"the current folder cannot be used: {error.strerror}", hint="change to one that exists"
+        ) from error
 
 
 def _versions() -> str:
@@ -107,12 +110,15 @@ def _versions() -> str:
     import framework
 
     found = {name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "hydra-core")}
-    others = ", ".join(f"{name} {version}" for name, version in (found | {"python": sys.version.split()[0]}).items())
+    others = ", ".join(
+        f"{name} {version}" for name, version in (found | {"python": sys.version.split()[0]}).items()
+    )
     return f"tf-scenarios {framework.__version__} ({others})"
 
 
 def check_ownership() -> None:
-    """Raise a `ScenarioError` where another distribution has installed a package named like ours: one overwrites the other."""
+    """Raise a `ScenarioError` where another distribution has installed a package named like ours: one
+    overwrites the other."""
     for package in ("framework", "scenarios"):
         owners = sorted(
             {
@@ -123,18 +129,22 @@ def check_ownership() -> None:
         )
         if len(owners) > 1:
             raise ScenarioError(
-                f"two distributions have installed a package {package!r}: {', '.join(owners)}; one has overwritten the other",
+                f"two distributions have installed a package {package!r}: {', '.join(owners)}; one has "
+                "overwritten the other",
                 hint="uninstall both, then install tf-scenarios into an environment of its own",
             )
 
 
 class CommandParser(argparse.ArgumentParser):
-    """The words behind a command. `--version` and `--shell-completion`, which all commands have, are answered by `run`."""
+    """The words behind a command. `--version` and `--shell-completion`, which all commands have, are answered
+    by `run`."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.add_argument("--version", action="store_true", help="show the versions and exit")
-        self.add_argument("--shell-completion", "-sc", action="store_true", help="install=bash, zsh or fish: see README.md")
+        self.add_argument(
+            "--shell-completion", "-sc", action="store_true", help="install=bash, zsh or fish: see README.md"
+        )
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """The words in any order: options may stand between those that are none."""
@@ -146,22 +156,33 @@ class ScenarioArgumentParser(CommandParser):
 
     def __init__(self, prog: str, description: str, *, epilog: str | None = None) -> None:
         super().__init__(prog=prog, description=description, epilog=epilog)
-        self.add_argument("overrides", nargs="+", metavar="key=value", help="the same words as for train-scenario")
+        self.add_argument(
+            "overrides", nargs="+", metavar="key=value", help="the same words as for train-scenario"
+        )
         self.add_argument("--config-dir", "-cd", help="a further folder of group options")
 
 
 class RunArgumentParser(CommandParser):
-    """Words for a command on an existing run: the run directory, then whatever else, then `key=value` words anywhere."""
+    """Words for a command on an existing run: the run directory, then whatever else, then `key=value` words
+    anywhere."""
 
-    def __init__(self, prog: str, description: str, *, epilog: str | None = None, takes_weights: bool = False) -> None:
-        super().__init__(prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
+    def __init__(
+        self, prog: str, description: str, *, epilog: str | None = None, takes_weights: bool = False
+    ) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         if not takes_weights:
             self.add_argument("run", metavar="RUN", help="the run directory, such as outputs/run1")
             return
         self.add_argument(
             "run",
             metavar="RUN|WEIGHTS",
-            help="the run directory, such as outputs/run1; or a .keras, .weights.h5 or .h5 file, with scenario=NAME and whatever else "
+            help="the run directory, such as outputs/run1; or a .keras, .weights.h5 or .h5 file, with "
+            "scenario=NAME and whatever else "
             "says what it is",
         )
         self.add_argument("--config-dir", "-cd", help="for WEIGHTS, a further folder of group options")
@@ -169,7 +190,8 @@ class RunArgumentParser(CommandParser):
             "--threshold",
             type=_probability,
             metavar="P",
-            help="of two classes, decide for the positive one where its probability is above P (default: 0.5)",
+            help="of two classes, decide for the positive one where its probability is above P (default: "
+            "0.5)",
         )
 
     def add_model_option(self) -> None:
@@ -185,7 +207,9 @@ class RunArgumentParser(CommandParser):
 def add_output_option(parser: argparse.ArgumentParser, about: str, default: str | None = None) -> None:
     """`--output FILE`, and `--overwrite`."""
     parser.add_argument("--output", metavar="FILE", default=default, help=about)
-    parser.add_argument("--overwrite", action="store_true", help="replace the file of --output where it is there already")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the file of --output where it is there already"
+    )
 
 
 def _probability(word: str) -> float:

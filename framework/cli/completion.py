@@ -1,7 +1,9 @@
-"""Words of a command line, completed by the shell: Hydra's completion, for the commands that are not Hydra's, too.
+"""Words of a command line, completed by the shell: Hydra's completion, for the commands that are not Hydra's,
+too.
 
-A shell asks `COMMAND -sc query=bash`, with what was typed so far in the variable COMP_LINE. Hydra completes `key=value` words behind
-a name, so that is what it is shown; anything else, such as the name of a file, is left to the shell.
+A shell asks `COMMAND -sc query=bash`, with what was typed so far in the variable COMP_LINE. Hydra completes
+`key=value` words behind a name, so that is what it is shown; anything else, such as the name of a file, is
+left to the shell.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ def complete(words: Sequence[str]) -> None:
     if len(words) != 2 or not re.fullmatch("(install|uninstall|query)=(bash|zsh|fish)", words[1]):
         raise ConfigError(
             Problem(
-                words[0], "must be told what to do", given=" ".join(words[1:]), allowed="install=bash, zsh or fish; uninstall=..."
+                words[0],
+                "must be told what to do",
+                given=" ".join(words[1:]),
+                allowed="install=bash, zsh or fish; uninstall=...",
             ),
             subject="the command line",
         )
@@ -34,7 +39,11 @@ def complete(words: Sequence[str]) -> None:
     if words[1].startswith("query=") and _TYPED in os.environ:
         os.environ[_TYPED], options = shown_to_hydra(os.environ[_TYPED])
         # What is typed so far may be anything; a shell is told nothing then.
-        with contextlib.suppress(Exception, SystemExit), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        with (
+            contextlib.suppress(Exception, SystemExit),
+            open(os.devnull, "w") as nowhere,
+            contextlib.redirect_stderr(nowhere),
+        ):
             run_hydra([*options, *words], lambda composed: None)
         return
     run_hydra(words, lambda composed: None)
@@ -47,8 +56,8 @@ def shown_to_hydra(line: str) -> tuple[str, list[str]]:
         line: what was typed, the name of the command first.
 
     Returns:
-        The line with its `key=value` words alone, and the last, unfinished one. Behind a run directory stands the scenario of the
-        run. And `--config-dir`, where it was typed.
+        The line with its `key=value` words alone, and the last, unfinished one. Behind a run directory stands
+        the scenario of the run. And `--config-dir`, where it was typed.
     """
     command, *words = _split(line)
     last = words.pop() if words and not line.endswith(" ") else ""
@@ -73,7 +82,10 @@ def _split(line: str) -> list[str]:
 def _scenario_of(run: Path) -> str | None:
     """The scenario of a run, where its options are shipped."""
     text = ""
-    with contextlib.suppress(OSError, UnicodeDecodeError), open(run / "config.yaml", encoding="utf-8") as file:
+    with (
+        contextlib.suppress(OSError, UnicodeDecodeError),
+        open(run / "config.yaml", encoding="utf-8") as file,
+    ):
         text = file.read(4096)
     _, _, section = text.partition("\nscenario:\n  name: ")
     name = section.partition("\n")[0]

@@ -20,7 +20,8 @@ def run_hydra(words: Sequence[str], task: Callable[[Any], Any]) -> None:
     """Run Hydra's own command line on `words`, with `task` as the application.
 
     Raises:
-        ConfigError: where Hydra refuses the words. What `task` raises passes through; of a `JobFailedError` the sweeper is told.
+        ConfigError: where Hydra refuses the words. What `task` raises passes through; of a `JobFailedError`
+            the sweeper is told.
     """
     import hydra
     from hydra.errors import HydraException
@@ -43,7 +44,9 @@ def run_hydra(words: Sequence[str], task: Callable[[Any], Any]) -> None:
     # Hydra then raises what it would print, and we print it.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        hydra.main(config_path=str(conf_directory()), config_name=CONFIG_NAME, version_base="1.3")(application)()
+        hydra.main(config_path=str(conf_directory()), config_name=CONFIG_NAME, version_base="1.3")(
+            application
+        )()
     except Exception as error:
         if raised:
             raise raised[0] from None

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from framework.cli.command import OK, RunArgumentParser, add_output_option, check_ownership, command, split_overrides
+from framework.cli.command import (
+    OK,
+    RunArgumentParser,
+    add_output_option,
+    check_ownership,
+    command,
+    split_overrides,
+)
 from framework.run.console import Console, format_value, without_details
 
 
@@ -15,7 +22,8 @@ def main(words: list[str]) -> int:
         "load-and-validate",
         "Load the exported model of a run, or a file of weights, in a fresh process and evaluate it.",
         epilog="key=value words change settings: load-and-validate outputs/run1 data.val_dir=OTHER\n"
-        "load-and-validate Meso4_DF.h5 scenario=mesonet data=image_folder data.val_dir=DIR data.positive_class=real",
+        "load-and-validate Meso4_DF.h5 scenario=mesonet data=image_folder data.val_dir=DIR "
+        "data.positive_class=real",
         takes_weights=True,
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings to change")
@@ -26,9 +34,15 @@ def main(words: list[str]) -> int:
         help="in place of a model, weights that the run holds, as ema-weights lists them: raw, ema, ...",
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--split", choices=("train", "validation", "test"), default="validation", help="which data")
-    which.add_argument("--list", dest="name", metavar="NAME", help="the data of this list of trainer.lav_lists")
-    add_output_option(parser, "where to write the report as JSON (default: RUN/lav.json, or nowhere where there is no run)")
+    which.add_argument(
+        "--split", choices=("train", "validation", "test"), default="validation", help="which data"
+    )
+    which.add_argument(
+        "--list", dest="name", metavar="NAME", help="the data of this list of trainer.lav_lists"
+    )
+    add_output_option(
+        parser, "where to write the report as JSON (default: RUN/lav.json, or nowhere where there is no run)"
+    )
     arguments = parser.parse_args(words)
     overrides, others = split_overrides(arguments.overrides)
     if others:
@@ -60,14 +74,20 @@ def main(words: list[str]) -> int:
     recorded = report.recorded
     shown = without_details(report.metrics)
     rows = [
-        (name, format_value(value), *([format_value(recorded[name]) if name in recorded else "-"] if recorded else []))
+        (
+            name,
+            format_value(value),
+            *([format_value(recorded[name]) if name in recorded else "-"] if recorded else []),
+        )
         for name, value in shown.items()
     ]
     console = Console()
     data = f"samples of {arguments.name}" if arguments.name else f"{report.split} samples"
     run = is_run(arguments.run)
     model = (
-        f"{arguments.weights or arguments.model} of {arguments.run} (epoch {report.facts.get('epoch')})" if run else arguments.run
+        f"{arguments.weights or arguments.model} of {arguments.run} (epoch {report.facts.get('epoch')})"
+        if run
+        else arguments.run
     )
     at = f", deciding at {arguments.threshold:g}" if arguments.threshold is not None else ""
     columns = ("metric", "now", *(["recorded in training"] if recorded else []))

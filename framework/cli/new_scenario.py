@@ -13,10 +13,15 @@ def main(words: list[str]) -> int:
     """Write the package, and say how it is trained."""
     parser = CommandParser(
         prog="new-scenario",
-        description="Write a small package that holds a scenario of your own. It trains as it is; put your data and your model in.",
+        description="Write a small package that holds a scenario of your own. It trains as it is; put your "
+        "data and your model in.",
     )
-    parser.add_argument("name", metavar="NAME", help="of package and scenario: lower-case letters, digits and _")
-    parser.add_argument("--dir", metavar="DIR", default=".", help="where the folder NAME is made (default: here)")
+    parser.add_argument(
+        "name", metavar="NAME", help="of package and scenario: lower-case letters, digits and _"
+    )
+    parser.add_argument(
+        "--dir", metavar="DIR", default=".", help="where the folder NAME is made (default: here)"
+    )
     arguments = parser.parse_args(words)
     place = new_scenario(arguments.name, arguments.dir)
     for path in sorted(path for path in place.rglob("*") if path.is_file()):

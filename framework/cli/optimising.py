@@ -1,4 +1,5 @@
-"""A sweep whose sweeper looks for the best values: which value each job gives it, and whether the lowest or the highest is best."""
+"""A sweep whose sweeper looks for the best values: which value each job gives it, and whether the lowest or
+the highest is best."""
 
 from __future__ import annotations
 
@@ -26,9 +27,15 @@ def tries_all(sweeper: Mapping[str, Any]) -> bool:
 
 
 def direction_words(
-    sweeper: Mapping[str, Any], overrides: Sequence[str], first: Sequence[str], *, config_dir: str | None, config_name: str
+    sweeper: Mapping[str, Any],
+    overrides: Sequence[str],
+    first: Sequence[str],
+    *,
+    config_dir: str | None,
+    config_name: str,
 ) -> tuple[list[str], str | None]:
-    """The words that tell a sweeper which direction is better, so that it is the one that decides which epoch of a run is best.
+    """The words that tell a sweeper which direction is better, so that it is the one that decides which epoch
+    of a run is best.
 
     Args:
         sweeper: its settings.
@@ -36,12 +43,15 @@ def direction_words(
         first: the words of one of its jobs.
 
     Returns:
-        The words to add, and what is looked for, as a sentence; None where the sweeper has no direction that is known.
+        The words to add, and what is looked for, as a sentence; None where the sweeper has no direction that
+        is known.
 
     Raises:
         ConfigError: where the sweeper was told another direction, or several.
     """
-    found = next(((path, values) for path, values in _DIRECTIONS.items() if _get(sweeper, path) is not None), None)
+    found = next(
+        ((path, values) for path, values in _DIRECTIONS.items() if _get(sweeper, path) is not None), None
+    )
     if found is None:
         return [], None
     path, values = found
@@ -53,7 +63,8 @@ def direction_words(
         raise ConfigError(
             Problem(
                 key,
-                f"contradicts the run: of {monitor} the {'highest' if mode == 'max' else 'lowest'} value is best",
+                f"contradicts the run: of {monitor} the {'highest' if mode == 'max' else 'lowest'} value is "
+                "best",
                 given=set_to,
                 allowed=str(values[mode]).lower(),
                 hint="leave it out; early_stopping.monitor and early_stopping.mode say what is best",
@@ -86,7 +97,8 @@ def _get(node: Any, path: str) -> Any:
 def _monitored(words: Sequence[str], config_dir: str | None, config_name: str) -> tuple[str, str]:
     """What decides which epoch of a run is best: a value, and "min" or "max"."""
     compose_config(words, config_dir=config_dir, config_name=config_name)  # a wrong word is answered at once
-    # A process of its own, since an objective may need TensorFlow, which would take memory for as long as the sweep lasts.
+    # A process of its own, since an objective may need TensorFlow, which would take memory for as long as the
+    # sweep lasts.
     with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         monitor, mode, fault = pool.submit(_ask_objective, list(words), config_dir, config_name).result()
     if fault:
@@ -94,7 +106,9 @@ def _monitored(words: Sequence[str], config_dir: str | None, config_name: str) -
     return monitor, mode
 
 
-def _ask_objective(words: Sequence[str], config_dir: str | None, config_name: str) -> tuple[str, str, str | None]:
+def _ask_objective(
+    words: Sequence[str], config_dir: str | None, config_name: str
+) -> tuple[str, str, str | None]:
     from framework.run.device import import_tensorflow
     from framework.scenario import scenario_of
     from framework.training.early_stopping import mode_of_name
@@ -105,7 +119,8 @@ def _ask_objective(words: Sequence[str], config_dir: str | None, config_name: st
         objective, own = scenario.objective(), scenario.early_stopping
         monitor = own.monitor or objective.monitor
         said = objective.mode if monitor == objective.monitor else None
-        # As `framework.training.monitor` has it, but for the metrics, which there are none of before a model is built.
+        # As `framework.training.monitor` has it, but for the metrics, which there are none of before a model
+        # is built.
         mode = own.mode or said or mode_of_name(monitor)
         return monitor, mode or "", None if mode else f"early_stopping.mode must be given for {monitor}"
     except Exception as error:  # an error of a scenario's own may not survive the way back

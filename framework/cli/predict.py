@@ -5,7 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from framework.cli.command import FAILED, OK, RunArgumentParser, add_output_option, check_ownership, command, split_overrides
+from framework.cli.command import (
+    FAILED,
+    OK,
+    RunArgumentParser,
+    add_output_option,
+    check_ownership,
+    command,
+    split_overrides,
+)
 from framework.run.console import Console, format_value
 
 
@@ -15,14 +23,19 @@ def main(words: list[str]) -> int:
     parser = RunArgumentParser(
         "predict-scenario",
         "Predict files or folders with the exported model of a run, or with a file of weights:\n"
-        "predict-scenario Meso4_DF.h5 photos/ scenario=mesonet data=image_folder data.classes=[df,real] data.positive_class=real",
+        "predict-scenario Meso4_DF.h5 photos/ scenario=mesonet data=image_folder data.classes=[df,real] "
+        "data.positive_class=real",
         epilog="Exit code 1 where a file could not be read; the others are predicted all the same.",
         takes_weights=True,
     )
-    parser.add_argument("inputs", nargs="+", metavar="DIR_OR_FILE", help="what to predict; key=value words change settings")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="DIR_OR_FILE", help="what to predict; key=value words change settings"
+    )
     parser.add_model_option()
     add_output_option(
-        parser, "the CSV to write, or a .npz for what the model gives as arrays (default: %(default)s)", "predictions.csv"
+        parser,
+        "the CSV to write, or a .npz for what the model gives as arrays (default: %(default)s)",
+        "predictions.csv",
     )
     arguments = parser.parse_args(words)
     overrides, inputs = split_overrides(arguments.inputs)
@@ -53,7 +66,11 @@ def main(words: list[str]) -> int:
     write_predictions(predictions, output)
     console = Console()
     for row in predictions.rows[:10]:
-        console.print("  ".join(format_value(value) if isinstance(value, float) else str(value) for value in row.values()))
+        console.print(
+            "  ".join(
+                format_value(value) if isinstance(value, float) else str(value) for value in row.values()
+            )
+        )
     if len(predictions.rows) > 10:
         console.print(f"... and {len(predictions.rows) - 10:,} more")
     known = [row for row in predictions.rows if row.get("true_label") and "label" in row]

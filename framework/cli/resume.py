@@ -29,7 +29,8 @@ def main(words: list[str]) -> int:
     if ended is not None:
         console = Console()
         console.print(
-            f"{arguments.run} is {ended.status.replace('_', ' ')} after {plural(ended.epochs, 'epoch')}; there is nothing to resume"
+            f"{arguments.run} is {ended.status.replace('_', ' ')} after {plural(ended.epochs, 'epoch')}; "
+            "there is nothing to resume"
         )
         console.print(f"to train on: resume-training {arguments.run} epochs={ended.epochs + 10}")
         return OK

@@ -14,14 +14,22 @@ def print_result(result: Result, run: RunDirectory, scenario: Scenario) -> None:
     state = "finished" if result.status == "finished" else "stopped early"
     console.print()
     console.print(
-        f"{state} after {plural(result.epochs, 'epoch')}, {plural(result.steps, 'step')}, {format_seconds(result.seconds)}",
+        f"{state} after {plural(result.epochs, 'epoch')}, {plural(result.steps, 'step')}, "
+        f"{format_seconds(result.seconds)}",
         style="bold",
     )
     if result.best:
         monitor = scenario.early_stopping.monitor
-        shown = {name: v for name, v in result.best["metrics"].items() if name == monitor or not name.startswith("lav_")}
+        shown = {
+            name: v
+            for name, v in result.best["metrics"].items()
+            if name == monitor or not name.startswith("lav_")
+        }
         console.values(f"best epoch {result.best['epoch']}:", shown)
-    console.print(f"everything is in {run.path}: best/ and export/ hold the models, metrics.jsonl the metrics, train.log the log")
+    console.print(
+        f"everything is in {run.path}: best/ and export/ hold the models, metrics.jsonl the metrics, "
+        "train.log the log"
+    )
     console.print("next:")
     split = "" if scenario.data.validates() else " --split train"
     console.print(f"  load-and-validate {run.path}{split}")

@@ -1,7 +1,8 @@
 """train-scenario --multirun: each job in a process of its own, so that none can stop or slow another.
 
-`jobs.jsonl` in the folder of the sweep has a line for each start of a job: its words, its folder, and, when it has ended, its exit
-code. The same sweep again finds its jobs there by their words, whatever their order and number is now.
+`jobs.jsonl` in the folder of the sweep has a line for each start of a job: its words, its folder, and, when
+it has ended, its exit code. The same sweep again finds its jobs there by their words, whatever their order
+and number is now.
 """
 
 from __future__ import annotations
@@ -37,8 +38,11 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def sweep(options: Sequence[str], overrides: Sequence[str], *, config_dir: str | None, config_name: str) -> int:
-    """Train one run for each combination of the values in `overrides`, or those that the chosen sweeper draws.
+def sweep(
+    options: Sequence[str], overrides: Sequence[str], *, config_dir: str | None, config_name: str
+) -> int:
+    """Train one run for each combination of the values in `overrides`, or those that the chosen sweeper
+    draws.
 
     Args:
         options: Hydra's own options, `-m` among them.
@@ -60,7 +64,11 @@ def sweep(options: Sequence[str], overrides: Sequence[str], *, config_dir: str |
     told, sought = direction_words(sweeper, overrides, first, config_dir=config_dir, config_name=config_name)
     named = _OUTPUT_KEYS - swept_keys(overrides)
     folder = Path(given) if given else RunDirectory.create(name="sweep").path
-    words = [*(word for word in words if _key(word) not in named), *told, f"hydra.sweep.dir={_quoted(folder)}"]
+    words = [
+        *(word for word in words if _key(word) not in named),
+        *told,
+        f"hydra.sweep.dir={_quoted(folder)}",
+    ]
     console = Console()
     console.print(f"sweep directory: {folder}")
     if sought:
@@ -73,7 +81,9 @@ def sweep(options: Sequence[str], overrides: Sequence[str], *, config_dir: str |
     command = again if tries_all(sweeper) else None  # another sweeper may draw other values
     try:
         with interruption.listening():
-            run_hydra([*options, *words], lambda composed: _job(extra, interruption, asks=not tries_all(sweeper)))
+            run_hydra(
+                [*options, *words], lambda composed: _job(extra, interruption, asks=not tries_all(sweeper))
+            )
     except Interrupted:
         _summarise(folder, console, started, command)
         raise
@@ -129,7 +139,11 @@ def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> flo
     run = RunDirectory(folder)
     resumes = run.config_file.exists() or run.config_copy.exists()
     done = resumes and (run.load_result() or {}).get("status") in ("finished", "stopped_early")
-    print(f"job {job.job.num}: {' '.join(words)}{' (done before)' if done else ' (continued)' if resumes else ''}", flush=True)
+    print(
+        f"job {job.job.num}: "
+        f"{' '.join(words)}{' (done before)' if done else ' (continued)' if resumes else ''}",
+        flush=True,
+    )
     # Relative where it can be, so that a sweep that was moved is found again.
     place = folder.relative_to(sweep_folder) if folder.is_relative_to(sweep_folder) else folder.absolute()
     record: dict[str, Any] = {"job": job.job.num, "words": words, "directory": str(place)}
@@ -140,10 +154,16 @@ def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> flo
     if resumes:
         command = ["framework.cli.resume", str(folder)]
     else:
-        directory = [] if _OUTPUT_KEYS & {word.partition("=")[0] for word in words} else [f"++output_dir={_quoted(folder)}"]
+        directory = (
+            []
+            if _OUTPUT_KEYS & {word.partition("=")[0] for word in words}
+            else [f"++output_dir={_quoted(folder)}"]
+        )
         command = ["framework.cli.train", *extra, *job.overrides.task, *directory]
     # -P: unlike the installed command, `-m` would let modules be imported from the current folder.
-    code = _wait(subprocess.Popen([sys.executable, "-P", "-m", *command], preexec_fn=_end_with_parent), interruption)
+    code = _wait(
+        subprocess.Popen([sys.executable, "-P", "-m", *command], preexec_fn=_end_with_parent), interruption
+    )
     _append(sweep_folder, record | {"exit_code": code})
     interruption.check()
     if asks and code != OK:
@@ -152,7 +172,8 @@ def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> flo
 
 
 def _folder_of(words: Sequence[str], proposed: Path) -> Path:
-    """Where the run of a job is: where a job of the same words was before, where its words say, or a folder that no other job has."""
+    """Where the run of a job is: where a job of the same words was before, where its words say, or a folder
+    that no other job has."""
     for key, _, value in (word.partition("=") for word in words):
         if key in _OUTPUT_KEYS:
             return Path(value.strip("'\""))
@@ -162,7 +183,11 @@ def _folder_of(words: Sequence[str], proposed: Path) -> Path:
         if sorted(record["words"]) == sorted(words):
             if _is_below(proposed.parent, record["directory"]):
                 return folder
-            log.warning("%s leads out of the sweep, and is not used: %s", proposed.parent / _JOBS_FILE, record["directory"])
+            log.warning(
+                "%s leads out of the sweep, and is not used: %s",
+                proposed.parent / _JOBS_FILE,
+                record["directory"],
+            )
     folder, number = proposed, 0
     while folder in taken or folder.is_symlink() or RunDirectory(folder).config_file.exists():
         folder, number = proposed.parent / str(number), number + 1
@@ -178,7 +203,8 @@ def _is_below(sweep_folder: Path, directory: str) -> bool:
 
 
 def _end_with_parent() -> None:
-    """A job ends, having saved, when its sweep is killed; else it would hold its run against the next sweep. Linux alone can do that."""
+    """A job ends, having saved, when its sweep is killed; else it would hold its run against the next sweep.
+    Linux alone can do that."""
     if _LIBC:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
@@ -186,7 +212,9 @@ def _end_with_parent() -> None:
 def _append(folder: Path, record: Mapping[str, Any]) -> None:
     try:
         # Not through a link, and not into a pipe.
-        handle = os.open(folder / _JOBS_FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        handle = os.open(
+            folder / _JOBS_FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666
+        )
     except OSError as error:
         raise RunDirectoryError(f"{folder / _JOBS_FILE} cannot be written: {error.strerror}") from error
     with open(handle, "a") as file:
@@ -232,7 +260,11 @@ def _summarise(folder: Path, console: Console, started: int, command: str | None
             failed.append(job)
             status = "not finished" if code is None else f"{status} ({code})"
         best = result.get("best")
-        metrics = "  ".join(f"{k} {format_value(v)}" for k, v in best["metrics"].items() if k.startswith("val_")) if best else "-"
+        metrics = (
+            "  ".join(f"{k} {format_value(v)}" for k, v in best["metrics"].items() if k.startswith("val_"))
+            if best
+            else "-"
+        )
         rows.append((job["job"], " ".join(job["words"]), path, status, metrics))
     console.table(f"sweep in {folder}", ("job", "words", "run directory", "status", "best"), rows)
     if failed:

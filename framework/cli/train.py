@@ -16,33 +16,49 @@ from framework.run.output import Output, end_command
 
 @training_command
 def main(words: list[str]) -> int:
-    """Train as the words say. Hydra reads them, so that all its options are there; its messages are replaced by ours."""
+    """Train as the words say. Hydra reads them, so that all its options are there; its messages are replaced
+    by ours."""
     from hydra._internal.utils import get_args_parser
 
     # Hydra wants its options before the words, or behind them; here they may stand among them.
     arguments = get_args_parser().parse_intermixed_args(words)
     if arguments.experimental_rerun:
         raise ConfigError(
-            Problem("--experimental-rerun", "is not supported: it unpickles a file", hint="resume-training RUN continues a run"),
+            Problem(
+                "--experimental-rerun",
+                "is not supported: it unpickles a file",
+                hint="resume-training RUN continues a run",
+            ),
             subject="the command line",
         )
     if arguments.resolve and not arguments.cfg:
         raise ConfigError(
-            Problem("--resolve", "goes together with --cfg", hint="`--cfg job --resolve` prints the configuration"),
+            Problem(
+                "--resolve", "goes together with --cfg", hint="`--cfg job --resolve` prints the configuration"
+            ),
             subject="the command line",
         )
     options = [word for word in words if word not in arguments.overrides]
     config_name = arguments.config_name or CONFIG_NAME
-    asked = [name for name in ("cfg", "info", "multirun", "run", "shell_completion") if getattr(arguments, name)]
+    asked = [
+        name for name in ("cfg", "info", "multirun", "run", "shell_completion") if getattr(arguments, name)
+    ]
     if len(asked) > 1:
         first, second = (f"--{name.replace('_', '-')}" for name in asked[:2])
         raise ConfigError(Problem(first, f"does not go together with {second}"), subject="the command line")
-    if arguments.help or arguments.hydra_help or arguments.cfg or arguments.info or arguments.shell_completion:
+    if (
+        arguments.help
+        or arguments.hydra_help
+        or arguments.cfg
+        or arguments.info
+        or arguments.shell_completion
+    ):
         if isinstance(sys.stdout, Output):
             sys.stdout.lost = end_command  # nothing is trained: the output is what the command is for
         shown = arguments.overrides
         if arguments.cfg or arguments.info:
-            # As a run would compose them: a value that no file has (of a setting with a default) is one there, too.
+            # As a run would compose them: a value that no file has (of a setting with a default) is one
+            # there, too.
             shown = forced_words(shown, arguments.config_dir)
             if chooses_scenario(arguments.overrides):
                 compose_config(arguments.overrides, config_dir=arguments.config_dir, config_name=config_name)
@@ -53,8 +69,11 @@ def main(words: list[str]) -> int:
 
         return sweep(options, arguments.overrides, config_dir=arguments.config_dir, config_name=config_name)
     config = compose_config(arguments.overrides, config_dir=arguments.config_dir, config_name=config_name)
-    # What was composed and checked is what Hydra composes again, so that its callbacks and its own settings have their effect.
-    run_hydra([*options, *forced_words(arguments.overrides, arguments.config_dir)], lambda composed: train(config))
+    # What was composed and checked is what Hydra composes again, so that its callbacks and its own settings
+    # have their effect.
+    run_hydra(
+        [*options, *forced_words(arguments.overrides, arguments.config_dir)], lambda composed: train(config)
+    )
     return OK
 
 
@@ -72,7 +91,9 @@ def train(config: RunConfig) -> None:
             Trainer(scenario_of(for_trial(config)), RunDirectory.create(folder)).train()
         Console().print("the trial run went through one batch of everything; nothing was kept")
         return
-    trainer = Trainer(scenario_of(config), RunDirectory.create(config.trainer.output_dir, name=config.scenario.name))
+    trainer = Trainer(
+        scenario_of(config), RunDirectory.create(config.trainer.output_dir, name=config.scenario.name)
+    )
     print_result(trainer.train(), trainer.run, trainer.scenario)
 
 

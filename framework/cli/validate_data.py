@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from framework.cli.command import FAILED, OK, ScenarioArgumentParser, add_output_option, check_ownership, command
+from framework.cli.command import (
+    FAILED,
+    OK,
+    ScenarioArgumentParser,
+    add_output_option,
+    check_ownership,
+    command,
+)
 from framework.config.compose import compose_config
 from framework.run.console import Console
 
@@ -17,7 +24,8 @@ def main(words: list[str]) -> int:
     """Load each sample of each split, and tell what cannot be used and what is unusual."""
     parser = ScenarioArgumentParser(
         prog="validate-data",
-        description="Load each sample of a scenario's data, and tell what cannot be used and what is unusual, such as a file whose "
+        description="Load each sample of a scenario's data, and tell what cannot be used and what is "
+        "unusual, such as a file whose "
         "content is in two splits.",
         epilog="Exit code 1 where a sample cannot be used.",
     )
@@ -25,7 +33,8 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "--near-duplicates",
         action="store_true",
-        help="find images that are nearly the same in two splits or two classes, too; each is decoded once more for it",
+        help="find images that are nearly the same in two splits or two classes, too; each is decoded once "
+        "more for it",
     )
     arguments = parser.parse_args(words)
     config = compose_config(arguments.overrides, config_dir=arguments.config_dir)
@@ -55,7 +64,10 @@ def main(words: list[str]) -> int:
         unusable = len(report.unusable)
         rows.append((report.split.value, "samples", "-" if report.samples is None else f"{report.samples:,}"))
         rows.append(("", "unusable", f"{unusable:,}"))
-        rows += [("", f"  {kind}" if fatal else f"unusual: {kind}", f"{count:,}") for kind, count, fatal in report.kinds()]
+        rows += [
+            ("", f"  {kind}" if fatal else f"unusual: {kind}", f"{count:,}")
+            for kind, count, fatal in report.kinds()
+        ]
     console.table(f"data of {config.scenario.name}", ("split", "kind", "samples"), rows)
     for report in reports:
         if report.problem:

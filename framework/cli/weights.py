@@ -15,13 +15,17 @@ def main(words: list[str]) -> int:
     """Compare the weights that a run holds, and export some of them."""
     parser = RunArgumentParser(
         "ema-weights",
-        "Compare the weights that a run holds at its newest checkpoint, on its validation data: raw; ema, where it was trained with\n"
-        "trainer.calc_ema; the average of its checkpoints; and averages of any length, where it was trained with\n"
+        "Compare the weights that a run holds at its newest checkpoint, on its validation data: raw; ema, "
+        "where it was trained with\n"
+        "trainer.calc_ema; the average of its checkpoints; and averages of any length, where it was trained "
+        "with\n"
         "trainer.post_hoc_ema. The run may be finished or in training; nothing of it is changed.",
         epilog="key=value words change settings: ema-weights outputs/run1 data.val_dir=OTHER",
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings to change")
-    parser.add_argument("--last", type=_count, metavar="N", help="average that many checkpoints (default: all that are kept)")
+    parser.add_argument(
+        "--last", type=_count, metavar="N", help="average that many checkpoints (default: all that are kept)"
+    )
     parser.add_argument(
         "--lengths",
         type=_numbers,
@@ -29,10 +33,14 @@ def main(words: list[str]) -> int:
         help="lengths to average over, parts of the training in (0, 0.28] (default: 0.05,0.1,0.15,0.2)",
     )
     parser.add_argument(
-        "--export", metavar="NAME", help="export the weights of that name: raw, ema, average, power-LENGTH, or `best`"
+        "--export",
+        metavar="NAME",
+        help="export the weights of that name: raw, ema, average, power-LENGTH, or `best`",
     )
     parser.add_argument("--output", metavar="DIR", help="where to export to (default: RUN/ema-weights/NAME)")
-    parser.add_argument("--overwrite", action="store_true", help="replace the model in the folder of --output")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the model in the folder of --output"
+    )
     arguments = parser.parse_args(words)
     overrides, others = split_overrides(arguments.overrides)
     if others:
@@ -63,7 +71,12 @@ def main(words: list[str]) -> int:
         f"weights of {arguments.run} after step {weights.step:,}, on its validation data",
         ("weights", *(judged[0][1]), "", "what they are"),
         [
-            (candidate.name, *map(format_value, metrics.values()), "best" if i == best else "", candidate.about)
+            (
+                candidate.name,
+                *map(format_value, metrics.values()),
+                "best" if i == best else "",
+                candidate.about,
+            )
             for i, (candidate, metrics) in enumerate(judged)
         ],
     )

@@ -8,7 +8,8 @@ from typing import Any
 from framework.config.sections import RunConfig
 from framework.errors import ConfigError, Problem
 
-# Weights, optimizer state, and the place in the stream that a step stands for mean something only under these.
+# Weights, optimizer state, and the place in the stream that a step stands for mean something only under
+# these.
 _FIXED = (
     *("scenario.name", "scenario.target", "model", "device.precision"),
     *(
@@ -25,7 +26,8 @@ _FIXED = (
 
 
 def describe_changes(before: RunConfig, after: RunConfig) -> dict[str, tuple[Any, Any]]:
-    """The settings that differ: path to (old value, new value). A setting that one side lacks is None there."""
+    """The settings that differ: path to (old value, new value). A setting that one side lacks is None
+    there."""
     old, new = _flatten(before.to_plain()), _flatten(after.to_plain())
     paths = [*old, *(path for path in new if path not in old)]
     return {path: (old.get(path), new.get(path)) for path in paths if old.get(path) != new.get(path)}
@@ -58,5 +60,7 @@ def _flatten(plain: Any, path: str = "") -> dict[str, Any]:
     if not isinstance(plain, Mapping):
         return {path: plain}
     return {
-        where: value for key, node in plain.items() for where, value in _flatten(node, f"{path}.{key}" if path else key).items()
+        where: value
+        for key, node in plain.items()
+        for where, value in _flatten(node, f"{path}.{key}" if path else key).items()
     }

@@ -1,7 +1,8 @@
-"""From the words of a command line to the plain values of a config, by Hydra, with every wrong word reported at once.
+"""From the words of a command line to the plain values of a config, by Hydra, with every wrong word reported
+at once.
 
-Hydra stops at the first word it cannot use, and lets a wrong type pass. Here a word that fails is noted and left out, the rest
-is composed and typed, and one message names them all.
+Hydra stops at the first word it cannot use, and lets a wrong type pass. Here a word that fails is noted and
+left out, the rest is composed and typed, and one message names them all.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _SCENARIO_KEYS = ("scenario", "scenario.target", "experiment")
 
 
 def conf_directory() -> Path:
-    """The shipped `conf/`: inside the package where that was installed as a wheel, beside it in a checkout."""
+    """The shipped `conf/`: inside the package where that was installed as a wheel, beside it in a
+    checkout."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
@@ -45,7 +47,8 @@ def compose_config(
         ConfigError: naming all problems, with group options, keys, types and ranges in one message.
     """
     problems: list[Problem] = []
-    # Composing makes many small objects at once; looking for garbage among them takes a tenth of the time, and finds none.
+    # Composing makes many small objects at once; looking for garbage among them takes a tenth of the time,
+    # and finds none.
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -68,7 +71,9 @@ def _compose_and_parse(
     except ConfigError as error:
         # A word that was left out must not be reported a second time, as a section that is missing.
         reported = {problem.path for problem in problems}
-        problems.extend(_as_typed(p, overrides) for p in error.problems if p.path.split(".")[0] not in reported)
+        problems.extend(
+            _as_typed(p, overrides) for p in error.problems if p.path.split(".")[0] not in reported
+        )
         return None
 
 
@@ -87,7 +92,8 @@ def compose_plain(
     config_dir: str | Path | None = None,
     config_name: str = CONFIG_NAME,
 ) -> dict[str, Any] | None:
-    """The plain values that Hydra composes of the words that can be used; a problem for each word that cannot.
+    """The plain values that Hydra composes of the words that can be used; a problem for each word that
+    cannot.
 
     Returns:
         The values with all references resolved, or None where nothing could be composed.
@@ -121,14 +127,16 @@ def chooses_scenario(overrides: Sequence[str]) -> bool:
 
 
 def forced_words(overrides: Sequence[str], config_dir: str | Path | None = None) -> list[str]:
-    """The same words in the form in which `compose_config` composes them: values are forced in, group options chosen.
+    """The same words in the form in which `compose_config` composes them: values are forced in, group options
+    chosen.
 
     Args:
         overrides: words as they were typed.
         config_dir: a further folder of group options.
 
     Raises:
-        ConfigError: naming each word that cannot be used. Keys, types and ranges are for `compose_config` to check.
+        ConfigError: naming each word that cannot be used. Keys, types and ranges are for `compose_config` to
+            check.
     """
     problems: list[Problem] = []
     with _hydra(config_dir) as (options, _):
@@ -164,7 +172,8 @@ def compose_sweep(
         config_dir, config_name: as for `compose_config`.
 
     Raises:
-        ConfigError: naming each word that cannot be used, or what Hydra cannot compose, such as a sweeper that is not installed.
+        ConfigError: naming each word that cannot be used, or what Hydra cannot compose, such as a sweeper
+            that is not installed.
     """
     from hydra import compose
     from omegaconf import OmegaConf
@@ -178,7 +187,11 @@ def compose_sweep(
             raise ConfigError(problems, subject="the command line")
         first = [first_value(word, options) for word in words]
         swept = [word for word, single in zip(words, first, strict=True) if word != single]
-        known = [single for word, single in zip(words, first, strict=True) if word not in swept or not word.startswith("++")]
+        known = [
+            single
+            for word, single in zip(words, first, strict=True)
+            if word not in swept or not word.startswith("++")
+        ]
         try:
             composed = compose(config_name, overrides=[*known, *searchpath], return_hydra_config=True)
             output_dir = OmegaConf.select(composed, "trainer.output_dir")
@@ -186,14 +199,25 @@ def compose_sweep(
             raise ConfigError(problem_of(error), subject="the command line") from error
         plain: Any = OmegaConf.to_container(composed, resolve=False, enum_to_str=True)
         registered = {word: names for word in swept if (names := names_to_register(word, options))}
-    for word, names in registered.items():  # whether there are such classes is known when a scenario is imported alone
-        others = [single for other, single in zip(words, first, strict=True) if other != word and not single.startswith("hydra")]
+    for (
+        word,
+        names,
+    ) in registered.items():  # whether there are such classes is known when a scenario is imported alone
+        others = [
+            single
+            for other, single in zip(words, first, strict=True)
+            if other != word and not single.startswith("hydra")
+        ]
         for name in names:
-            compose_config([*others, f"{word.partition('=')[0]}={name}"], config_dir=config_dir, config_name=config_name)
+            compose_config(
+                [*others, f"{word.partition('=')[0]}={name}"], config_dir=config_dir, config_name=config_name
+            )
     sweeper = plain.pop("hydra")["sweeper"]
     # A sweeper shows the keys as they are typed, where Hydra does not insist that they are forced in.
     typed = [word.removeprefix("++") if word in swept and _has(plain, word) else word for word in words]
-    return SweepWords(typed, [word for word in first if not word.startswith(("hydra.", "hydra/"))], sweeper, output_dir)
+    return SweepWords(
+        typed, [word for word in first if not word.startswith(("hydra.", "hydra/"))], sweeper, output_dir
+    )
 
 
 def _has(plain: Mapping[str, Any], word: str) -> bool:
@@ -205,9 +229,11 @@ def _has(plain: Mapping[str, Any], word: str) -> bool:
 def apply_overrides(
     plain: Mapping[str, Any], overrides: Sequence[str], *, config_dir: str | Path | None = None
 ) -> dict[str, Any]:
-    """The plain values of a run with further words applied: `epochs=60`, `trainer.val_every_n=2`, `optimizer=sgd`.
+    """The plain values of a run with further words applied: `epochs=60`, `trainer.val_every_n=2`,
+    `optimizer=sgd`.
 
-    A word that chooses another option of a group brings that option's section in, with the run's own short forms (`lr`, ...).
+    A word that chooses another option of a group brings that option's section in, with the run's own short
+    forms (`lr`, ...).
 
     Raises:
         ConfigError: naming every word that cannot be used. Keys, types and ranges are for `parse` to check.
@@ -223,7 +249,11 @@ def apply_overrides(
             if word.startswith("++"):
                 continue
             if group in ("scenario", "experiment") or group not in SECTIONS:
-                problems.append(Problem(group, "cannot be changed in a run that exists", given=word, hint="start a new run"))
+                problems.append(
+                    Problem(
+                        group, "cannot be changed in a run that exists", given=word, hint="start a new run"
+                    )
+                )
                 continue
             result[group] = _compose_group(group, word, result, searchpath, problems)
     for word in words:
@@ -235,7 +265,9 @@ def apply_overrides(
     return result
 
 
-def _compose_group(group: str, word: str, plain: Mapping[str, Any], searchpath: list[str], problems: list[Problem]) -> Any:
+def _compose_group(
+    group: str, word: str, plain: Mapping[str, Any], searchpath: list[str], problems: list[Problem]
+) -> Any:
     from hydra import compose
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
@@ -274,7 +306,8 @@ def _set(plain: dict[str, Any], path: str, value: Any) -> None:
 
 @contextlib.contextmanager
 def _hydra(config_dir: str | Path | None) -> Iterator[tuple[GroupOptions, list[str]]]:
-    """Hydra, initialised on the shipped conf and `config_dir`: the options of its groups, and the words that put `config_dir` on its path."""
+    """Hydra, initialised on the shipped conf and `config_dir`: the options of its groups, and the words that
+    put `config_dir` on its path."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
@@ -283,7 +316,9 @@ def _hydra(config_dir: str | Path | None) -> Iterator[tuple[GroupOptions, list[s
     if config_dir is not None:
         folder = Path(config_dir).resolve()
         if not folder.is_dir():
-            raise ConfigError(Problem("--config-dir", "is no folder", given=str(config_dir)), subject="the command line")
+            raise ConfigError(
+                Problem("--config-dir", "is no folder", given=str(config_dir)), subject="the command line"
+            )
         folders.append(folder)
         searchpath = [f"hydra.searchpath=['file://{folder}']"]
     previous = GlobalHydra.instance().hydra

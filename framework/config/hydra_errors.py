@@ -9,7 +9,11 @@ from framework.errors import Problem, did_you_mean
 
 # The packages of Hydra's documented plugins, by the names of the options that they bring.
 _PLUGINS = {
-    "hydra/sweeper": {"optuna": "hydra-optuna-sweeper", "ax": "hydra-ax-sweeper", "nevergrad": "hydra-nevergrad-sweeper"},
+    "hydra/sweeper": {
+        "optuna": "hydra-optuna-sweeper",
+        "ax": "hydra-ax-sweeper",
+        "nevergrad": "hydra-nevergrad-sweeper",
+    },
     "hydra/launcher": {
         "joblib": "hydra-joblib-launcher",
         "ray": "hydra-ray-launcher",
@@ -30,7 +34,9 @@ def problem_of(error: Exception) -> Problem:
         return _missing_option(str(error.missing_cfg_file), error.options or [])
     if "You must specify" in message:
         group = message.split("'")[1]
-        return Problem(group, "nothing is chosen", hint=f"add {group}=NAME; `train-scenario --help` lists the names")
+        return Problem(
+            group, "nothing is chosen", hint=f"add {group}=NAME; `train-scenario --help` lists the names"
+        )
     if "does not support sweep type" in message:
         return Problem(
             "hydra/sweeper",
@@ -46,7 +52,10 @@ def problem_of(error: Exception) -> Problem:
             hint=f"export {name}=VALUE, or write ${{oc.env:{name},DEFAULT}} where it is asked for",
         )
     # The lines behind the first name keys and types of OmegaConf's own.
-    return Problem(path, str(error).splitlines()[0] if isinstance(error, OmegaConfBaseException) and str(error) else message)
+    return Problem(
+        path,
+        str(error).splitlines()[0] if isinstance(error, OmegaConfBaseException) and str(error) else message,
+    )
 
 
 def _missing_option(path: str, options: Sequence[str]) -> Problem:
@@ -54,5 +63,15 @@ def _missing_option(path: str, options: Sequence[str]) -> Problem:
     hint = did_you_mean(option, options)
     if group in _PLUGINS:
         package = _PLUGINS[group].get(option)
-        hint = f"pip install {package}" if package else hint or "install the package that it is in: it is a plugin of Hydra"
-    return Problem(group or "config", "there is no such option", given=option, allowed=", ".join(options) or None, hint=hint)
+        hint = (
+            f"pip install {package}"
+            if package
+            else hint or "install the package that it is in: it is a plugin of Hydra"
+        )
+    return Problem(
+        group or "config",
+        "there is no such option",
+        given=option,
+        allowed=", ".join(options) or None,
+        hint=hint,
+    )

@@ -1,4 +1,5 @@
-"""The words of a command line, one at a time: read by Hydra's grammar, and each wrong one told as a problem of its own."""
+"""The words of a command line, one at a time: read by Hydra's grammar, and each wrong one told as a problem
+of its own."""
 
 from __future__ import annotations
 
@@ -16,24 +17,32 @@ _HYDRA_KEYS = {
     "hydra.run.dir": "output_dir=FOLDER says where a run goes",
     "hydra.sweep.dir": "output_dir=FOLDER says where the runs of a sweep go",
     "hydra.sweep.subdir": "output_dir=FOLDER says where the runs of a sweep go; they are numbered there",
-    "hydra.output_subdir": "the run directory holds its own config.yaml; output_dir=FOLDER says where it goes",
-    "hydra.job.chdir": "a command stays in the folder that it was typed in; output_dir=FOLDER says where a run goes",
+    "hydra.output_subdir": "the run directory holds its own config.yaml; output_dir=FOLDER says where it "
+    "goes",
+    "hydra.job.chdir": "a command stays in the folder that it was typed in; output_dir=FOLDER says where a "
+    "run goes",
     "hydra.mode": "--multirun (-m) makes a sweep",
 }
-# Groups whose options need no file: a class can be registered by the scenario, which is imported when all is composed.
+# Groups whose options need no file: a class can be registered by the scenario, which is imported when all is
+# composed.
 _REGISTERED = ("optimizer", "learning_rate", "loop")
 _OF_A_SWEEP = ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher")
 
 
 class GroupOptions:
-    """The options of each group, read from the names of the files: Hydra takes a twentieth of a second to tell them."""
+    """The options of each group, read from the names of the files: Hydra takes a twentieth of a second to
+    tell them."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
 
     def of(self, group: str) -> list[str]:
         """The names of the options of a group; none where there is no such group."""
-        return sorted({path.stem for folder in self._folders for path in (folder / group).glob("*.yaml")}) if group else []
+        return (
+            sorted({path.stem for folder in self._folders for path in (folder / group).glob("*.yaml")})
+            if group
+            else []
+        )
 
 
 def usable_words(
@@ -62,9 +71,11 @@ def usable_words(
 
 
 def forced(word: str, options: GroupOptions) -> str:
-    """The same word in the form in which it is composed: a value is forced in (`++`), an option of a group chosen.
+    """The same word in the form in which it is composed: a value is forced in (`++`), an option of a group
+    chosen.
 
-    A value that is forced in may have any key, so that an unknown one is found by the typed config, beside all other problems.
+    A value that is forced in may have any key, so that an unknown one is found by the typed config, beside
+    all other problems.
     """
     key = word.lstrip("+~").partition("=")[0]
     if word.startswith("~") or _is_hydras(key):
@@ -94,7 +105,11 @@ def first_value(word: str, options: GroupOptions) -> str:
     if override.is_interval_sweep():
         first = str(value.start)
     else:
-        names = value.filter(options.of(override.key_or_group)) if hasattr(value, "filter") else override.sweep_string_iterator()
+        names = (
+            value.filter(options.of(override.key_or_group))
+            if hasattr(value, "filter")
+            else override.sweep_string_iterator()
+        )
         first = str(next(iter(names)))
     return f"{word.partition('=')[0]}={first}"
 
@@ -106,7 +121,10 @@ def parse_word(word: str) -> Any:
 
     try:
         return OverridesParser.create().parse_overrides([word])[0]
-    except (ValueError, RecursionError) as error:  # a number of more digits, or more levels, than Python reads
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # a number of more digits, or more levels, than Python reads
         raise HydraException(str(error).partition(":")[0]) from error
 
 
@@ -120,7 +138,9 @@ def _read(word: str, problems: list[Problem]) -> Any:
             return override
     except HydraException as error:
         reason = str(error).splitlines()[0]
-    problems.append(Problem(word, "cannot be read", hint=f"write key=value, and quote special characters ({reason})"))
+    problems.append(
+        Problem(word, "cannot be read", hint=f"write key=value, and quote special characters ({reason})")
+    )
     return None
 
 
@@ -139,7 +159,14 @@ def _repeated(word: str, override: Any, options: GroupOptions, known: dict[str, 
         for before, other in known.items():
             if before == path or before.startswith(path + ".") or path.startswith(before + "."):
                 key = override.key_or_group
-                short = next((s for s, long in SHORT_FORMS.items() if long == path and {key, _key(other)} == {s, long}), None)
+                short = next(
+                    (
+                        s
+                        for s, long in SHORT_FORMS.items()
+                        if long == path and {key, _key(other)} == {s, long}
+                    ),
+                    None,
+                )
                 return Problem(
                     path.removesuffix("="),
                     f"is given twice, as {other!r} and as {word!r}",
@@ -154,7 +181,8 @@ def _key(word: str) -> str:
 
 
 def _set_by(override: Any, options: GroupOptions) -> list[str]:
-    """The paths in the config that a word sets, in their long form; of an option of a group, its name with `=` behind it."""
+    """The paths in the config that a word sets, in their long form; of an option of a group, its name with
+    `=` behind it."""
     key = override.key_or_group
     if override.is_delete():
         return []
@@ -182,15 +210,22 @@ def _fault_of(word: str, override: Any, options: GroupOptions, multirun: bool) -
             hint="set another value; a word that is left out has its default",
         )
     if _is_hydras(key):
-        found = next((name for path in _set_by(override, options) for name in _HYDRA_KEYS if _meets(path, name)), None)
+        found = next(
+            (name for path in _set_by(override, options) for name in _HYDRA_KEYS if _meets(path, name)), None
+        )
         if found:
             return Problem(found, "is not supported", given=word, hint=_HYDRA_KEYS[found])
         if not multirun and key.startswith(_OF_A_SWEEP):
-            return Problem(key, "has an effect in a sweep alone", given=word, hint="a sweep needs --multirun (-m)")
+            return Problem(
+                key, "has an effect in a sweep alone", given=word, hint="a sweep needs --multirun (-m)"
+            )
         return None
     if override.package is not None:
         return Problem(
-            f"{key}@{override.package}", "an option cannot be put at another place", given=word, hint=f"write {key}=NAME"
+            f"{key}@{override.package}",
+            "an option cannot be put at another place",
+            given=word,
+            hint=f"write {key}=NAME",
         )
     group = options.of(key)
     if override.is_sweep_override():
@@ -231,7 +266,9 @@ def _fault_of_option(key: str, chosen: Any, group: list[str]) -> Problem | None:
         hint = "leave the word out for the default" if chosen is None and key != "scenario" else None
         if isinstance(chosen, Mapping):
             hint = f"choose one by its name, and set values with {key}.SETTING=VALUE"
-        return Problem(key, "must be the name of one option", given=chosen, allowed=", ".join(group), hint=hint)
+        return Problem(
+            key, "must be the name of one option", given=chosen, allowed=", ".join(group), hint=hint
+        )
     if str(chosen) in group:
         return None
     if key in _REGISTERED and str(chosen).isidentifier():
@@ -239,13 +276,15 @@ def _fault_of_option(key: str, chosen: Any, group: list[str]) -> Problem | None:
         return None
     problem = unknown_name(key, "option", str(chosen), group)
     if problem.hint is None and key == "scenario":
-        problem = dataclasses.replace(problem, hint="a scenario of your own is found with --config-dir FOLDER")
+        problem = dataclasses.replace(
+            problem, hint="a scenario of your own is found with --config-dir FOLDER"
+        )
     return problem
 
 
 def _offer(group: str, name: str) -> None:
-    """Give Hydra an option that no file stands for: a section that has the name alone. Whether a class is registered under it is for
-    `parse` to say."""
+    """Give Hydra an option that no file stands for: a section that has the name alone. Whether a class is
+    registered under it is for `parse` to say."""
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(group=group, name=name, node={"name": name})

@@ -34,8 +34,13 @@ class Registry(Mapping[str, type]):
 
         def add(cls: Any) -> Any:
             known = self._classes.get(name)
-            if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-                raise ValueError(f"{self.kind} {name!r} is registered already, by {known.__module__}.{known.__qualname__}")
+            if known is not None and (known.__module__, known.__qualname__) != (
+                cls.__module__,
+                cls.__qualname__,
+            ):
+                raise ValueError(
+                    f"{self.kind} {name!r} is registered already, by {known.__module__}.{known.__qualname__}"
+                )
             cls.name = name
             self._classes[name] = cls
             return cls

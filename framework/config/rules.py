@@ -29,9 +29,17 @@ def lav_has_data(config: RunConfig) -> Iterator[Problem]:
     trainer = config.trainer
     if trainer.lav_lists and not trainer.lav_every_n:
         yield Problem(
-            "trainer.lav_lists", "are not validated on", given=list(trainer.lav_lists), hint="set trainer.lav_every_n, to 1 say"
+            "trainer.lav_lists",
+            "are not validated on",
+            given=list(trainer.lav_lists),
+            hint="set trainer.lav_every_n, to 1 say",
         )
-    elif trainer.lav_every_n and not trainer.lav_lists and trainer.overfit_batches is None and not config.data.validates():
+    elif (
+        trainer.lav_every_n
+        and not trainer.lav_lists
+        and trainer.overfit_batches is None
+        and not config.data.validates()
+    ):
         yield Problem(
             "trainer.lav_every_n",
             "has nothing to validate on, since data.validation_split=0 keeps nothing for it",
@@ -45,7 +53,9 @@ def compiled_steps_run_in_a_graph(config: RunConfig) -> Iterator[Problem]:
     if config.device.jit_compile:
         for name in ("run_eagerly", "trace_nan"):
             if getattr(config.trainer, name):
-                yield Problem(f"trainer.{name}", "does not go together with device.jit_compile=true", given=True)
+                yield Problem(
+                    f"trainer.{name}", "does not go together with device.jit_compile=true", given=True
+                )
 
 
 def schedule_fits_the_run(config: RunConfig) -> Iterator[Problem]:
@@ -56,7 +66,8 @@ def schedule_fits_the_run(config: RunConfig) -> Iterator[Problem]:
 def accumulation_has_no_loss_scaling(config: RunConfig) -> Iterator[Problem]:
     """Several batches make a step only where none of them can be left out."""
     if config.optimizer.accumulate_steps > 1 and config.device.precision == "mixed_float16":
-        # Its loss scaling leaves out batches whose gradients overflow, and a step would miss some of its batches.
+        # Its loss scaling leaves out batches whose gradients overflow, and a step would miss some of its
+        # batches.
         yield Problem(
             "optimizer.accumulate_steps",
             "does not go together with device.precision=mixed_float16",
@@ -74,7 +85,8 @@ def batch_can_be_divided(config: RunConfig) -> Iterator[Problem]:
             "data.batch_size",
             f"cannot be divided among {device.replicas} {'copies of the CPU' if copies else 'GPUs'}",
             given=size,
-            allowed=f"a multiple of {device.replicas}, {'device.cpu_replicas' if copies else 'the number of device.gpus'}",
+            allowed=f"a multiple of {device.replicas}, "
+            f"{'device.cpu_replicas' if copies else 'the number of device.gpus'}",
         )
 
 

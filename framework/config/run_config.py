@@ -1,8 +1,8 @@
 """The typed, frozen configuration of a run.
 
-`parse` makes a `RunConfig` of the plain values that Hydra composed, or reports every problem in them at once. TensorFlow is
-not imported on the way, which is why a config error takes a fraction of a second: every module that holds a config dataclass,
-a scenario's modules too, imports TensorFlow inside the functions that build.
+`parse` makes a `RunConfig` of the plain values that Hydra composed, or reports every problem in them at once.
+TensorFlow is not imported on the way, which is why a config error takes a fraction of a second: every module
+that holds a config dataclass, a scenario's modules too, imports TensorFlow inside the functions that build.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def locate(target: str, path: str = "target") -> Any:
 
 
 def complete_target(target: str, path: str) -> str:
-    """The target `package.module:Class` of a module that holds one scenario; a target that names its class as it is.
+    """The target `package.module:Class` of a module that holds one scenario; a target that names its class as
+    it is.
 
     Raises:
         ConfigError: where the module cannot be imported, or holds no scenario, or several.
@@ -57,12 +58,18 @@ def complete_target(target: str, path: str) -> str:
     if not target or ":" in target:
         return target
     module = _import(target, target, path)
-    found = sorted(name for name, value in vars(module).items() if value in SCENARIOS.values() and value.__module__ == target)
+    found = sorted(
+        name
+        for name, value in vars(module).items()
+        if value in SCENARIOS.values() and value.__module__ == target
+    )
     if len(found) == 1:
         return f"{target}:{found[0]}"
     if found:
         allowed = ", ".join(f"{target}:{name}" for name in found)
-        raise ConfigError(Problem(path, "is a module that holds several scenarios", given=target, allowed=allowed))
+        raise ConfigError(
+            Problem(path, "is a module that holds several scenarios", given=target, allowed=allowed)
+        )
     raise ConfigError(
         Problem(
             path,
@@ -80,15 +87,20 @@ def _import(module_name: str, target: str, path: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise ConfigError(
-                Problem(path, f"there is no module {error.name!r}", given=target, hint=_where_to_put(error.name))
+                Problem(
+                    path, f"there is no module {error.name!r}", given=target, hint=_where_to_put(error.name)
+                )
             ) from error
         raise ConfigError(Problem(path, f"importing it failed: {error}", given=target)) from error
     except Exception as error:  # whatever a user's module raises while it is imported is theirs to read
-        raise ConfigError(Problem(path, f"importing it failed: {type(error).__name__}: {error}", given=target)) from error
+        raise ConfigError(
+            Problem(path, f"importing it failed: {type(error).__name__}: {error}", given=target)
+        ) from error
 
 
 def _where_to_put(module_name: str) -> str:
-    """What to do for a module to be found: often another package of the same name is found in place of the one that has it."""
+    """What to do for a module to be found: often another package of the same name is found in place of the
+    one that has it."""
     package = module_name.partition(".")[0]
     places = list(getattr(sys.modules.get(package), "__path__", ()))
     if package == module_name or not places:
@@ -103,8 +115,8 @@ def parse(plain: Mapping[str, Any]) -> RunConfig:
     """Type and check the plain values of a composed config.
 
     Args:
-        plain: sections as mappings. The short forms (`SHORT_FORMS`) may stand in it; they are not read, since conf/config.yaml
-            has the long forms refer to them.
+        plain: sections as mappings. The short forms (`SHORT_FORMS`) may stand in it; they are not read, since
+            conf/config.yaml has the long forms refer to them.
 
     Returns:
         The config of a run, every value in its range.
@@ -121,8 +133,11 @@ def parse(plain: Mapping[str, Any]) -> RunConfig:
         settings = read(scenario_class.Config, own, "scenario", problems)
         sections["scenario"] = ScenarioSection(name=scenario_class.name, target=target, settings=settings)
         for group in ("model", "data"):
-            sections[group] = read_variant(getattr(scenario_class, group + "s"), plain.get(group, {}), group, problems)
-    # After the scenario: what is registered where its class is, or imported from there, can be chosen by name.
+            sections[group] = read_variant(
+                getattr(scenario_class, group + "s"), plain.get(group, {}), group, problems
+            )
+    # After the scenario: what is registered where its class is, or imported from there, can be chosen by
+    # name.
     for group, target in PARTS.items():
         kind, node = locate(target), plain.get(group, {})
         if scenario_class is None and _may_be_registered_by(plain.get("scenario"), kind, node):
@@ -139,14 +154,16 @@ def parse(plain: Mapping[str, Any]) -> RunConfig:
 
 
 def lav_config(config: RunConfig, name: str) -> tuple[RunConfig, str]:
-    """The config of a run with the data of one of its LAV lists, and the split of these data that the list is.
+    """The config of a run with the data of one of its LAV lists, and the split of these data that the list
+    is.
 
     Args:
         config: the config of the run.
         name: a name in `trainer.lav_lists`.
 
     Raises:
-        ConfigError: where there is no such list, or its settings are wrong; the paths begin with `trainer.lav_lists.NAME`.
+        ConfigError: where there is no such list, or its settings are wrong; the paths begin with
+            `trainer.lav_lists.NAME`.
     """
     lists = config.trainer.lav_lists
     if name not in lists:
@@ -157,13 +174,19 @@ def lav_config(config: RunConfig, name: str) -> tuple[RunConfig, str]:
     split = read_value(_LAV_SPLIT, changes.pop("split", "validation"), f"{path}.split", problems, {})
     plain = to_plain(config.data)
     if changes.get("name", plain.get("name")) != plain.get("name"):
-        problems.append(Problem(f"{path}.name", "is another kind of data", given=changes["name"], allowed=f"{plain['name']}"))
+        problems.append(
+            Problem(
+                f"{path}.name", "is another kind of data", given=changes["name"], allowed=f"{plain['name']}"
+            )
+        )
     data = read_variant(scenario_class.datas, plain | changes, path, problems) if not problems else None
     if problems:
         raise ConfigError(problems)
     changed = dataclasses.replace(config, data=data)
     if found := list(scenario_class.check_config(changed)):
-        raise ConfigError([dataclasses.replace(problem, path=f"{path} ({problem.path})") for problem in found])
+        raise ConfigError(
+            [dataclasses.replace(problem, path=f"{path} ({problem.path})") for problem in found]
+        )
     return changed, split
 
 
@@ -185,10 +208,17 @@ def read_variant(kind: Any, node: Any, path: str, problems: list[Problem]) -> An
     if not isinstance(kind, Registry):
         # An option that is shipped for several scenarios names its class, where one of them has no other.
         named = isinstance(node, Mapping) and "name" in node and node["name"] == getattr(kind, "name", None)
-        return read(kind, {key: value for key, value in node.items() if key != "name"} if named else node, path, problems)
+        return read(
+            kind,
+            {key: value for key, value in node.items() if key != "name"} if named else node,
+            path,
+            problems,
+        )
     name = node.get("name") if isinstance(node, Mapping) else None
     if not isinstance(name, str):
-        problems.append(Problem(path, f"no {kind.kind} is chosen", allowed=", ".join(kind), hint=f"add {path}=NAME"))
+        problems.append(
+            Problem(path, f"no {kind.kind} is chosen", allowed=", ".join(kind), hint=f"add {path}=NAME")
+        )
         return None
     try:
         cls = kind.find(name, path)
@@ -204,7 +234,8 @@ def read_variant(kind: Any, node: Any, path: str, problems: list[Problem]) -> An
 
 
 def _may_be_registered_by(scenario: Any, kind: Any, node: Any) -> bool:
-    """Whether a name that is unknown may be one of those that a scenario registers that cannot be imported."""
+    """Whether a name that is unknown may be one of those that a scenario registers that cannot be
+    imported."""
     named = isinstance(scenario, Mapping) and isinstance(scenario.get("target"), str)
     return named and isinstance(kind, Registry) and isinstance(node, Mapping) and node.get("name") not in kind
 
@@ -214,7 +245,11 @@ def _fault_of_class(cls: type) -> str | None:
     name = f"{cls.__module__}.{cls.__qualname__}"
     # A class without the decorator has the fields of the class that it is derived from, and ignores its own.
     own = "__dataclass_fields__" in vars(cls) or not inspect.get_annotations(cls)
-    return None if dataclasses.is_dataclass(cls) and own else f"{name} is registered, but is not a config dataclass"
+    return (
+        None
+        if dataclasses.is_dataclass(cls) and own
+        else f"{name} is registered, but is not a config dataclass"
+    )
 
 
 def _check_sections(plain: Mapping[str, Any], problems: list[Problem]) -> None:
@@ -260,6 +295,8 @@ def _find_scenario(node: Any, problems: list[Problem]) -> tuple[Any, str]:
         )
         return None, ""
     if node.get("name", found.name) != found.name:
-        problems.append(Problem("scenario.name", "is not the name of its target", given=node["name"], allowed=found.name))
+        problems.append(
+            Problem("scenario.name", "is not the name of its target", given=node["name"], allowed=found.name)
+        )
         return None, ""
     return found, target

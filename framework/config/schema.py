@@ -1,4 +1,5 @@
-"""Typed settings: a frozen dataclass declares them, `read` fills it from plain values and collects every problem.
+"""Typed settings: a frozen dataclass declares them, `read` fills it from plain values and collects every
+problem.
 
     @dataclass(frozen=True, kw_only=True)
     class Adam:
@@ -7,9 +8,10 @@
     problems = []
     adam = read(Adam, {"beta_1": 2}, "optimizer", problems)   # None, and a problem at optimizer.beta_1
 
-Supported types: bool, int, float, str, `Literal`, `T | None`, `tuple[T, ...]` (a list in YAML), `dict[str, T]` and further
-dataclasses. A dataclass may have a method `check()` that yields a `Problem` for each rule that needs more than one field; its
-paths are relative to the section. Keys that it has no fields for are problems, unless its class says `other_keys = True`.
+Supported types: bool, int, float, str, `Literal`, `T | None`, `tuple[T, ...]` (a list in YAML), `dict[str,
+T]` and further dataclasses. A dataclass may have a method `check()` that yields a `Problem` for each rule
+that needs more than one field; its paths are relative to the section. Keys that it has no fields for are
+problems, unless its class says `other_keys = True`.
 """
 
 from __future__ import annotations
@@ -50,10 +52,13 @@ def setting(
 ) -> Any:
     """A field of a config dataclass: its default, its line in the reference, its bounds.
 
-    The bounds hold for numbers, and for each number of a tuple; None is never out of bounds. A whole number wants both bounds: one
-    that is too large takes all memory, or ends in a traceback of TensorFlow. Without bounds it must fit into 64 bits.
+    The bounds hold for numbers, and for each number of a tuple; None is never out of bounds. A whole number
+    wants both bounds: one that is too large takes all memory, or ends in a traceback of TensorFlow. Without
+    bounds it must fit into 64 bits.
     """
-    bounds = {name: bound for name, bound in (("ge", ge), ("gt", gt), ("le", le), ("lt", lt)) if bound is not None}
+    bounds = {
+        name: bound for name, bound in (("ge", ge), ("gt", gt), ("le", le), ("lt", lt)) if bound is not None
+    }
     return dataclasses.field(default=default, metadata={"help": help, "bounds": bounds})
 
 
@@ -78,7 +83,9 @@ def read(cls: type[T], node: Any, path: str, problems: list[Problem]) -> T | Non
     """
     if not isinstance(node, Mapping):
         hint = "leave it out for the defaults" if node is None else None
-        problems.append(Problem(path or "config", "is a section", given=node, allowed="a mapping of settings", hint=hint))
+        problems.append(
+            Problem(path or "config", "is a section", given=node, allowed="a mapping of settings", hint=hint)
+        )
         return None
     before = len(problems)
     hints = type_hints(cls)  # type: ignore[arg-type]
@@ -95,7 +102,9 @@ def read(cls: type[T], node: Any, path: str, problems: list[Problem]) -> T | Non
             if len(problems) == found:
                 values[name] = value
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            problems.append(Problem(where, "is missing", allowed=describe_type(hints[name]), hint=f"set {where}=..."))
+            problems.append(
+                Problem(where, "is missing", allowed=describe_type(hints[name]), hint=f"set {where}=...")
+            )
     if len(problems) > before:
         return None
     section = cls(**values)
@@ -144,9 +153,15 @@ def read_value(hint: Any, value: Any, path: str, problems: list[Problem], bounds
                 return result
             trials.append(trial)
         # What is of one of the types, and wrong all the same, is told by that type.
-        closest = next((trial for trial in trials if all(p.path != path or p.message != _WRONG_TYPE for p in trial)), None)
+        closest = next(
+            (trial for trial in trials if all(p.path != path or p.message != _WRONG_TYPE for p in trial)),
+            None,
+        )
         if len(attempts) == 1:
-            problems.extend(dataclasses.replace(p, allowed=f"{p.allowed}, or null") if p.path == path else p for p in trial)
+            problems.extend(
+                dataclasses.replace(p, allowed=f"{p.allowed}, or null") if p.path == path else p
+                for p in trial
+            )
         elif closest:
             problems.extend(closest)
         else:
@@ -178,7 +193,9 @@ def read_value(hint: Any, value: Any, path: str, problems: list[Problem], bounds
     return _read_scalar(hint, value, path, problems, bounds)
 
 
-def _read_scalar(hint: type, value: Any, path: str, problems: list[Problem], bounds: Mapping[str, float]) -> Any:
+def _read_scalar(
+    hint: type, value: Any, path: str, problems: list[Problem], bounds: Mapping[str, float]
+) -> Any:
     given = value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 2**1023 else math.inf
@@ -188,12 +205,16 @@ def _read_scalar(hint: type, value: Any, path: str, problems: list[Problem], bou
         problems.append(_wrong_type(path, hint, value, bounds))
         return None
     finite = not isinstance(value, float) or math.isfinite(value)
-    if not finite or not all(_HOLDS[name](value, bound) for name, bound in bounds.items() if hint in (int, float)):
+    if not finite or not all(
+        _HOLDS[name](value, bound) for name, bound in bounds.items() if hint in (int, float)
+    ):
         problems.append(Problem(path, "out of range", given=given, allowed=describe_type(hint, bounds)))
         return None
     if isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
         # A larger one passes Python, and ends in a traceback of TensorFlow.
-        problems.append(Problem(path, "out of range", given=given, allowed=f"{describe_type(hint, bounds)}, in 64 bits"))
+        problems.append(
+            Problem(path, "out of range", given=given, allowed=f"{describe_type(hint, bounds)}, in 64 bits")
+        )
         return None
     return value
 
@@ -235,14 +256,17 @@ def regex_fault(pattern: str) -> str | None:
 
 
 def to_plain(section: Any) -> Any:
-    """The plain values of a section, as `read` takes them: mappings, lists, texts, numbers, booleans and None.
+    """The plain values of a section, as `read` takes them: mappings, lists, texts, numbers, booleans and
+    None.
 
     A class that a `Registry` knows gets its registered name as the first key, `name`.
     """
     if dataclasses.is_dataclass(section) and not isinstance(section, type):
         name = getattr(type(section), "name", None)
         named = {"name": name} if isinstance(name, str) else {}
-        return named | {field.name: to_plain(getattr(section, field.name)) for field in dataclasses.fields(section)}
+        return named | {
+            field.name: to_plain(getattr(section, field.name)) for field in dataclasses.fields(section)
+        }
     if isinstance(section, Mapping):
         return {key: to_plain(value) for key, value in section.items()}
     if isinstance(section, tuple | list):

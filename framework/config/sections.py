@@ -50,7 +50,8 @@ PARTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Everything that a run is made of. Each section is typed; `parse` makes it, `to_plain` gives the plain values back."""
+    """Everything that a run is made of. Each section is typed; `parse` makes it, `to_plain` gives the plain
+    values back."""
 
     scenario: ScenarioSection
     model: Any

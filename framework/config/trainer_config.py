@@ -1,4 +1,5 @@
-"""The section `trainer` of a config: how long a run goes, what it is judged by, and what it writes down on its way."""
+"""The section `trainer` of a config: how long a run goes, what it is judged by, and what it writes down on
+its way."""
 
 from __future__ import annotations
 
@@ -17,28 +18,41 @@ class TrainerConfig:
     """How long a run goes, and what it writes down on its way."""
 
     epochs: int = setting(10, "Epochs to train.", ge=1, le=1_000_000)
-    seed: int = setting(1, "Seeds the initial weights, dropout, the order of samples, and augmentation.", ge=0, le=2**31 - 1)
-    output_dir: str | None = setting(None, "The run directory. null makes a new one, `outputs/<scenario>-<date>-<time>`.")
-    samples_per_epoch: int | None = setting(
-        None, "Samples that make an epoch; whole batches are trained. null: as many as the training split has.", ge=1, le=10**12
+    seed: int = setting(
+        1, "Seeds the initial weights, dropout, the order of samples, and augmentation.", ge=0, le=2**31 - 1
     )
-    steps_per_epoch: int | None = setting(None, "Steps that make an epoch; stands in for `samples_per_epoch`.", ge=1, le=10**9)
+    output_dir: str | None = setting(
+        None, "The run directory. null makes a new one, `outputs/<scenario>-<date>-<time>`."
+    )
+    samples_per_epoch: int | None = setting(
+        None,
+        "Samples that make an epoch; whole batches are trained. null: as many as the training split has.",
+        ge=1,
+        le=10**12,
+    )
+    steps_per_epoch: int | None = setting(
+        None, "Steps that make an epoch; stands in for `samples_per_epoch`.", ge=1, le=10**9
+    )
     overfit_batches: int | None = setting(
         None,
         "Train and validate on the samples of that many batches alone: a sound model learns them by heart.",
         ge=1,
         le=100_000,
     )
-    trial_run: bool = setting(False, "Do one batch of everything, in a folder that is deleted afterwards, to see that all works.")
+    trial_run: bool = setting(
+        False, "Do one batch of everything, in a folder that is deleted afterwards, to see that all works."
+    )
     val_every_n: int = setting(
         1,
-        "Validate after each n-th epoch, and after the last. 0: never; best then follows the training metric.",
+        "Validate after each n-th epoch, and after the last. 0: never; best then follows the training "
+        "metric.",
         ge=0,
         le=1_000_000,
     )
     lav_every_n: int = setting(
         0,
-        "LAV after each n-th epoch, the first and the last: export the model, load what was exported, and validate that, with the "
+        "LAV after each n-th epoch, the first and the last: export the model, load what was exported, and "
+        "validate that, with the "
         "scenario's evaluators. 0: never.",
         ge=0,
         le=1_000_000,
@@ -46,44 +60,59 @@ class TrainerConfig:
     lav_lists: dict[str, dict[str, Any]] = dataclasses.field(
         default_factory=dict,
         metadata={
-            "help": "What LAV validates on: a name for each list, and the settings of `data` that are other there, "
+            "help": "What LAV validates on: a name for each list, and the settings of `data` that are other "
+            "there, "
             "`{other: {val_dir: DIR}}`; `split: test` takes another split than the validation data. "
             "Empty: the validation data of the run."
         },
     )
     recalibrate_batch_norm: bool = setting(
         True,
-        "Validate, keep as best, and export with fresh BatchNorm statistics, taken over some training batches with the "
-        "weights at hand, instead of the moving averages, which lag behind. The training itself is not touched.",
+        "Validate, keep as best, and export with fresh BatchNorm statistics, taken over some training "
+        "batches with the "
+        "weights at hand, instead of the moving averages, which lag behind. The training itself is not "
+        "touched.",
     )
-    recalibrate_batches: int = setting(8, "Training batches that fresh BatchNorm statistics are taken over.", ge=1, le=10_000)
+    recalibrate_batches: int = setting(
+        8, "Training batches that fresh BatchNorm statistics are taken over.", ge=1, le=10_000
+    )
     no_train_scope: str | None = setting(
-        None, "A regular expression: layers whose whole path (`backbone/conv1`) it is do not learn, nor what is inside them."
+        None,
+        "A regular expression: layers whose whole path (`backbone/conv1`) it is do not learn, nor what is "
+        "inside them.",
     )
     calc_ema: float | None = setting(
         None,
-        "Validate, keep as best, and export with an exponential moving average of the weights, of this rate in [0, 1). -1: a rate "
+        "Validate, keep as best, and export with an exponential moving average of the weights, of this rate "
+        "in [0, 1). -1: a rate "
         "from the length of an epoch. null: with the weights themselves. The training itself is not touched.",
     )
     post_hoc_ema: tuple[float, ...] = setting(
         (),
-        "Keep power-function averages of the weights of these lengths (parts of the training, in (0, 0.28]; Karras et al. 2024 keep "
+        "Keep power-function averages of the weights of these lengths (parts of the training, in (0, 0.28]; "
+        "Karras et al. 2024 keep "
         "0.05 and 0.1). `ema-weights RUN` then makes an average of any length. [] keeps none.",
         gt=0,
         le=0.28,
     )
     post_hoc_every_n_epochs: int = setting(
         1,
-        "Save these averages after each n-th epoch; checkpoints hold the newest. The oftener, the nearer is what is made of them.",
+        "Save these averages after each n-th epoch; checkpoints hold the newest. The oftener, the nearer is "
+        "what is made of them.",
         ge=1,
         le=1_000_000,
     )
     checkpoint_every_n_epochs: int = setting(
         1, "Save a checkpoint after each n-th epoch, and after the last. 0: only then.", ge=0, le=1_000_000
     )
-    checkpoint_every_n_steps: int | None = setting(None, "Save a checkpoint after each n-th step, too.", ge=1, le=10**9)
+    checkpoint_every_n_steps: int | None = setting(
+        None, "Save a checkpoint after each n-th step, too.", ge=1, le=10**9
+    )
     checkpoint_every_n_minutes: float | None = setting(
-        10.0, "Save a checkpoint in the middle of an epoch where none was saved for that many minutes.", gt=0, le=1e6
+        10.0,
+        "Save a checkpoint in the middle of an epoch where none was saved for that many minutes.",
+        gt=0,
+        le=1e6,
     )
     keep_checkpoints: int = setting(3, "Checkpoints to keep; older ones are deleted.", ge=1, le=100_000)
     export_saved_model: bool = setting(
@@ -93,43 +122,57 @@ class TrainerConfig:
     profile: bool = setting(False, "Write a TensorBoard profile of some steps, early in the session.")
     profile_steps: tuple[int, ...] = setting(
         (),
-        "Write a TensorBoard profile of the steps from the first to the last of `[FIRST,LAST]`, counted from 1. [] writes none.",
+        "Write a TensorBoard profile of the steps from the first to the last of `[FIRST,LAST]`, counted "
+        "from 1. [] writes none.",
         ge=1,
         le=10**12,
     )
     run_eagerly: bool = setting(
-        False, "Run each training step as plain Python, so that a debugger stops in it and a print prints. Slow."
+        False,
+        "Run each training step as plain Python, so that a debugger stops in it and a print prints. Slow.",
     )
     on_nan: Literal["stop", "skip", "rollback"] = setting(
         "stop",
-        "What happens where loss or weights are not finite. The step is found, with its samples and the layer, and nothing of it is "
-        "kept. stop: the run ends. skip: the step is left out. rollback: so are those before it, back to the last checkpoint.",
+        "What happens where loss or weights are not finite. The step is found, with its samples and the "
+        "layer, and nothing of it is "
+        "kept. stop: the run ends. skip: the step is left out. rollback: so are those before it, back to "
+        "the last checkpoint.",
     )
     trace_nan: bool = setting(
         False,
-        "Check all that a step computes, and stop at the first NaN or infinity with the layer, the step and the samples that made it. "
+        "Check all that a step computes, and stop at the first NaN or infinity with the layer, the step and "
+        "the samples that made it. "
         "Slow.",
     )
 
     def check(self) -> Iterator[Problem]:
         for name in self.lav_lists:
             if not re.fullmatch(r"\w[\w-]*", name):
-                yield Problem(f"lav_lists.{name}", "is no name for a list", allowed="letters, digits, - and _")
+                yield Problem(
+                    f"lav_lists.{name}", "is no name for a list", allowed="letters, digits, - and _"
+                )
         if self.no_train_scope is not None and (reason := regex_fault(self.no_train_scope)):
             yield Problem("no_train_scope", f"is no regular expression: {reason}", given=self.no_train_scope)
         if self.calc_ema is not None and self.calc_ema != -1 and not 0 <= self.calc_ema < 1:
-            yield Problem("calc_ema", "is no rate", given=self.calc_ema, allowed="a number >= 0 and < 1, or -1, or null")
+            yield Problem(
+                "calc_ema", "is no rate", given=self.calc_ema, allowed="a number >= 0 and < 1, or -1, or null"
+            )
         if len(set(self.post_hoc_ema)) < len(self.post_hoc_ema):
             yield Problem("post_hoc_ema", "names a length twice", given=list(self.post_hoc_ema))
-        if self.profile_steps and (len(self.profile_steps) != 2 or self.profile_steps[0] > self.profile_steps[1]):
+        if self.profile_steps and (
+            len(self.profile_steps) != 2 or self.profile_steps[0] > self.profile_steps[1]
+        ):
             yield Problem(
                 "profile_steps",
                 "must be a first and a last step",
                 given=list(self.profile_steps),
-                allowed="[FIRST,LAST], two whole numbers, the second not below the first; [10,10] is one step",
+                allowed="[FIRST,LAST], two whole numbers, the second not below the first; [10,10] is one "
+                "step",
             )
         if self.profile_steps and self.profile:
-            yield Problem("profile_steps", "stands in for profile, and both are set", given=list(self.profile_steps))
+            yield Problem(
+                "profile_steps", "stands in for profile, and both are set", given=list(self.profile_steps)
+            )
         if self.samples_per_epoch is not None and self.steps_per_epoch is not None:
             yield Problem(
                 "steps_per_epoch",

@@ -22,23 +22,26 @@ if TYPE_CHECKING:
 _log = logging.getLogger("framework")
 
 _ALLOWED = (
-    "a framework.Source, a tuple of arrays (x, y), an object with __len__ and __getitem__, a tf.data.Dataset, "
+    "a framework.Source, a tuple of arrays (x, y), an object with __len__ and __getitem__, a "
+    "tf.data.Dataset, "
     "a keras.utils.PyDataset, or a generator"
 )
 _WAYS_OUT = (
-    "give what can be loaded by index: arrays, an object with __len__ and __getitem__, or a framework.Source, "
+    "give what can be loaded by index: arrays, an object with __len__ and __getitem__, or a "
+    "framework.Source, "
     "such as TfRecords (docs/data.md)"
 )
 _OWN_ORDER = (
-    "leave out shuffling and random augmentation: the stream shuffles, and Scenario.augment augments, each with its seeds"
+    "leave out shuffling and random augmentation: the stream shuffles, and Scenario.augment "
+    "augments, each with its seeds"
 )
 
 
 def as_source(given: Any, what: str, *, limit_bytes: int | None, targets: bool = True) -> Source:
     """The source for what a scenario gave in its place.
 
-    Arrays, and what loads by index, are adapted exactly. A `tf.data.Dataset`, a `keras.utils.PyDataset`, a generator and other
-    iterables are read once, into memory, and that is logged.
+    Arrays, and what loads by index, are adapted exactly. A `tf.data.Dataset`, a `keras.utils.PyDataset`, a
+    generator and other iterables are read once, into memory, and that is logged.
 
     Args:
         given: what the scenario gave.
@@ -75,7 +78,8 @@ def as_source(given: Any, what: str, *, limit_bytes: int | None, targets: bool =
         raise _refusal(given, what)
     if hasattr(given, "dataset") and hasattr(given, "batch_size"):
         raise DataError(
-            f"{what} gave a {_name(given)}, which has an order and batches of its own", hint="return its data set: loader.dataset"
+            f"{what} gave a {_name(given)}, which has an order and batches of its own",
+            hint="return its data set: loader.dataset",
         )
     if hasattr(given, "__len__") and hasattr(given, "__getitem__"):
         try:
@@ -84,7 +88,8 @@ def as_source(given: Any, what: str, *, limit_bytes: int | None, targets: bool =
             raise DataError(f"{what}: {error}") from error
         if source.varies():
             _log.warning(
-                "%s: sample 0 of the %s is another one each time, so that the run does not resume exactly, and samples kept in memory "
+                "%s: sample 0 of the %s is another one each time, so that the run does not resume exactly, "
+                "and samples kept in memory "
                 "(data.cache) do not change; %s",
                 what,
                 _name(given),
@@ -102,7 +107,9 @@ def as_source(given: Any, what: str, *, limit_bytes: int | None, targets: bool =
 
 def _refusal(given: Any, what: str) -> DataError:
     shown = f"{given!r:.80} " if isinstance(given, str | bytes | os.PathLike | int | float) else ""
-    kind = f"the class {given.__name__}" if isinstance(given, type) else f"{shown}(of the type {_name(given)})"
+    kind = (
+        f"the class {given.__name__}" if isinstance(given, type) else f"{shown}(of the type {_name(given)})"
+    )
     return DataError(f"{what} gave {kind.strip()}", hint=f"return {_ALLOWED}")
 
 
@@ -117,12 +124,14 @@ def _of_dataset(given: tf.data.Dataset, what: str, limit_bytes: int | None, targ
 
     if given.cardinality() == tf.data.INFINITE_CARDINALITY or "RepeatDataset" in _steps(given):
         raise DataError(
-            f"{what} gave a tf.data.Dataset that is repeated", hint="leave out repeat(): an epoch is a number of steps here"
+            f"{what} gave a tf.data.Dataset that is repeated",
+            hint="leave out repeat(): an epoch is a number of steps here",
         )
     specs = tf.nest.flatten(given.element_spec)
     if any(not isinstance(spec, tf.TensorSpec) for spec in specs):
         raise DataError(
-            f"{what} gave a tf.data.Dataset with elements that are not tensors: {given.element_spec}", hint=PADDING_HINT
+            f"{what} gave a tf.data.Dataset with elements that are not tensors: {given.element_spec}",
+            hint=PADDING_HINT,
         )
     first, again = (list(itertools.islice(given.as_numpy_iterator(), 3)) for _ in range(2))
     if _bytes_of(first) != _bytes_of(again):
@@ -136,7 +145,8 @@ def _of_dataset(given: tf.data.Dataset, what: str, limit_bytes: int | None, targ
 
 
 def _steps(dataset: tf.data.Dataset) -> list[str]:
-    """What a dataset was made by, the last step first, as far as that can be told: `["BatchDataset", "MapDataset", ...]`."""
+    """What a dataset was made by, the last step first, as far as that can be told: `["BatchDataset",
+    "MapDataset", ...]`."""
     steps = []
     while True:
         steps.append(type(dataset).__name__.strip("_"))
@@ -147,13 +157,21 @@ def _steps(dataset: tf.data.Dataset) -> list[str]:
 
 
 def _is_batched(dataset: tf.data.Dataset) -> bool:
-    """Whether its elements are batches: it was made by `batch`, and all parts still have one first dimension."""
+    """Whether its elements are batches: it was made by `batch`, and all parts still have one first
+    dimension."""
     import tensorflow as tf
 
     shapes = [spec.shape for spec in tf.nest.flatten(dataset.element_spec)]
     if not all(shape.rank and shape[0] == shapes[0][0] for shape in shapes):
         return False
-    made_by = next((step for step in _steps(dataset) if "batch" in step.lower() or "FlatMap" in step or "Interleave" in step), "")
+    made_by = next(
+        (
+            step
+            for step in _steps(dataset)
+            if "batch" in step.lower() or "FlatMap" in step or "Interleave" in step
+        ),
+        "",
+    )
     return made_by in ("BatchDataset", "ParallelBatchDataset", "PaddedBatchDataset")
 
 
@@ -232,24 +250,31 @@ class _Memory:
             self._first, self._kinds = sample, kinds
         if kinds != self._kinds or not _alike(sample, self._first):
             raise DataError(
-                f"{name} has {_listed(kinds)}, and the first has {_listed(self._kinds)}; all samples have one shape",
+                f"{name} has {_listed(kinds)}, and the first has {_listed(self._kinds)}; all samples have "
+                "one shape",
                 hint=PADDING_HINT if batched else f"{PADDING_HINT}; batches are taken apart by unbatch()",
             )
-        self._bytes += sum(sum(map(len, part.ravel())) if part.dtype == object else part.nbytes for part in parts)
+        self._bytes += sum(
+            sum(map(len, part.ravel())) if part.dtype == object else part.nbytes for part in parts
+        )
         if self._limit == 0:
             raise DataError(
-                f"the samples of {self._what} must be read into memory, and data.cache=off forbids it", hint=_WAYS_OUT
+                f"the samples of {self._what} must be read into memory, and data.cache=off forbids it",
+                hint=_WAYS_OUT,
             )
         if self._limit is not None and self._bytes > self._limit:
             raise DataError(
-                f"the samples of {self._what} are read into memory, and take more than the {self._limit / 1e9:g} GB that they may "
+                f"the samples of {self._what} are read into memory, and take more than the "
+                f"{self._limit / 1e9:g} GB that they may "
                 f"(data.cache, data.cache_limit): {self.count:,} samples were read",
                 hint=_WAYS_OUT,
             )
         self.pieces += 1
         self.count += len(parts[0]) if batched else 1
         if self.count >= self._say_at:  # what has no end is read until the limit, which may take minutes
-            _log.info("%s: %s samples were read so far, %.1f MB", self._what, f"{self.count:,}", self._bytes / 1e6)
+            _log.info(
+                "%s: %s samples were read so far, %.1f MB", self._what, f"{self.count:,}", self._bytes / 1e6
+            )
             self._say_at *= 2
         # Copied, since whatever gives them may use one buffer for all.
         (self._batches if batched else self._single).append([part.copy() for part in parts])
@@ -272,7 +297,8 @@ class _Memory:
         # One part after the other, so that no more than one of them is there twice.
         parts = [np.concatenate([batch[i] for batch in self._batches]) for i in range(len(self._kinds))]
         _log.info(
-            "%s is a %s: its %d samples, each %s, were read into memory, %.1f MB%s. Each pass has these samples; the stream shuffles and "
+            "%s is a %s: its %d samples, each %s, were read into memory, %.1f MB%s. Each pass has these "
+            "samples; the stream shuffles and "
             "batches them",
             self._what,
             _name(given),

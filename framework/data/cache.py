@@ -13,8 +13,8 @@ _log = logging.getLogger("framework")
 
 
 class CachedSource(ArraySource):
-    """A source whose samples are in memory, the same bits as the original loads. Everything else that the original has, such as
-    `classes` or `paths`, is found here too.
+    """A source whose samples are in memory, the same bits as the original loads. Everything else that the
+    original has, such as `classes` or `paths`, is found here too.
 
     Args:
         original: where the samples came from.
@@ -64,7 +64,8 @@ def cached(source: Source, limit_bytes: float | None, workers: int | None) -> So
     filled = 0
     try:
         first = [
-            np.asarray(part.numpy(), part.dtype.as_numpy_dtype) for part in tf.nest.flatten(source.load(tf.constant(0, tf.int64)))
+            np.asarray(part.numpy(), part.dtype.as_numpy_dtype)
+            for part in tf.nest.flatten(source.load(tf.constant(0, tf.int64)))
         ]
         size = len(source) * sum(part.nbytes for part in first)
         if limit_bytes is not None and size > limit_bytes:

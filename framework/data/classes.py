@@ -1,4 +1,5 @@
-"""What data configs share whose samples have one class each: a section with `classes` and `positive_class`."""
+"""What data configs share whose samples have one class each: a section with `classes` and
+`positive_class`."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ class Renaming:
     rename: dict[str, str] = dataclasses.field(
         default_factory=dict,
         metadata={
-            "help": "Other names for classes of the data, `{df: fake}`, in each split; classes that get one name become one. All other "
+            "help": "Other names for classes of the data, `{df: fake}`, in each split; classes that get one "
+            "name become one. All other "
             "settings take the new names."
         },
     )
@@ -39,11 +41,15 @@ def check_renaming(rename: Mapping[str, str], known: Collection[str]) -> None:
         ConfigError: naming each class that there is nowhere.
     """
     if unknown := [name for name in rename if name not in known]:
-        raise ConfigError([unknown_name("data.rename", "class of the data", name, sorted(known)) for name in unknown])
+        raise ConfigError(
+            [unknown_name("data.rename", "class of the data", name, sorted(known)) for name in unknown]
+        )
 
 
 def check_classes(
-    classes: Sequence[str] | None, positive_class: str | None, rename: Mapping[str, str] = MappingProxyType({})
+    classes: Sequence[str] | None,
+    positive_class: str | None,
+    rename: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Problem]:
     """The problems of the settings; of the names only where they are not left for the data to say."""
     for name, new in rename.items():
@@ -52,9 +58,16 @@ def check_classes(
     if classes is None:
         return
     if len(set(classes)) < max(len(classes), 2):
-        yield Problem("classes", "are too few, or not all different", given=classes, allowed="two or more names")
+        yield Problem(
+            "classes", "are too few, or not all different", given=classes, allowed="two or more names"
+        )
     elif positive_class is not None and len(classes) != 2:
-        yield Problem("positive_class", f"means nothing with {len(classes)} classes", given=positive_class, allowed="null")
+        yield Problem(
+            "positive_class",
+            f"means nothing with {len(classes)} classes",
+            given=positive_class,
+            allowed="null",
+        )
     elif positive_class is not None and positive_class not in classes:
         problem = unknown_name("positive_class", "class", positive_class, classes)
         renamed = f"data.rename calls it {rename[positive_class]!r}" if positive_class in rename else None

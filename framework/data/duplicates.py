@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _DISTANCE = 4  # bits of 64 in which the hashes of near duplicates differ at most
 _CHUNKS = 5  # so that one of them is the same in both: there are more chunks than bits that differ
 _DIFFERENCE = 8.0  # of 255, on average over the pixels of two thumbnails of one mean, that near duplicates differ at most
-_FLAT = 2.0  # standard deviation of a thumbnail, in pixel values, below which there is nothing to be recognised
+_FLAT = (
+    2.0  # standard deviation of a thumbnail, in pixel values, below which there is nothing to be recognised
+)
 _ROWS, _COLUMNS, _THUMBNAIL = 8, 8, 16
 _AT_ONCE = 1_000_000  # pairs of hashes that are compared at a time
 
@@ -46,14 +48,16 @@ class _File:
 def find_duplicates(sources: Mapping[Split, Source], *, near: bool = False) -> dict[Split, list[Fault]]:
     """Image files whose content is in two splits, or in two classes of one.
 
-    Two that are of one class and one split are not reported. The contents of files are read where another has their size.
+    Two that are of one class and one split are not reported. The contents of files are read where another has
+    their size.
 
     Args:
         sources: the samples of each split; those that are no image files are left out.
         near: whether to find images that are nearly the same, too. All that can be read are decoded for it.
 
     Returns:
-        For each split what was found of its files, each told with the first file before it in the order of `sources` that it is like.
+        For each split what was found of its files, each told with the first file before it in the order of
+        `sources` that it is like.
     """
     images = {split: source for split, source in sources.items() if isinstance(source, ImageFiles)}
     files = [file for split, source in images.items() for file in _files_of(split, source)]
@@ -74,13 +78,17 @@ def find_duplicates(sources: Mapping[Split, Source], *, near: bool = False) -> d
 
 
 def warn_of_shared_files(training: Source, validation: Source) -> None:
-    """Warn of files that are in both training and validation data. Their paths are looked at, with links resolved, not their contents."""
+    """Warn of files that are in both training and validation data. Their paths are looked at, with links
+    resolved, not their contents."""
     resolved = _RealPaths()
     trained = {resolved[path] for path in getattr(training, "paths", ())}
-    shared = [path for path in getattr(validation, "paths", ()) if resolved[path] in trained] if trained else []
+    shared = (
+        [path for path in getattr(validation, "paths", ()) if resolved[path] in trained] if trained else []
+    )
     if shared:
         _log.warning(
-            "%d of the %d validation files are training files, too, so the validation will flatter the model:%s",
+            "%d of the %d validation files are training files, too, so the validation will flatter the "
+            "model:%s",
             len(shared),
             len(validation),
             listing(shared, 5),
@@ -92,7 +100,9 @@ class _RealPaths(dict[str, str]):
 
     def __missing__(self, path: str) -> str:
         folder, name = os.path.split(path)
-        self[path] = os.path.realpath(path) if os.path.islink(path) else os.path.join(self._folder(folder), name)
+        self[path] = (
+            os.path.realpath(path) if os.path.islink(path) else os.path.join(self._folder(folder), name)
+        )
         return self[path]
 
     def _folder(self, folder: str) -> str:
@@ -124,8 +134,12 @@ def _fault(file: _File, other: _File, *, near: bool) -> Fault:
     kind = f"duplicate in {other.split}" if other.split is not file.split else "duplicate of another class"
     likeness = "is nearly the same image as" if near else "has the same content as"
     where = f" of the {other.split} data" if other.split is not file.split else ""
-    labels = f", which is labelled {other.label!r}, and this {file.label!r}" if other.label != file.label else ""
-    return Fault(file.path, f"near {kind}" if near else kind, f"{likeness} {other.path}{where}{labels}", fatal=False)
+    labels = (
+        f", which is labelled {other.label!r}, and this {file.label!r}" if other.label != file.label else ""
+    )
+    return Fault(
+        file.path, f"near {kind}" if near else kind, f"{likeness} {other.path}{where}{labels}", fatal=False
+    )
 
 
 def _same_content(paths: Sequence[str]) -> Iterator[list[int]]:
@@ -150,12 +164,15 @@ def _same_content(paths: Sequence[str]) -> Iterator[list[int]]:
 
 
 def _near_pairs(images: Mapping[Split, ImageFiles], files: Sequence[_File]) -> Iterator[tuple[int, int]]:
-    """Pairs of images that are nearly the same, and a fault, `(later, earlier)`, by their indices in `files`."""
+    """Pairs of images that are nearly the same, and a fault, `(later, earlier)`, by their indices in
+    `files`."""
     import numpy as np
 
     count = len(files)
     numbers: dict[tuple[Split, str | None], int] = {}
-    groups = np.array([numbers.setdefault((file.split, file.label), len(numbers)) for file in files], np.int64)
+    groups = np.array(
+        [numbers.setdefault((file.split, file.label), len(numbers)) for file in files], np.int64
+    )
     hashes, thumbnails = np.zeros(count, np.uint64), np.zeros((count, _THUMBNAIL**2), np.uint8)
     usable = np.zeros(count, bool)
     first = 0
@@ -172,8 +189,8 @@ def _near_pairs(images: Mapping[Split, ImageFiles], files: Sequence[_File]) -> I
 
 
 def _hashed(source: ImageFiles) -> Iterator[tuple[int, np.uint64, np.ndarray]]:
-    """The difference hash of each image that can be read, and a small grey one, uint8 [256]: whether each of 8x9 grey pixels is
-    brighter than its right neighbour (N. Krawetz 2013, "Kind of Like That")."""
+    """The difference hash of each image that can be read, and a small grey one, uint8 [256]: whether each of
+    8x9 grey pixels is brighter than its right neighbour (N. Krawetz 2013, "Kind of Like That")."""
     import numpy as np
     import tensorflow as tf
 
@@ -188,10 +205,14 @@ def _hashed(source: ImageFiles) -> Iterator[tuple[int, np.uint64, np.ndarray]]:
         yield int(index), np.packbits(brighter).view(np.uint64)[0], thumbnail
 
 
-def _close(hashes: np.ndarray, groups: np.ndarray, candidates: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of hashes of different groups that differ in few bits, as arrays of the later and of the earlier index.
+def _close(
+    hashes: np.ndarray, groups: np.ndarray, candidates: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of hashes of different groups that differ in few bits, as arrays of the later and of the earlier
+    index.
 
-    Two hashes that differ in fewer bits than there are chunks have a chunk in common, so only those are compared that do.
+    Two hashes that differ in fewer bits than there are chunks have a chunk in common, so only those are
+    compared that do.
 
     Args:
         hashes: uint64 [n].
@@ -209,7 +230,9 @@ def _close(hashes: np.ndarray, groups: np.ndarray, candidates: np.ndarray) -> It
             yield from _close_within(hashes, groups, bucket)
 
 
-def _close_within(hashes: np.ndarray, groups: np.ndarray, bucket: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _close_within(
+    hashes: np.ndarray, groups: np.ndarray, bucket: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The close pairs among some hashes; `bucket` has their indices, in ascending order."""
     import numpy as np
 

@@ -1,8 +1,8 @@
 """How a photograph was held: the orientation in the EXIF data of a JPEG, PNG or WebP file.
 
-CIPA DC-008 (Exif 2.32), sections 4.5 and 4.6.2, tag 0x0112; the containers are those of JPEG (ISO/IEC 10918-1, annex B), PNG (third
-edition, section 11.3.4.5, eXIf) and WebP (RFC 9649, section 2.7.1.5). Orientations in XMP, or in the text chunks that ImageMagick
-writes into PNG files, are not looked for.
+CIPA DC-008 (Exif 2.32), sections 4.5 and 4.6.2, tag 0x0112; the containers are those of JPEG (ISO/IEC
+10918-1, annex B), PNG (third edition, section 11.3.4.5, eXIf) and WebP (RFC 9649, section 2.7.1.5).
+Orientations in XMP, or in the text chunks that ImageMagick writes into PNG files, are not looked for.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def orientation_of(content: bytes) -> int:
 def _exif_blocks(content: bytes) -> Iterator[bytes]:
     """The EXIF data of a file, as TIFF has them, with or without the mark of JPEG in front."""
     if content.startswith(b"\xff\xd8"):
-        yield from (data for marker, data in _segments(content) if marker == 0xE1 and data.startswith(EXIF_MARK))
+        yield from (
+            data for marker, data in _segments(content) if marker == 0xE1 and data.startswith(EXIF_MARK)
+        )
     elif content.startswith(b"\x89PNG\r\n\x1a\n"):
         yield from (data for name, data in _png_chunks(content) if name == PNG_MARK)
     elif content.startswith(b"RIFF") and content[8:12] == b"WEBP":
@@ -73,7 +75,8 @@ def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks of a PNG: of each its name, and its data. In the file they are length, name, data, checksum."""
+    """The chunks of a PNG: of each its name, and its data. In the file they are length, name, data,
+    checksum."""
     place = 8
     while place + 8 <= len(content):
         length = int.from_bytes(content[place : place + 4], "big")
@@ -82,7 +85,8 @@ def _png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _webp_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks of a WebP: of each its name, and its data. In the file they are name, length, data, and begin at even places."""
+    """The chunks of a WebP: of each its name, and its data. In the file they are name, length, data, and
+    begin at even places."""
     place = 12
     while place + 8 <= len(content):
         length = int.from_bytes(content[place + 4 : place + 8], "little")

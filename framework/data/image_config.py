@@ -19,20 +19,27 @@ class ImageConfig(DataConfig):
     """How image files become samples."""
 
     image_size: int | tuple[int, ...] = setting(
-        256, "Height and width that images are resized to, in pixels: one number for both, or `[height,width]`.", ge=1, le=4096
+        256,
+        "Height and width that images are resized to, in pixels: one number for both, or `[height,width]`.",
+        ge=1,
+        le=4096,
     )
     exif: Exif = setting(
         "apply",
-        "What an orientation in the EXIF data of an image does. apply: the image is turned upright; ignore: the pixels are taken as "
+        "What an orientation in the EXIF data of an image does. apply: the image is turned upright; ignore: "
+        "the pixels are taken as "
         "they are stored.",
     )
     jpeg: Jpeg = setting(
         "accurate",
-        "How a JPEG is decoded. accurate: to the values that Pillow and OpenCV give; fast: by TensorFlow's inexact default, off by up "
+        "How a JPEG is decoded. accurate: to the values that Pillow and OpenCV give; fast: by TensorFlow's "
+        "inexact default, off by up "
         "to 9 of 255 and not faster.",
     )
     on_error: Literal["fail", "skip"] = setting(
-        "fail", "What an unreadable image does. skip: every image is tried before the run starts, and left out where it fails."
+        "fail",
+        "What an unreadable image does. skip: every image is tried before the run starts, and left out "
+        "where it fails.",
     )
 
     def files(self, paths: Sequence[str | Path], **labelled: Any) -> ImageFiles:
@@ -48,4 +55,6 @@ class ImageConfig(DataConfig):
 def check_image_size(image_size: int | Sequence[int]) -> Iterator[Problem]:
     """The problem of a setting `image_size` that has neither one number nor two."""
     if not isinstance(image_size, int) and len(image_size) != 2:
-        yield Problem("image_size", "is no size", given=list(image_size), allowed="a whole number, or [height,width]")
+        yield Problem(
+            "image_size", "is no size", given=list(image_size), allowed="a whole number, or [height,width]"
+        )

@@ -1,8 +1,9 @@
 """The content of image files as pixels, in a graph.
 
-JPEG, PNG, BMP, WebP and GIF are told apart by their first bytes, not by their names. Whatever a file holds becomes uint8 RGB:
-grey values are repeated, of 16 bits the upper 8 are kept, CMYK is converted, of an animation the first frame is taken, and alpha
-is dropped, as Pillow's `convert("RGB")` does (to composite, one would have to invent a background).
+JPEG, PNG, BMP, WebP and GIF are told apart by their first bytes, not by their names. Whatever a file holds
+becomes uint8 RGB: grey values are repeated, of 16 bits the upper 8 are kept, CMYK is converted, of an
+animation the first frame is taken, and alpha is dropped, as Pillow's `convert("RGB")` does (to composite, one
+would have to invent a background).
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def read_image(file: tf.Tensor, size: tuple[int, int], *, exif: Exif, jpeg: Jpeg
         file: its path, a string scalar.
         size: height and width of the result, in pixels.
         exif: whether the image is turned upright as its EXIF data say, or left as it is stored.
-        jpeg: how the blocks of a JPEG are computed. accurate: as Pillow and OpenCV do; fast: TensorFlow's default, off by up to 9 of 255.
+        jpeg: how the blocks of a JPEG are computed. accurate: as Pillow and OpenCV do; fast: TensorFlow's
+            default, off by up to 9 of 255.
 
     Returns:
         uint8 [height, width, 3], RGB.
@@ -51,7 +53,8 @@ def read_image(file: tf.Tensor, size: tuple[int, int], *, exif: Exif, jpeg: Jpeg
         if exif == "ignore":
             return tf.ensure_shape(tf.cast(_resize(image, size), tf.uint8), [*size, 3])
         orientation = _orientation(data, head)
-        # Turned when it is small: a photograph of 12 megapixels takes as long to transpose as to decode. Rounding apart, that is the same.
+        # Turned when it is small: a photograph of 12 megapixels takes as long to transpose as to decode.
+        # Rounding apart, that is the same.
         stored = size if size[0] == size[1] else tf.where(orientation > 4, size[::-1], size)
         upright = _upright(_resize(image, stored), orientation)
         return tf.ensure_shape(tf.cast(upright, tf.uint8), [*size, 3])
@@ -74,7 +77,8 @@ def _orientation(data: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
         # Outside of a graph TensorFlow gives an array of Python objects without dimensions.
         return np.int64(orientation_of(content if isinstance(content, bytes) else content.item()))
 
-    # Python is asked only where the mark of EXIF data is found, which in a file without them takes half a millisecond a megabyte.
+    # Python is asked only where the mark of EXIF data is found, which in a file without them takes half a
+    # millisecond a megabyte.
     is_png = _stands(head, b"\x89PNG", 0)
     parts = tf.raw_ops.StringSplitV2(input=[data], sep=tf.where(is_png, PNG_MARK, EXIF_MARK), maxsplit=1)
     is_webp = _stands(head, b"RIFF", 0) & _stands(head, b"WEBPVP8X", 8)
@@ -108,8 +112,8 @@ def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 def _decode(data: tf.Tensor, head: tf.Tensor, jpeg: Jpeg) -> tf.Tensor:
     """The content of an image file, a string scalar, as uint8 [height, width, 3].
 
-    `tf.io.decode_image` knows all formats, but computes a JPEG inexactly, fails on a WebP with alpha, and takes a BMP's indices into its
-    palette for grey values.
+    `tf.io.decode_image` knows all formats, but computes a JPEG inexactly, fails on a WebP with alpha, and
+    takes a BMP's indices into its palette for grey values.
 
     Args:
         data: the content.
@@ -128,17 +132,21 @@ def _decode(data: tf.Tensor, head: tf.Tensor, jpeg: Jpeg) -> tf.Tensor:
     bmp_with_palette = _stands(head, b"BM", 0) & (head[28] == 8)
 
     def decode_palette() -> tf.Tensor:
-        # The table of blue, green, red, 0 follows the file header of 14 bytes and the info header, which starts with its length.
+        # The table of blue, green, red, 0 follows the file header of 14 bytes and the info header, which
+        # starts with its length.
         start = 14 + tf.cast(head[14], tf.int32)
-        table = tf.reshape(tf.io.decode_raw(tf.strings.substr(data, start, 1024), tf.uint8, fixed_length=1024), [256, 4])
+        table = tf.reshape(
+            tf.io.decode_raw(tf.strings.substr(data, start, 1024), tf.uint8, fixed_length=1024), [256, 4]
+        )
         indices = tf.io.decode_bmp(data)[..., 0]
         return tf.gather(table[:, 2::-1], tf.cast(indices, tf.int32))
 
     def decode_others() -> tf.Tensor:
         return tf.cond(
             webp_with_alpha,
-            # The first frame of [frames, height, width, 4]. channels=0 would do for every WebP, but has TensorFlow 2.21 write beyond
-            # its memory where an animation has no alpha. With 3 channels, below, it refuses such a file.
+            # The first frame of [frames, height, width, 4]. channels=0 would do for every WebP, but has
+            # TensorFlow 2.21 write beyond its memory where an animation has no alpha. With 3 channels, below,
+            # it refuses such a file.
             lambda: tf.image.decode_webp(data, channels=4)[0, ..., :3],
             lambda: tf.cond(
                 bmp_with_palette,
@@ -159,9 +167,9 @@ def _decode(data: tf.Tensor, head: tf.Tensor, jpeg: Jpeg) -> tf.Tensor:
 def _resize(image: tf.Tensor, size: tuple[int, int] | tf.Tensor) -> tf.Tensor:
     """Resize uint8 [height, width, 3] to another height and width, bilinearly; float32, rounded.
 
-    An image that shrinks to half or less is smoothed on the way (antialias), or pixels would be passed over. Smoothing takes
-    three times as long as decoding and plain resizing together; above half it would change a photograph by 0.6 of 255 at the
-    most, on average, and is left out.
+    An image that shrinks to half or less is smoothed on the way (antialias), or pixels would be passed over.
+    Smoothing takes three times as long as decoding and plain resizing together; above half it would change a
+    photograph by 0.6 of 255 at the most, on average, and is left out.
     """
     import tensorflow as tf
 

@@ -1,4 +1,5 @@
-"""What is wrong with an image file, and what is unusual about one that can be read. No pixel is decoded here."""
+"""What is wrong with an image file, and what is unusual about one that can be read. No pixel is decoded
+here."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ _END = 64  # bytes at the end of a file in which the mark of its end is looked f
 
 
 def quick_faults(paths: Iterable[str]) -> list[Fault]:
-    """The files that cannot be opened, or are no images by their first bytes. One that breaks off later is not among them."""
+    """The files that cannot be opened, or are no images by their first bytes. One that breaks off later is
+    not among them."""
     return [fault for path in paths if (fault := _quick_fault(path))]
 
 
@@ -54,11 +56,17 @@ def remarks_on(path: str, *, exif: str = "apply") -> Iterator[Fault]:
         content = file.read()
     head = content[:26]
     if meaning := MEANINGS.get(orientation_of(content)):
-        done = f"is {meaning}, as its EXIF data say" if exif == "apply" else f"is not {meaning}, though its EXIF data say so"
+        done = (
+            f"is {meaning}, as its EXIF data say"
+            if exif == "apply"
+            else f"is not {meaning}, though its EXIF data say so"
+        )
         yield Fault(path, "rotated by EXIF", done, fatal=False)
     found = _format_of(head)
     if found and not path.lower().endswith(_SUFFIXES[found]):
-        yield Fault(path, "suffix of another format", f"is a {found} by its content, and is read as one", fatal=False)
+        yield Fault(
+            path, "suffix of another format", f"is a {found} by its content, and is read as one", fatal=False
+        )
     if found == "PNG" and len(head) > 24 and head[24] == 16:
         yield Fault(path, "16 bits", "of each value the upper 8 bits are taken", fatal=False)
     with warnings.catch_warnings():
@@ -80,7 +88,8 @@ def remarks_on(path: str, *, exif: str = "apply") -> Iterator[Fault]:
 
 
 def special_fault(path: str) -> Fault | None:
-    """The fault of what is there but is neither a file nor a folder: a pipe or a device, which could be waited for without end."""
+    """The fault of what is there but is neither a file nor a folder: a pipe or a device, which could be
+    waited for without end."""
     with contextlib.suppress(OSError, ValueError):
         mode = os.stat(path).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -95,9 +104,16 @@ def _quick_fault(path: str) -> Fault | None:
         with open(path, "rb") as file:
             head = file.read(12)
     except OSError as error:
-        kinds = {errno.ENOENT: "missing", errno.ELOOP: "link loop", errno.EACCES: "no permission", errno.EISDIR: "folder"}
+        kinds = {
+            errno.ENOENT: "missing",
+            errno.ELOOP: "link loop",
+            errno.EACCES: "no permission",
+            errno.EISDIR: "folder",
+        }
         kind = (
-            "broken link" if error.errno == errno.ENOENT and os.path.islink(path) else kinds.get(error.errno or 0, "unreadable")
+            "broken link"
+            if error.errno == errno.ENOENT and os.path.islink(path)
+            else kinds.get(error.errno or 0, "unreadable")
         )
         return Fault(path, kind, error.strerror or str(error))
     if not head:

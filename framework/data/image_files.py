@@ -27,9 +27,9 @@ _log = logging.getLogger("framework")
 class ImageFiles(Source):
     """Images by index, decoded and resized when they are loaded.
 
-    A sample is `(image, target)`, or `(image,)` without labels, for prediction. The image is RGB, uint8 [height, width, 3]; its
-    aspect ratio is not kept. The target is float32 [1] with two classes, 1.0 for the positive one, and an int32 scalar, the index
-    into `classes`, with more.
+    A sample is `(image, target)`, or `(image,)` without labels, for prediction. The image is RGB, uint8
+    [height, width, 3]; its aspect ratio is not kept. The target is float32 [1] with two classes, 1.0 for the
+    positive one, and an int32 scalar, the index into `classes`, with more.
 
     Args:
         paths: the files. They are not looked at before they are loaded; see `unreadable`.
@@ -39,7 +39,8 @@ class ImageFiles(Source):
         classes: the names of the classes.
         positive_class: with two classes, the one whose target is 1; None: the last.
         rows: for each file the row of the list that names it, for messages; None where there is no list.
-        root: the folder that may be moved with all that is below it, for the fingerprint; None: what the paths have in common.
+        root: the folder that may be moved with all that is below it, for the fingerprint; None: what the
+            paths have in common.
         known: for each file that is to be predicted the name of its class, None where that is not known.
 
     >>> source = ImageFiles(["cat.jpg", "dog.png"], image_size=64, labels=[0, 1], classes=("cat", "dog"))
@@ -82,7 +83,9 @@ class ImageFiles(Source):
         return len(self.paths)
 
     def load(self, index: tf.Tensor) -> Any:
-        image = read_image(self._files[index], height_and_width(self.image_size), exif=self._exif, jpeg=self._jpeg)
+        image = read_image(
+            self._files[index], height_and_width(self.image_size), exif=self._exif, jpeg=self._jpeg
+        )
         return (image,) if self._targets is None else (image, self._targets[index])
 
     def sample_name(self, index: int) -> str:
@@ -105,9 +108,13 @@ class ImageFiles(Source):
     def fingerprint(self) -> str:
         """The relative paths, so that a folder that was moved is the same, and the classes."""
         folders = {os.path.dirname(path) for path in self.paths}
-        common = self._root or (os.path.commonpath([os.path.dirname(folder) or folder for folder in folders]) if folders else "")
+        common = self._root or (
+            os.path.commonpath([os.path.dirname(folder) or folder for folder in folders]) if folders else ""
+        )
         digest = hashlib.sha256()
-        for path, label in zip(self.paths, self.labels if self.labels is not None else itertools.repeat(None), strict=False):
+        for path, label in zip(
+            self.paths, self.labels if self.labels is not None else itertools.repeat(None), strict=False
+        ):
             digest.update(os.fsencode(f"{path.removeprefix(common).lstrip(os.sep)}\0{label}\0"))
         return f"{len(self)} files ({digest.hexdigest()[:12]})"
 
@@ -131,7 +138,9 @@ def named_by(row: str, fault: Fault) -> Fault:
     return dataclasses.replace(fault, reason=f"{fault.reason} (named by {row})")
 
 
-def load_image(path: str | Path, image_size: int | Sequence[int], *, exif: Exif = "apply", jpeg: Jpeg = "accurate") -> np.ndarray:
+def load_image(
+    path: str | Path, image_size: int | Sequence[int], *, exif: Exif = "apply", jpeg: Jpeg = "accurate"
+) -> np.ndarray:
     """One image, bit for bit as `ImageFiles` loads it.
 
     Args:
@@ -160,8 +169,8 @@ def find_images(arguments: Sequence[str | Path]) -> list[Path]:
     """The image files that are meant by files and folders.
 
     Args:
-        arguments: a file stands for itself, whatever its suffix; a folder for the images in it and below, sorted by relative
-            path, without hidden ones.
+        arguments: a file stands for itself, whatever its suffix; a folder for the images in it and below,
+            sorted by relative path, without hidden ones.
 
     Returns:
         Each file once, in the order of the arguments.
@@ -169,7 +178,9 @@ def find_images(arguments: Sequence[str | Path]) -> list[Path]:
     Raises:
         DataError: naming every argument that does not exist.
     """
-    missing = [f"there is no {path}; {hint_for_missing(path)}" for path in arguments if not Path(path).exists()]
+    missing = [
+        f"there is no {path}; {hint_for_missing(path)}" for path in arguments if not Path(path).exists()
+    ]
     if missing:
         raise DataError("\n".join(missing))
     found: list[Path] = []
@@ -186,7 +197,8 @@ def find_images(arguments: Sequence[str | Path]) -> list[Path]:
 
 
 def visible_entries(folder: str | Path) -> tuple[list[str], list[str]]:
-    """The names of the folders and of the files in a folder, each sorted by its bytes, without hidden ones."""
+    """The names of the folders and of the files in a folder, each sorted by its bytes, without hidden
+    ones."""
     _, folders, files = next(os.walk(folder, onerror=_cannot_list))
     return _visible(folders), _visible(files)
 
@@ -199,14 +211,17 @@ def files_below(folder: str | Path) -> tuple[list[str], list[str]]:
     """The visible files in a folder and below. Links are followed, but not those that lead back.
 
     Returns:
-        Paths relative to the folder, with `/`, sorted by their bytes: those with the suffix of an image, and the others.
+        Paths relative to the folder, with `/`, sorted by their bytes: those with the suffix of an image, and
+        the others.
     """
     images: list[str] = []
     others: list[str] = []
     seen = set()
     for here, folders, files in os.walk(folder, onerror=_cannot_list, followlinks=True):
         seen.add(os.path.realpath(here))
-        folders[:] = [name for name in _visible(folders) if os.path.realpath(os.path.join(here, name)) not in seen]
+        folders[:] = [
+            name for name in _visible(folders) if os.path.realpath(os.path.join(here, name)) not in seen
+        ]
         for name in _visible(files):
             relative = Path(here, name).relative_to(folder).as_posix()
             (images if name.lower().endswith(SUFFIXES) else others).append(relative)
@@ -232,4 +247,6 @@ def hint_for_missing(path: str | Path) -> str:
 def warn_of_ignored(paths: Sequence[str]) -> None:
     """Say in one warning which files are passed over, if there are any."""
     if paths:
-        _log.warning("ignored %d file(s) that are no images by their suffix:%s", len(paths), listing(sorted(paths), 5))
+        _log.warning(
+            "ignored %d file(s) that are no images by their suffix:%s", len(paths), listing(sorted(paths), 5)
+        )

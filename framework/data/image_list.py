@@ -23,16 +23,17 @@ from framework.errors import DataError, Problem
 class ImageList(ImageConfig, LabelledFiles):
     """A list a split, with an image file and a label a row.
 
-        file,label                        train.csv; or {"file": "faces/one.jpg", "label": "real"} a line in train.jsonl
-        faces/one.jpg,real
+        file,label                        train.csv; or {"file": "faces/one.jpg", "label": "real"} a line in
+        train.jsonl faces/one.jpg,real
         /data/more/two.png,fake
 
-        faces/one.jpg real                train.txt: the last word of a line is the label, all before it the file
-        /data/more/two.png fake
+        faces/one.jpg real                train.txt: the last word of a line is the label, all before it the
+        file /data/more/two.png fake
 
-    Paths are relative to the folder that the list is in, or absolute. What format an image has is told by its content. Samples
-    are in the order of the list. A sample is `(image, target)`: RGB, uint8 [height, width, 3], and with two classes float32 [1],
-    1.0 for the positive one, with more an int32 scalar, the index into `classes`.
+    Paths are relative to the folder that the list is in, or absolute. What format an image has is told by its
+    content. Samples are in the order of the list. A sample is `(image, target)`: RGB, uint8 [height, width,
+    3], and with two classes float32 [1], 1.0 for the positive one, with more an int32 scalar, the index into
+    `classes`.
     """
 
     file: str = setting("file", "Column, or key, of the image's path.")
@@ -45,12 +46,18 @@ class ImageList(ImageConfig, LabelledFiles):
         yield from super().check()
 
     def read(self, path: str) -> Sequence[Row]:
-        rows = self._read_lines(path) if path.lower().removesuffix(".gz").endswith(".txt") else read_rows(path, self.kinds)
+        rows = (
+            self._read_lines(path)
+            if path.lower().removesuffix(".gz").endswith(".txt")
+            else read_rows(path, self.kinds)
+        )
         columns = {self.file: "data.file", self.label: "data.label"}
         check_rows(rows, columns, texts=columns)
         files = ((row, str(row.cells[self.file])) for row in rows)
         no_files = [
-            (row, f"its {self.file!r} is {file!r}, and no path") for row, file in files if not file.strip() or "\0" in file
+            (row, f"its {self.file!r} is {file!r}, and no path")
+            for row, file in files
+            if not file.strip() or "\0" in file
         ]
         refuse(rows, no_files, hint="give each row the path of an image, or remove it")
         return rows
@@ -59,9 +66,13 @@ class ImageList(ImageConfig, LabelledFiles):
         rows = []
         for number, line in enumerate(filter(str.strip, read_text(path, self.kinds).split("\n")), start=1):
             name, words = f"{path}:{number}", line.strip().rsplit(None, 1)
-            problem = None if len(words) == 2 else f"has a single word, {words[0]!r}, where `FILE LABEL` is wanted"
+            problem = (
+                None if len(words) == 2 else f"has a single word, {words[0]!r}, where `FILE LABEL` is wanted"
+            )
             rows.append(
-                Row(name, problem=problem) if problem else Row(name, dict(zip((self.file, self.label), words, strict=True)))
+                Row(name, problem=problem)
+                if problem
+                else Row(name, dict(zip((self.file, self.label), words, strict=True)))
             )
         if not rows:
             raise DataError(f"{path} has no rows", hint=f"wanted: {self.kinds}")
@@ -76,7 +87,8 @@ class ImageList(ImageConfig, LabelledFiles):
 
         Raises:
             ConfigError: where a list is missing.
-            DataError: naming each row that cannot be used, or all images that cannot be read, each with its row.
+            DataError: naming each row that cannot be used, or all images that cannot be read, each with its
+                row.
         """
         return self._source(split, seed, on_error=self.on_error)
 
@@ -116,11 +128,13 @@ def images_to_predict(
     file: str = "file",
     label: str = "label",
 ) -> dict[str, str | None]:
-    """Find images, and what is known of their classes: the label in a list, else the name of a folder that they are in.
+    """Find images, and what is known of their classes: the label in a list, else the name of a folder that
+    they are in.
 
     Args:
         arguments: image files, folders of them, and lists as of `ImageList`, in which a label may be missing.
-        classes: the names of the classes. The nearest folder in the path of an image that is called like one says its class.
+        classes: the names of the classes. The nearest folder in the path of an image that is called like one
+            says its class.
         rename: other names for the classes, by the names that folders and lists have for them.
         file, label: the columns of a list.
 
@@ -144,7 +158,9 @@ def images_to_predict(
     for path in paths:
         if is_list(path):
             listed = _listed(path, {*classes, *rename}, file, label)
-            found |= {image: rename.get(given, given) if given else class_of(image) for image, given in listed}
+            found |= {
+                image: rename.get(given, given) if given else class_of(image) for image, given in listed
+            }
         else:
             found |= {str(image): class_of(str(image)) for image in find_images([path])}
     return found
@@ -156,7 +172,10 @@ def _listed(path: Path, classes: Collection[str], file: str, label: str) -> list
     if path.name.lower().removesuffix(".gz").endswith(".txt"):
         lines = [line.strip() for line in read_text(str(path), ImageList.kinds).split("\n") if line.strip()]
         split = [(line, line.rsplit(None, 1)) for line in lines]
-        pairs = [(words[0], words[1]) if len(words) == 2 and words[1] in classes else (line, None) for line, words in split]
+        pairs = [
+            (words[0], words[1]) if len(words) == 2 and words[1] in classes else (line, None)
+            for line, words in split
+        ]
     else:
         rows = read_rows(str(path), ImageList.kinds)
         check_rows(rows, {file: "data.file"}, texts=[file])

@@ -41,16 +41,20 @@ class ImageFolder(Renaming, ImageConfig):
         train_dir/cat/more/two.png        a folder below a class belongs to it
         train_dir/dog/three.webp
 
-    Hidden files and folders are passed over in silence, files without the suffix of an image with a warning. What format an image
-    has is told by its content. Samples are in the order of their relative paths, byte by byte, on every platform.
+    Hidden files and folders are passed over in silence, files without the suffix of an image with a warning.
+    What format an image has is told by its content. Samples are in the order of their relative paths, byte by
+    byte, on every platform.
     """
 
     train_dir: str | None = setting(None, "Folder of the training images, with one sub-folder per class.")
-    val_dir: str | None = setting(None, "Folder of the validation images. null: a part of train_dir, see validation_split.")
+    val_dir: str | None = setting(
+        None, "Folder of the validation images. null: a part of train_dir, see validation_split."
+    )
     test_dir: str | None = setting(None, "Folder of the test images.")
     validation_split: float = setting(
         0.2,
-        "Part of each class in train_dir that is kept for validation where val_dir is null. The seed says which. 0: none; a run trains on "
+        "Part of each class in train_dir that is kept for validation where val_dir is null. The seed says "
+        "which. 0: none; a run trains on "
         "all, and without validation.",
         ge=0,
         lt=1,
@@ -78,10 +82,13 @@ class ImageFolder(Renaming, ImageConfig):
         """The same with absolute folders, the classes named, and, where there are two, the positive one.
 
         Raises:
-            ConfigError: where a folder is missing or `train_dir` holds no classes. No folder is looked at where `classes` is set.
+            ConfigError: where a folder is missing or `train_dir` holds no classes. No folder is looked at
+                where `classes` is set.
         """
         given = {field: getattr(self, field) for field in _FIELDS.values()}
-        folders: dict[str, Any] = {field: str(Path(folder).absolute()) for field, folder in given.items() if folder}
+        folders: dict[str, Any] = {
+            field: str(Path(folder).absolute()) for field, folder in given.items() if folder
+        }
         return with_classes(dataclasses.replace(self, **folders), lambda: _find_classes(folders, self.rename))
 
     def unchecked_source(self, split: Split, *, seed: int) -> ImageFiles:
@@ -95,7 +102,8 @@ class ImageFolder(Renaming, ImageConfig):
             seed: says which images are kept for validation, where `val_dir` is null.
 
         Raises:
-            ConfigError: at `data.train_dir`, `data.val_dir` or `data.test_dir`, where a folder is not as it should be.
+            ConfigError: at `data.train_dir`, `data.val_dir` or `data.test_dir`, where a folder is not as it
+                should be.
             DataError: naming all images that cannot be read.
         """
         return self._source(split, seed, on_error=self.on_error)
@@ -112,7 +120,9 @@ class ImageFolder(Renaming, ImageConfig):
         warn = not divided or split is Split.TRAIN
         by_class = _find_images_of(config.classes, config.rename, f"data.{field}", folder, warn=warn)
         if on_error == "fail":
-            refuse_unreadable([os.path.join(folder, image) for images in by_class.values() for image in images], folder)
+            refuse_unreadable(
+                [os.path.join(folder, image) for images in by_class.values() for image in images], folder
+            )
         if divided:
             _check_divisible(by_class)
             for name, images in by_class.items():
@@ -130,9 +140,12 @@ class ImageFolder(Renaming, ImageConfig):
 
 
 def _find_classes(folders: dict[str, str], rename: Mapping[str, str]) -> list[str]:
-    """The classes in the first of the folders, `train_dir` where it is given, under their new names; the others need only be there."""
+    """The classes in the first of the folders, `train_dir` where it is given, under their new names; the
+    others need only be there."""
     if not folders:
-        raise _not_set("train_dir", "the names of the classes", "data.train_dir=DIR, or name them: data.classes=[A,B]")
+        raise _not_set(
+            "train_dir", "the names of the classes", "data.train_dir=DIR, or name them: data.classes=[A,B]"
+        )
     first = next(iter(folders))
     problems: list[Problem] = []
     found: dict[str, list[str]] = {}
@@ -143,8 +156,12 @@ def _find_classes(folders: dict[str, str], rename: Mapping[str, str]) -> list[st
             problems += error.problems
     names = sorted({rename.get(name, name) for name in found.get(first, ())}, key=os.fsencode)
     if len(names) == 1:
-        what = f"holds one class only, {names[0]!r}" + (", with data.rename" if names[0] not in found[first] else "")
-        problems.append(Problem(f"data.{first}", what, given=folders[first], allowed="two or more folders of classes"))
+        what = f"holds one class only, {names[0]!r}" + (
+            ", with data.rename" if names[0] not in found[first] else ""
+        )
+        problems.append(
+            Problem(f"data.{first}", what, given=folders[first], allowed="two or more folders of classes")
+        )
     if problems:
         raise ConfigError(problems)
     check_renaming(rename, {name for classes in found.values() for name in classes})
@@ -162,11 +179,15 @@ def _class_folders(where: str, folder: str) -> tuple[list[str], list[str]]:
     if not Path(folder).is_dir():
         there = Path(folder).exists()
         what = "is a file, not a folder" if there else "does not exist"
-        raise ConfigError(Problem(where, what, given=folder, hint=None if there else hint_for_missing(folder)))
+        raise ConfigError(
+            Problem(where, what, given=folder, hint=None if there else hint_for_missing(folder))
+        )
     classes, files = visible_entries(folder)
     if not classes:
         images = sum(name.lower().endswith(SUFFIXES) for name in files)
-        what = f"holds {images:,} images, but no folders of classes" if images else "holds no folders of classes"
+        what = (
+            f"holds {images:,} images, but no folders of classes" if images else "holds no folders of classes"
+        )
         layout = os.path.join(folder, "CLASS", "IMAGE.jpg")
         raise ConfigError(Problem(where, what, given=folder, allowed=f"one sub-folder per class: {layout}"))
     return classes, files
@@ -192,7 +213,9 @@ def _find_images_of(
     empty = [name for name, images in found.items() if not images]
     if empty and (where == "data.train_dir" or len(empty) == len(classes)):
         what = f"holds no images of class {', '.join(map(repr, empty))}"
-        raise ConfigError(Problem(where, what, given=folder, allowed=f"files that end in {', '.join(SUFFIXES)}"))
+        raise ConfigError(
+            Problem(where, what, given=folder, allowed=f"files that end in {', '.join(SUFFIXES)}")
+        )
     if empty and warn:
         _log.warning("%s: no images of class %s in %s", where, ", ".join(map(repr, empty)), folder)
     if warn:
@@ -216,7 +239,8 @@ def refuse_unreadable(paths: Sequence[str], where: str, rows: Sequence[str] | No
     if faults:
         raise DataError(
             f"{_describe(faults, len(paths), where)}:{listing(list(map(str, faults)))}",
-            hint="data.on_error=skip leaves them out; `validate-data` finds all that is wrong, with the same words as train-scenario",
+            hint="data.on_error=skip leaves them out; `validate-data` finds all that is wrong, with the "
+            "same words as train-scenario",
         )
 
 
@@ -248,7 +272,10 @@ def _describe(faults: Sequence[Fault], count: int, where: str) -> str:
 def _check_divisible(by_class: dict[str, list[str]]) -> None:
     single = [name for name, images in by_class.items() if len(images) < 2]
     if single:
-        what = f"holds a single image of class {', '.join(map(repr, single))}, which cannot be in both training and validation"
+        what = (
+            f"holds a single image of class {', '.join(map(repr, single))}, which cannot be in both "
+            "training and validation"
+        )
         raise ConfigError(Problem("data.train_dir", what, hint="add images, or set data.val_dir"))
 
 

@@ -26,14 +26,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class SplitFiles(DataConfig):
-    """A file a split, a sample a row; or one file for training and validation. Derive from it, and say how a file is read."""
+    """A file a split, a sample a row; or one file for training and validation. Derive from it, and say how a
+    file is read."""
 
     train: str | None = setting(None, "File of the training data.")
-    val: str | None = setting(None, "File of the validation data. null: a part of the training data, see validation_split.")
+    val: str | None = setting(
+        None, "File of the validation data. null: a part of the training data, see validation_split."
+    )
     test: str | None = setting(None, "File of the test data.")
     validation_split: float = setting(
         0.2,
-        "Part of the training data that is kept for validation where val is null. The seed says which. 0: none; a run trains on all, and "
+        "Part of the training data that is kept for validation where val is null. The seed says which. 0: "
+        "none; a run trains on all, and "
         "without validation.",
         ge=0,
         lt=1,
@@ -87,7 +91,13 @@ class SplitFiles(DataConfig):
             if field == "val":
                 hint += "; data.validation_split=0 keeps nothing for validation"
             raise ConfigError(
-                Problem(f"data.{field}", f"is needed for the {split} {self.what}", given=None, allowed=self.kinds, hint=hint)
+                Problem(
+                    f"data.{field}",
+                    f"is needed for the {split} {self.what}",
+                    given=None,
+                    allowed=self.kinds,
+                    hint=hint,
+                )
             )
         if not Path(path).is_file():
             raise ConfigError(self._no_file(field, path))
@@ -102,7 +112,8 @@ class SplitFiles(DataConfig):
         return self.val is not None or self.divides(Split.VALIDATION)
 
     def part(self, items: Sequence[T], split: Split, *, seed: int) -> Sequence[T]:
-        """What a split has of something that there is one of for each row of its file; all, where the file is not divided.
+        """What a split has of something that there is one of for each row of its file; all, where the file is
+        not divided.
 
         Raises:
             ConfigError: where there is but one, and nothing to divide.
@@ -117,7 +128,9 @@ class SplitFiles(DataConfig):
 
     def check_files(self) -> None:
         """Raise a `ConfigError` that names each file that is not there; nothing where all are."""
-        problems = [self._no_file(field, path) for field, path in self._given().items() if not Path(path).is_file()]
+        problems = [
+            self._no_file(field, path) for field, path in self._given().items() if not Path(path).is_file()
+        ]
         if problems:
             raise ConfigError(problems)
 
@@ -167,7 +180,9 @@ class LabelledFiles(RowsOfClasses):
     """A file a split, whose rows have a label each out of several."""
 
     label: str = setting("label", "Column, or key, of the label.")
-    classes: tuple[str, ...] | None = setting(None, "Names of the classes. null: the labels of the training data, sorted.")
+    classes: tuple[str, ...] | None = setting(
+        None, "Names of the classes. null: the labels of the training data, sorted."
+    )
     positive_class: str | None = setting(
         None, "Of two classes, the one that the model's output is the probability of. null: the last."
     )
@@ -179,7 +194,8 @@ class LabelledFiles(RowsOfClasses):
         """The same with absolute paths, the classes named, and, where there are two, the positive one.
 
         Raises:
-            ConfigError, DataError: where a file is missing, or cannot be used. No file is looked at where `classes` is set.
+            ConfigError, DataError: where a file is missing, or cannot be used. No file is looked at where
+                `classes` is set.
         """
         config = super().resolve()
         if config.classes is None:
@@ -203,12 +219,18 @@ def labels_of(rows: Sequence[Row], column: str) -> list[str]:
         DataError: naming each row where the cell is empty.
     """
     labels = [str(row.cells[column]) for row in rows]
-    empty = [(row, f"its {column!r} is empty") for row, label in zip(rows, labels, strict=True) if not label.strip()]
+    empty = [
+        (row, f"its {column!r} is empty")
+        for row, label in zip(rows, labels, strict=True)
+        if not label.strip()
+    ]
     refuse(rows, empty, hint="give each row a label, or remove it")
     return labels
 
 
-def class_indices(rows: Sequence[Row], labels: Sequence[str], classes: Sequence[str], what: str) -> np.ndarray:
+def class_indices(
+    rows: Sequence[Row], labels: Sequence[str], classes: Sequence[str], what: str
+) -> np.ndarray:
     """The index of the class of each row, int32 [n].
 
     Args:
@@ -225,7 +247,9 @@ def class_indices(rows: Sequence[Row], labels: Sequence[str], classes: Sequence[
     unknown = [(row.name, label) for row, label in zip(rows, labels, strict=True) if label not in index]
     if unknown:
         near = nearest(unknown[0][1], classes)
-        known = ", ".join(map(repr, classes[:20])) + (f" and {len(classes) - 20:,} more" if len(classes) > 20 else "")
+        known = ", ".join(map(repr, classes[:20])) + (
+            f" and {len(classes) - 20:,} more" if len(classes) > 20 else ""
+        )
         raise DataError(
             f"{len(unknown):,} of {len(rows):,} {what} have labels of no class:"
             + listing([f"{name}: {label!r}" for name, label in unknown]),

@@ -1,4 +1,5 @@
-"""A source from whatever gives samples by index: data sets of PyTorch, Hugging Face, TFDS, a list, a class of one's own."""
+"""A source from whatever gives samples by index: data sets of PyTorch, Hugging Face, TFDS, a list, a class of
+one's own."""
 
 from __future__ import annotations
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 class MapSource(Source):
     """The samples of an object with `__len__` and `__getitem__`.
 
-    A sample is `(x, y)` or `(x, y, sample_weight)`; tuples and dicts in it hold parts, everything else is a part. Arrays and tensors
-    keep their dtype, images of Pillow are uint8; Python's own floats become float32, its whole numbers int64, texts strings. All
-    samples have the shapes and dtypes of sample 0.
+    A sample is `(x, y)` or `(x, y, sample_weight)`; tuples and dicts in it hold parts, everything else is a
+    part. Arrays and tensors keep their dtype, images of Pillow are uint8; Python's own floats become float32,
+    its whole numbers int64, texts strings. All samples have the shapes and dtypes of sample 0.
 
     `dataset[index]` must depend on the index alone: random augmentation belongs in `Scenario.augment`.
 
@@ -31,8 +32,8 @@ class MapSource(Source):
         dataset: has `len(dataset)` samples, `dataset[0]` and so on.
         transform: `dataset[index] -> sample`, as for rows that are dicts.
         names: what to call each sample in messages.
-        parallel: whether several samples may be loaded at the same time, in threads. Otherwise one is loaded after the other, since
-            open files and most data sets are not made for threads.
+        parallel: whether several samples may be loaded at the same time, in threads. Otherwise one is loaded
+            after the other, since open files and most data sets are not made for threads.
         targets: whether a sample has targets; without, as for prediction, it is `(x,)` or x alone.
 
     Raises:
@@ -52,7 +53,9 @@ class MapSource(Source):
     ) -> None:
         self.dataset = dataset
         self._transform, self._names, self._targets = transform, names, targets
-        self._lock: contextlib.AbstractContextManager[Any] = contextlib.nullcontext() if parallel else threading.Lock()
+        self._lock: contextlib.AbstractContextManager[Any] = (
+            contextlib.nullcontext() if parallel else threading.Lock()
+        )
         self._length = len(dataset)
         if names is not None and len(names) != self._length:
             raise DataError(f"MapSource: {len(names)} names were given for {self._length} samples")
@@ -62,7 +65,9 @@ class MapSource(Source):
             try:
                 self._first = self._sample(0)
             except Exception as error:  # whatever the object raises
-                raise DataError(f"{self.sample_name(0)} of the {type(dataset).__name__}: {_reason(error)}") from error
+                raise DataError(
+                    f"{self.sample_name(0)} of the {type(dataset).__name__}: {_reason(error)}"
+                ) from error
             self._flat: list[np.ndarray] = tf.nest.flatten(self._first)
 
     def __len__(self) -> int:
@@ -75,7 +80,10 @@ class MapSource(Source):
         # An error is handed out as a text: TensorFlow would print its traceback, and that of its own code.
         error, *parts = tf.numpy_function(self._try, [index], [tf.string, *kinds], stateful=False)
         with tf.control_dependencies([tf.debugging.Assert(tf.equal(error, ""), [error])]):
-            known = [tf.ensure_shape(tf.identity(part), like.shape) for part, like in zip(parts, self._flat, strict=True)]
+            known = [
+                tf.ensure_shape(tf.identity(part), like.shape)
+                for part, like in zip(parts, self._flat, strict=True)
+            ]
         return tf.nest.pack_sequence_as(self._first, known)
 
     def sample_name(self, index: int) -> str:
@@ -99,7 +107,8 @@ class MapSource(Source):
 
         again = tf.nest.flatten(self._sample(0))
         return any(
-            a.shape != b.shape or (a.tolist() != b.tolist() if a.dtype == object else a.tobytes() != b.tobytes())
+            a.shape != b.shape
+            or (a.tolist() != b.tolist() if a.dtype == object else a.tobytes() != b.tobytes())
             for a, b in zip(self._flat, again, strict=True)
         )
 
@@ -124,7 +133,8 @@ class MapSource(Source):
         for part, like in zip(flat, self._flat, strict=True):
             if (part.dtype, part.shape) != (like.dtype, like.shape):
                 raise _OtherShapeError(
-                    f"has {described(part)} where sample 0 has {described(like)}; all of a source have one shape"
+                    f"has {described(part)} where sample 0 has {described(like)}; all of a source have one "
+                    "shape"
                 )
         return flat
 
@@ -175,7 +185,8 @@ def not_a_sample(given: Any, name: str) -> DataError:
         x, y = keys[:2] if len(keys) > 1 else ("'input'", "'label'")
         return DataError(
             f"{name} is a dict of {', '.join(keys)}, and Keras trains on {allowed}",
-            hint=f"say which is which: (row[{x}], row[{y}]), in MapSource(dataset, transform=lambda row: ...) or dataset.map(...)",
+            hint=f"say which is which: (row[{x}], row[{y}]), in MapSource(dataset, transform=lambda row: "
+            "...) or dataset.map(...)",
         )
     what = f"a tuple of {len(given)}" if isinstance(given, tuple) else f"of the type {type(given).__name__}"
     return DataError(f"{name} is {what}, and Keras trains on {allowed}")

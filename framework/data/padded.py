@@ -1,4 +1,5 @@
-"""Samples of unequal length in memory: texts as numbers, sounds, series. Each batch is padded to one length."""
+"""Samples of unequal length in memory: texts as numbers, sounds, series. Each batch is padded to one
+length."""
 
 from __future__ import annotations
 
@@ -17,23 +18,26 @@ if TYPE_CHECKING:
 
 
 class PaddedSource(Source):
-    """Samples of unequal length that are in memory. A batch is padded, at its samples' ends, to one length: to `pad_to`; or else to
-    that of its longest sample, rounded up to one of `buckets` where these are given.
+    """Samples of unequal length that are in memory. A batch is padded, at its samples' ends, to one length:
+    to `pad_to`; or else to that of its longest sample, rounded up to one of `buckets` where these are given.
 
-    With buckets, the samples of one bucket share a batch where that can be (see `framework.data.stream`), so that little is padded.
-    The last batches of a window hold samples of several.
+    With buckets, the samples of one bucket share a batch where that can be (see `framework.data.stream`), so
+    that little is padded. The last batches of a window hold samples of several.
 
-    The model must not see how much was padded: by a mask (`Embedding(mask_zero=True)`, `Masking(pad_value)`), or by the lengths, given
-    as one more input. With `pad_to` each sample is padded alike, whatever else is in its batch.
+    The model must not see how much was padded: by a mask (`Embedding(mask_zero=True)`, `Masking(pad_value)`),
+    or by the lengths, given as one more input. With `pad_to` each sample is padded alike, whatever else is in
+    its batch.
 
     Args:
-        samples: `(x, y)` or `(x, y, sample_weight)`, nested tuples and dicts of parts. A part that is a list of sequences holds one
-            for each sample, [length, ...], of a length of its own, and is padded. A part that is an array of all samples,
-            [samples, ...], or a list of single values, stays as it is.
+        samples: `(x, y)` or `(x, y, sample_weight)`, nested tuples and dicts of parts. A part that is a list
+            of sequences holds one for each sample, [length, ...], of a length of its own, and is padded. A
+            part that is an array of all samples, [samples, ...], or a list of single values, stays as it is.
         pad_to: the one length of all; None: that of a batch.
         buckets: the lengths that batches may have, in rising order; none: each has its own.
-        pad_value: what is put behind the end; or such a value for each part, in the structure of `samples`. Texts are padded by "".
-        truncate: what happens to a sample that is longer than `pad_to` or the last bucket: `refuse`, or cut off its `end` or `start`.
+        pad_value: what is put behind the end; or such a value for each part, in the structure of `samples`.
+            Texts are padded by "".
+        truncate: what happens to a sample that is longer than `pad_to` or the last bucket: `refuse`, or cut
+            off its `end` or `start`.
         names: what to call each sample in messages.
 
     Raises:
@@ -63,7 +67,9 @@ class PaddedSource(Source):
         steps = _whole_numbers(buckets if pad_to is None else (pad_to,))
         if steps is None or any(step < 1 for step in steps) or sorted(set(steps)) != steps:
             what = f"buckets={buckets!r} must be whole numbers >= 1, in rising order"
-            raise DataError(f"PaddedSource: {what if pad_to is None else f'pad_to={pad_to!r} must be a whole number >= 1'}")
+            raise DataError(
+                f"PaddedSource: {what if pad_to is None else f'pad_to={pad_to!r} must be a whole number >= 1'}"
+            )
         if truncate not in ("refuse", "end", "start"):
             raise DataError(f"PaddedSource: truncate={truncate!r} must be 'refuse', 'end' or 'start'")
         self._names, self._buckets = names, steps if pad_to is None else []
@@ -71,7 +77,9 @@ class PaddedSource(Source):
         parts: list[_Part] = tf.nest.flatten(found)
         pads = tf.nest.flatten(pad_value) if isinstance(pad_value, tuple | dict) else [pad_value] * len(parts)
         if len(pads) != len(parts):
-            raise DataError(f"PaddedSource: pad_value has {len(pads)} values for the {len(parts)} parts of a sample")
+            raise DataError(
+                f"PaddedSource: pad_value has {len(pads)} values for the {len(parts)} parts of a sample"
+            )
         longest = steps[0] if pad_to is not None else None
         self._padded: list[_Sequences] = []
 
@@ -81,19 +89,26 @@ class PaddedSource(Source):
                     return tf.convert_to_tensor(as_arrays(part.value))
             if names is not None and len(names) != len(part.value):
                 raise DataError(f"PaddedSource: {len(names)} names were given for {len(part.value)} samples")
-            arrays = [as_array(member, f"{part.name}, {self.sample_name(i)}") for i, member in enumerate(part.value)]
-            self._padded.append(_Sequences(self._cut(arrays, steps, truncate), pad, part.name, self.sample_name, longest))
+            arrays = [
+                as_array(member, f"{part.name}, {self.sample_name(i)}") for i, member in enumerate(part.value)
+            ]
+            self._padded.append(
+                _Sequences(self._cut(arrays, steps, truncate), pad, part.name, self.sample_name, longest)
+            )
             return self._padded[-1]
 
         taken = [take(part, pad) for part, pad in zip(parts, pads, strict=True)]
         self._parts = tf.nest.pack_sequence_as(found, taken)
         if not self._padded:
             raise DataError(
-                "PaddedSource: no part is a list with a sequence for each sample", hint="ArraySource takes arrays of all samples"
+                "PaddedSource: no part is a list with a sequence for each sample",
+                hint="ArraySource takes arrays of all samples",
             )
         lengths = {len(part) if isinstance(part, _Sequences) else int(part.shape[0]) for part in taken}
         if len(lengths) != 1:
-            raise DataError(f"PaddedSource: the parts have one length, the number of samples, not {sorted(lengths)}")
+            raise DataError(
+                f"PaddedSource: the parts have one length, the number of samples, not {sorted(lengths)}"
+            )
         self._length = lengths.pop()
 
     def __len__(self) -> int:
@@ -102,7 +117,8 @@ class PaddedSource(Source):
     def load(self, index: tf.Tensor) -> Any:
         import tensorflow as tf
 
-        # Alone it is padded to what the longest sample of all needs: a sample has one shape, whatever its index.
+        # Alone it is padded to what the longest sample of all needs: a sample has one shape, whatever its
+        # index.
         batch = self._load(index[tf.newaxis], lambda part: self._rounded(part.longest))
         return tf.nest.map_structure(lambda part: part[0], batch)
 
@@ -128,13 +144,19 @@ class PaddedSource(Source):
 
         if not self._buckets:
             return None
-        return np.searchsorted(self._buckets, np.max([part.lengths for part in self._padded], axis=0)).astype("int64")
+        return np.searchsorted(self._buckets, np.max([part.lengths for part in self._padded], axis=0)).astype(
+            "int64"
+        )
 
     def _load(self, indices: tf.Tensor, length_of: Callable[[_Sequences], Any]) -> Any:
         import tensorflow as tf
 
         def load(part: Any) -> tf.Tensor:
-            return part.gather(indices, length_of(part)) if isinstance(part, _Sequences) else tf.gather(part, indices)
+            return (
+                part.gather(indices, length_of(part))
+                if isinstance(part, _Sequences)
+                else tf.gather(part, indices)
+            )
 
         return tf.nest.map_structure(load, self._parts)
 
@@ -153,7 +175,10 @@ class PaddedSource(Source):
                 f"{len(long):,} of {len(arrays):,} samples are longer than {most:,}:{listing(lines)}",
                 hint='give a larger pad_to or last bucket, or truncate="end" or "start"',
             )
-        return [array if not array.ndim else array[:most] if truncate == "end" else array[-most:] for array in arrays]
+        return [
+            array if not array.ndim else array[:most] if truncate == "end" else array[-most:]
+            for array in arrays
+        ]
 
 
 def _whole_numbers(values: Any) -> list[int] | None:
@@ -191,7 +216,9 @@ class _Sequences:
         pad_to: the one length of all; None: that of a batch.
     """
 
-    def __init__(self, arrays: list[np.ndarray], pad: Any, name: str, name_of: Callable[[int], str], pad_to: int | None) -> None:
+    def __init__(
+        self, arrays: list[np.ndarray], pad: Any, name: str, name_of: Callable[[int], str], pad_to: int | None
+    ) -> None:
         import numpy as np
         import tensorflow as tf
 
@@ -200,11 +227,13 @@ class _Sequences:
             if array.ndim == 0:
                 raise DataError(
                     f"{name}: {name_of(i)} is one value, and not a sequence",
-                    hint="a list holds a sequence for each sample; give what has one value for each as an array",
+                    hint="a list holds a sequence for each sample; give what has one value for each as an "
+                    "array",
                 )
             if array.size and (array.dtype, array.shape[1:]) != (like.dtype, like.shape[1:]):
                 raise DataError(
-                    f"{name}: {name_of(i)} has {described(array)} where others have {described(like)}; only lengths differ"
+                    f"{name}: {name_of(i)} has {described(array)} where others have {described(like)}; only "
+                    "lengths differ"
                 )
         self.pad_to = pad_to
         self.lengths = np.array([len(array) if array.size else 0 for array in arrays], "int64")
@@ -214,13 +243,19 @@ class _Sequences:
             value: Any = b"" if like.dtype == object and isinstance(pad, int) else as_array(pad, "pad_value")
             padding = np.empty((1, *like.shape[1:]), like.dtype)
             padding[...] = value
-            if like.dtype != object and not np.array_equal(padding, np.broadcast_to(value, padding.shape), equal_nan=True):
+            if like.dtype != object and not np.array_equal(
+                padding, np.broadcast_to(value, padding.shape), equal_nan=True
+            ):
                 raise ValueError(f"{pad!r} is not a value of {like.dtype}")
         except (ValueError, TypeError, OverflowError) as error:
-            raise DataError(f"{name}: pad_value={pad!r} does not go with {described(like)}: {error}") from error
+            raise DataError(
+                f"{name}: pad_value={pad!r} does not go with {described(like)}: {error}"
+            ) from error
         # What is behind the end of a sample is looked up like the rest: it is the last row.
         with tf.device("/CPU:0"):
-            self._values = tf.convert_to_tensor(np.concatenate([*(array for array in arrays if array.size), padding]))
+            self._values = tf.convert_to_tensor(
+                np.concatenate([*(array for array in arrays if array.size), padding])
+            )
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -229,7 +264,9 @@ class _Sequences:
         """The samples at `indices`, int64 [batch], padded: [batch, length, ...]."""
         import tensorflow as tf
 
-        starts, lengths = (tf.gather(tf.constant(of), indices)[:, tf.newaxis] for of in (self._starts, self.lengths))
+        starts, lengths = (
+            tf.gather(tf.constant(of), indices)[:, tf.newaxis] for of in (self._starts, self.lengths)
+        )
         steps = tf.range(tf.cast(length, tf.int64))
         places = tf.where(steps < lengths, starts + steps, tf.cast(tf.shape(self._values)[0] - 1, tf.int64))
         return tf.gather(self._values, places)

@@ -41,8 +41,8 @@ def read_rows(path: str | Path, wanted: str = KINDS) -> Sequence[Row]:
     """The rows of a file, in their order, those among them that cannot be read.
 
     Args:
-        path: `.jsonl`, `.json` or `.ndjson` (an object a line), `.csv` or `.tsv` (with a head line), and `.gz` behind that where
-            it is packed.
+        path: `.jsonl`, `.json` or `.ndjson` (an object a line), `.csv` or `.tsv` (with a head line), and
+            `.gz` behind that where it is packed.
         wanted: what files may be there, for messages.
 
     Raises:
@@ -68,14 +68,17 @@ def _read_rows(path: str, wanted: str, version: tuple[int, ...]) -> Sequence[Row
     if suffix not in (*_SEPARATORS, *_JSON):
         raise DataError(f"what kind of file is {path}?", hint=f"wanted: {wanted}")
     content = read_text(path, wanted)
-    rows = tuple(_json_rows(path, content) if suffix in _JSON else _csv_rows(path, content, _SEPARATORS[suffix]))
+    rows = tuple(
+        _json_rows(path, content) if suffix in _JSON else _csv_rows(path, content, _SEPARATORS[suffix])
+    )
     if not rows:
         raise DataError(f"{path} has no rows", hint=f"wanted: {wanted}")
     return rows
 
 
 def read_text(path: str, wanted: str) -> str:
-    """The content of a text file in UTF-8, with a byte order mark or without one; unpacked, where its name ends in `.gz`.
+    """The content of a text file in UTF-8, with a byte order mark or without one; unpacked, where its name
+    ends in `.gz`.
 
     Args:
         path: the file.
@@ -121,7 +124,8 @@ def _csv_rows(path: str, content: str, separator: str) -> Iterator[Row]:
     head, *rest = lines or [[]]
     if twice := sorted({column for column in head if head.count(column) > 1}):
         raise DataError(
-            f"{path}: the head line has {', '.join(map(repr, twice))} twice", hint="give each column a name of its own"
+            f"{path}: the head line has {', '.join(map(repr, twice))} twice",
+            hint="give each column a name of its own",
         )
     for number, line in enumerate(rest, start=1):
         name = f"{path}:{number}"
@@ -133,11 +137,13 @@ def _csv_rows(path: str, content: str, separator: str) -> Iterator[Row]:
 
 
 def check_rows(rows: Sequence[Row], columns: Mapping[str, str], *, texts: Container[str] = ()) -> None:
-    """Raise a `DataError` that names each row that cannot be read or lacks a column; nothing where there is none.
+    """Raise a `DataError` that names each row that cannot be read or lacks a column; nothing where there is
+    none.
 
     Args:
         rows: all rows of a file.
-        columns: the columns that are wanted, each with the setting that names it, for the message: `{"body": "data.text"}`.
+        columns: the columns that are wanted, each with the setting that names it, for the message: `{"body":
+            "data.text"}`.
         texts: those of them that hold a text, or a whole number that is taken as one.
     """
     faults: list[tuple[Row, str]] = []
@@ -147,8 +153,14 @@ def check_rows(rows: Sequence[Row], columns: Mapping[str, str], *, texts: Contai
         if row.problem is not None:
             faults.append((row, row.problem))
         elif missing:
-            faults.append((row, f"has no {' and no '.join(map(repr, missing))}; it has {_names(list(row.cells))}"))
-            near |= {repr(found): None for column in missing if (found := nearest(column, set(row.cells) - set(columns)))}
+            faults.append(
+                (row, f"has no {' and no '.join(map(repr, missing))}; it has {_names(list(row.cells))}")
+            )
+            near |= {
+                repr(found): None
+                for column in missing
+                if (found := nearest(column, set(row.cells) - set(columns)))
+            }
         else:
             found_in = ((column, _no_text(row.cells[column])) for column in columns if column in texts)
             faults += [(row, f"its {column!r} {reason}") for column, reason in found_in if reason]

@@ -58,11 +58,18 @@ class DataConfig:
     cache: Literal["auto", "memory", "off"] = setting(
         "auto", "Keep loaded samples in memory, unaugmented. auto: where a split fits into `cache_limit`."
     )
-    cache_limit: float = setting(2.0, "Gigabytes of memory that a split may take under cache=auto.", gt=0, le=1e6)
-    limit: int | None = setting(
-        None, "Use that many samples of each split, evenly spread, for quick trials. null: all.", ge=1, le=10**12
+    cache_limit: float = setting(
+        2.0, "Gigabytes of memory that a split may take under cache=auto.", gt=0, le=1e6
     )
-    workers: int | None = setting(None, "Samples that are loaded at the same time. null: tuned while running.", ge=1, le=1024)
+    limit: int | None = setting(
+        None,
+        "Use that many samples of each split, evenly spread, for quick trials. null: all.",
+        ge=1,
+        le=10**12,
+    )
+    workers: int | None = setting(
+        None, "Samples that are loaded at the same time. null: tuned while running.", ge=1, le=1024
+    )
 
     def source(self, split: Split, *, seed: int) -> Source:
         """The samples of a split.
@@ -81,22 +88,24 @@ class DataConfig:
         return self.source(split, seed=seed)
 
     def validates(self) -> bool:
-        """Whether there is a validation split. Where the settings say that there is none, a run trains without validation."""
+        """Whether there is a validation split. Where the settings say that there is none, a run trains
+        without validation."""
         return True
 
     def resolve(self) -> DataConfig:
-        """The same config with everything filled in that was left for the data to say, such as the names of the classes.
-        A run records what this returns."""
+        """The same config with everything filled in that was left for the data to say, such as the names of
+        the classes. A run records what this returns."""
         return self
 
 
 class Source(abc.ABC):
     """Samples by index.
 
-    A sample is what Keras trains on: `(x, y)` or `(x, y, sample_weight)`, each a tensor or a dict of tensors, without the
-    batch dimension; its shapes are the same for each index.
+    A sample is what Keras trains on: `(x, y)` or `(x, y, sample_weight)`, each a tensor or a dict of tensors,
+    without the batch dimension; its shapes are the same for each index.
 
-    `load` is traced into a graph, so it is made of TensorFlow operations; it must depend on nothing but its index.
+    `load` is traced into a graph, so it is made of TensorFlow operations; it must depend on nothing but its
+    index.
     """
 
     batched: ClassVar[bool] = False
@@ -111,7 +120,8 @@ class Source(abc.ABC):
         """The sample at `index`, an int64 scalar in [0, len)."""
 
     def load_batch(self, indices: tf.Tensor) -> Any:
-        """The samples at `indices`, int64 [batch], as one sample with a batch dimension. Only where `batched` is true."""
+        """The samples at `indices`, int64 [batch], as one sample with a batch dimension. Only where `batched`
+        is true."""
         raise NotImplementedError
 
     def sample_name(self, index: int) -> str:
@@ -119,7 +129,8 @@ class Source(abc.ABC):
         return f"sample {index}"
 
     def true_label(self, index: int) -> str | None:
-        """The class of a sample that is to be predicted, where that is known beside it: by its folder, say, or in its row."""
+        """The class of a sample that is to be predicted, where that is known beside it: by its folder, say,
+        or in its row."""
         return None
 
     def diagnose(self, index: int, reason: str) -> Fault:
@@ -131,7 +142,8 @@ class Source(abc.ABC):
         return Fault(self.sample_name(index), "cannot be loaded", reason)
 
     def known_fault(self, index: int) -> Fault | None:
-        """Why the sample at `index` must not even be tried: it is a pipe, say, which could be waited for without end."""
+        """Why the sample at `index` must not even be tried: it is a pipe, say, which could be waited for
+        without end."""
         return None
 
     def remarks(self, index: int) -> Iterable[Fault]:
@@ -143,12 +155,13 @@ class Source(abc.ABC):
         return f"{len(self)} samples"
 
     def groups(self) -> np.ndarray | None:
-        """The group of each sample, int64 [len] >= 0, where the batches of a stream should hold samples of one group, as of like
-        length. None: any samples share a batch."""
+        """The group of each sample, int64 [len] >= 0, where the batches of a stream should hold samples of
+        one group, as of like length. None: any samples share a batch."""
         return None
 
     def unreadable(self, indices: Iterable[int]) -> list[Fault]:
-        """Of the samples at `indices`, those that cannot be loaded. Each is tried, several at the same time."""
+        """Of the samples at `indices`, those that cannot be loaded. Each is tried, several at the same
+        time."""
         return [fault for fault in self.inspect(indices, remarks=False) if fault.kind != _NOT_FINITE]
 
     def inspect(self, indices: Iterable[int], *, remarks: bool = True) -> Iterator[Fault]:
@@ -165,7 +178,12 @@ class Source(abc.ABC):
             finite = [tf.reduce_all(tf.math.is_finite(part)) for part in parts if part.dtype.is_floating]
             shapes = tuple(tf.shape(part) for part in parts if not part.shape.is_fully_defined())
             # A value of each part is asked for, since a part that nobody looks at would not be made.
-            return index, tf.reduce_all(tf.stack([*finite, True])), shapes, *(tf.reshape(part, [-1])[:1] for part in parts)
+            return (
+                index,
+                tf.reduce_all(tf.stack([*finite, True])),
+                shapes,
+                *(tf.reshape(part, [-1])[:1] for part in parts),
+            )
 
         wanted = [int(index) for index in indices]
         known = {index: fault for index in wanted if (fault := self.known_fault(index))}
@@ -201,14 +219,16 @@ OTHER_SHAPE = "of another shape"
 
 
 def raise_unreadable(source: Source, indices: Iterable[int], cause: Exception) -> None:
-    """Raise a `DataError` that names the samples among `indices` that cannot be loaded; nothing where all can."""
+    """Raise a `DataError` that names the samples among `indices` that cannot be loaded; nothing where all
+    can."""
     bad = source.unreadable(dict.fromkeys(int(i) for i in indices))
     if bad:
         lines = [str(fault) for fault in bad]
         of_another_shape = all(fault.kind == OTHER_SHAPE for fault in bad)
         skip = "mend or remove them; image folders and lists can pass over them with data.on_error=skip"
         raise DataError(
-            f"{len(bad):,} of {len(source):,} samples cannot be {'used' if of_another_shape else 'loaded'}:{listing(lines)}",
+            f"{len(bad):,} of {len(source):,} samples cannot be "
+            f"{'used' if of_another_shape else 'loaded'}:{listing(lines)}",
             hint=PADDING_HINT if of_another_shape else skip,
         ) from cause
 
@@ -217,7 +237,8 @@ class ArraySource(Source):
     """Samples that are in memory already.
 
     Args:
-        arrays: what a batch of all samples would be: a nested structure of arrays, each with the same first dimension.
+        arrays: what a batch of all samples would be: a nested structure of arrays, each with the same first
+            dimension.
         names: what to call each sample in messages.
 
     Raises:
@@ -237,7 +258,9 @@ class ArraySource(Source):
             self._tensors = tf.nest.map_structure(tf.convert_to_tensor, as_arrays(arrays))
         lengths = {int(t.shape[0]) for t in tf.nest.flatten(self._tensors)}
         if len(lengths) != 1:
-            raise DataError(f"the arrays of a source have one length, the number of samples, not {sorted(lengths)}")
+            raise DataError(
+                f"the arrays of a source have one length, the number of samples, not {sorted(lengths)}"
+            )
         self._length = lengths.pop()
         self._names = names
 
@@ -321,13 +344,16 @@ class Subset(Source):
 
 
 def spread(source: Source, count: int) -> Source:
-    """`count` samples of a source, evenly spread over it, so that sorted data give some of each kind; all where it has no more."""
+    """`count` samples of a source, evenly spread over it, so that sorted data give some of each kind; all
+    where it has no more."""
     size = len(source)
     return source if count >= size else Subset(source, [i * size // count for i in range(count)])
 
 
 def held_out(keys: Sequence[T], part: float, seed: int) -> set[T]:
-    """The keys of the training samples that are kept for validation: a part of them, at least one, and never all."""
-    # Ranked by a hash of seed and key: the same on each platform and with each version of NumPy, and a new sample moves few.
+    """The keys of the training samples that are kept for validation: a part of them, at least one, and never
+    all."""
+    # Ranked by a hash of seed and key: the same on each platform and with each version of NumPy, and a new
+    # sample moves few.
     ranked = sorted(keys, key=lambda key: hashlib.sha256(os.fsencode(f"{seed}/{key}")).digest())
     return set(ranked[: min(max(round(part * len(keys)), 1), len(keys) - 1)])

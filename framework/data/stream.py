@@ -1,17 +1,20 @@
 """The stream of training batches, as a pure function of the step.
 
-Batch `k` holds the samples at the positions `k * batch_size ... (k + 1) * batch_size - 1` of an endless sequence, in which each
-pass over the data is a permutation of its own, computed from (seed, pass) by a block cipher (`RandomIndexShuffle`, after Black &
-Rogaway 2002, "Ciphers with arbitrary finite domains"). Nothing is buffered for shuffling, so a stream starts at any step at once,
-and gives the same bits as one that got there from step 0. A step takes one batch, or several where gradients are accumulated.
+Batch `k` holds the samples at the positions `k * batch_size ... (k + 1) * batch_size - 1` of an endless
+sequence, in which each pass over the data is a permutation of its own, computed from (seed, pass) by a block
+cipher (`RandomIndexShuffle`, after Black & Rogaway 2002, "Ciphers with arbitrary finite domains"). Nothing is
+buffered for shuffling, so a stream starts at any step at once, and gives the same bits as one that got there
+from step 0. A step takes one batch, or several where gradients are accumulated.
 
-An epoch is a number of steps and no more than that: where the number of samples is no multiple of the batch size, a batch spans
-the border between two passes. So every sample is seen once a pass, none is ever dropped, and each batch has one static shape.
+An epoch is a number of steps and no more than that: where the number of samples is no multiple of the batch
+size, a batch spans the border between two passes. So every sample is seen once a pass, none is ever dropped,
+and each batch has one static shape.
 
-Where a source has groups, such as lengths, the batches hold samples of one group where that can be. The sequence is cut into windows of
-some batches; within a window the samples are sorted by group, in the order that they had, cut into batches, and these come in a
-random order. A window is a function of its number, so all of the above holds here too, but for the border of two passes, around which
-samples change places within the window.
+Where a source has groups, such as lengths, the batches hold samples of one group where that can be. The
+sequence is cut into windows of some batches; within a window the samples are sorted by group, in the order
+that they had, cut into batches, and these come in a random order. A window is a function of its number, so
+all of the above holds here too, but for the border of two passes, around which samples change places within
+the window.
 """
 
 from __future__ import annotations
@@ -39,8 +42,8 @@ class Stream:
         source: where the samples come from.
         batch_size: samples in a batch.
         seed: decides the order and the augmentation.
-        augment: `(batch, seeds) -> batch`, traced into a graph; `seeds` is int64 [batch, 2], one for each sample and pass, made
-            for the `tf.random.stateless_*` functions. It must depend on nothing else.
+        augment: `(batch, seeds) -> batch`, traced into a graph; `seeds` is int64 [batch, 2], one for each
+            sample and pass, made for the `tf.random.stateless_*` functions. It must depend on nothing else.
         workers: samples loaded at the same time; None tunes it.
         batches_per_step: batches that make a step.
 
@@ -85,7 +88,13 @@ class Stream:
             positions = windows.unbatch().skip(first % self._window)
         return _tuned(
             _load(
-                self.source, positions, self._indices, finish, self.batch_size, self._workers, parallel=self._augment is not None
+                self.source,
+                positions,
+                self._indices,
+                finish,
+                self.batch_size,
+                self._workers,
+                parallel=self._augment is not None,
             )
         )
 
@@ -94,7 +103,9 @@ class Stream:
         import tensorflow as tf
 
         batches = range(step * self.batches_per_step, (step + 1) * self.batches_per_step)
-        return self._indices(tf.concat([self._positions(tf.constant(batch, tf.int64)) for batch in batches], 0)).numpy()
+        return self._indices(
+            tf.concat([self._positions(tf.constant(batch, tf.int64)) for batch in batches], 0)
+        ).numpy()
 
     def _positions(self, batch: tf.Tensor) -> tf.Tensor:
         """The positions of a batch in the endless sequence, int64 [batch_size]."""
@@ -105,7 +116,8 @@ class Stream:
         return self._batches_of(batch // self._window)[batch % self._window]
 
     def _batches_of(self, window: tf.Tensor) -> tf.Tensor:
-        """The positions of the batches of a window, int64 [batches, batch_size], each with samples of one group where that can be."""
+        """The positions of the batches of a window, int64 [batches, batch_size], each with samples of one
+        group where that can be."""
         import tensorflow as tf
 
         size = self._window * self.batch_size
@@ -123,7 +135,14 @@ class Stream:
 
         size = tf.constant(len(self.source), tf.int64)
         passes = positions // size
-        seeds = tf.stack([tf.fill(tf.shape(passes), tf.constant(self.seed, tf.int64)), passes, tf.zeros_like(passes) + _ORDER], 1)
+        seeds = tf.stack(
+            [
+                tf.fill(tf.shape(passes), tf.constant(self.seed, tf.int64)),
+                passes,
+                tf.zeros_like(passes) + _ORDER,
+            ],
+            1,
+        )
         return tf.raw_ops.RandomIndexShuffle(index=positions % size, seed=seeds, max_index=size - 1)
 
     def _sample_seeds(self, positions: tf.Tensor) -> tf.Tensor:
@@ -143,7 +162,9 @@ def in_order(source: Source, *, batch_size: int, workers: int | None = None) -> 
         return tf.range(step * batch_size, tf.minimum((step + 1) * batch_size, size), dtype=tf.int64)
 
     positions = tf.data.Dataset.range(-(-size // batch_size)).map(positions_of)
-    batches = _load(source, positions, lambda p: p, lambda p, samples: samples, batch_size, workers, keep_remainder=True)
+    batches = _load(
+        source, positions, lambda p: p, lambda p, samples: samples, batch_size, workers, keep_remainder=True
+    )
     return _tuned(batches)
 
 
@@ -169,9 +190,13 @@ def _load(
     at_once = {"num_parallel_calls": workers or tf.data.AUTOTUNE, "deterministic": True}
     if source.batched:
         # One gather for the whole batch; a thread switch would cost more than it.
-        return positions.map(lambda p: finish(p, source.load_batch(indices_of(p))), **(at_once if parallel else {}))
+        return positions.map(
+            lambda p: finish(p, source.load_batch(indices_of(p))), **(at_once if parallel else {})
+        )
     loaded = positions.unbatch().map(lambda p: (p, source.load(indices_of(p[tf.newaxis])[0])), **at_once)
-    return loaded.batch(batch_size, drop_remainder=not keep_remainder).map(finish, **(at_once if parallel else {}))
+    return loaded.batch(batch_size, drop_remainder=not keep_remainder).map(
+        finish, **(at_once if parallel else {})
+    )
 
 
 def _tuned(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -14,7 +14,8 @@ PADDING_HINT = "PaddedSource takes samples of unequal length (docs/data.md)"
 
 
 def map_parts(function: Callable[[Any, str], Any], structure: Any, name: str = "the sample") -> Any:
-    """Apply a function to each part of a structure. Tuples and dicts hold parts; everything else, a list too, is a part.
+    """Apply a function to each part of a structure. Tuples and dicts hold parts; everything else, a list too,
+    is a part.
 
     Args:
         function: `(part, name) -> result`.
@@ -34,8 +35,8 @@ def map_parts(function: Callable[[Any, str], Any], structure: Any, name: str = "
 def as_array(value: Any, name: str) -> np.ndarray:
     """What somebody else's code gave for a part of a sample, as a NumPy array.
 
-    Arrays keep their dtype, those of PyTorch, TensorFlow and Pillow too. Python's own floats become float32 and its whole numbers
-    int64; texts become bytes in UTF-8 in an array of objects, as TensorFlow wants them.
+    Arrays keep their dtype, those of PyTorch, TensorFlow and Pillow too. Python's own floats become float32
+    and its whole numbers int64; texts become bytes in UTF-8 in an array of objects, as TensorFlow wants them.
 
     Args:
         value: an array, a number, a text, or a list of these.
@@ -82,8 +83,8 @@ def described(array: np.ndarray) -> str:
 
 
 def is_list_of_samples(value: Any, length: int | None) -> bool:
-    """Whether a list holds one sample after another. Otherwise it holds parts, each an array of all samples, as a list of several
-    inputs does.
+    """Whether a list holds one sample after another. Otherwise it holds parts, each an array of all samples,
+    as a list of several inputs does.
 
     Args:
         value: what stands in a structure of arrays.
@@ -91,15 +92,17 @@ def is_list_of_samples(value: Any, length: int | None) -> bool:
     """
     if not isinstance(value, list):
         return False
-    return not value or not all(len(getattr(member, "shape", ())) and len(member) == (length or len(member)) for member in value)
+    return not value or not all(
+        len(getattr(member, "shape", ())) and len(member) == (length or len(member)) for member in value
+    )
 
 
 def as_arrays(structure: Any) -> Any:
     """The arrays of a source, as TensorFlow takes them.
 
     Args:
-        structure: nested tuples, dicts and lists of arrays, each with all samples in its first dimension. A list of samples becomes
-            an array.
+        structure: nested tuples, dicts and lists of arrays, each with all samples in its first dimension. A
+            list of samples becomes an array.
 
     Raises:
         DataError: naming what is not an array, or the first sample of another shape.
@@ -122,8 +125,16 @@ def as_arrays(structure: Any) -> Any:
             return [convert(member, f"{name}[{i}]") for i, member in enumerate(part)]
         if isinstance(part, tf.RaggedTensor):
             raise DataError(f"{name} is a RaggedTensor", hint=PADDING_HINT)
-        known = isinstance(part, tf.Tensor | tf.Variable) or (isinstance(part, np.ndarray) and part.dtype != object)
-        array = part if known else stacked(part, name) if isinstance(part, np.ndarray) and part.ndim else as_array(part, name)
+        known = isinstance(part, tf.Tensor | tf.Variable) or (
+            isinstance(part, np.ndarray) and part.dtype != object
+        )
+        array = (
+            part
+            if known
+            else stacked(part, name)
+            if isinstance(part, np.ndarray) and part.ndim
+            else as_array(part, name)
+        )
         if not len(array.shape):
             raise DataError(f"{name} is one value, and not an array of all samples")
         return array
@@ -146,6 +157,9 @@ def stacked(samples: Sequence[Any] | np.ndarray, name: str) -> np.ndarray:
             shape = tuple(as_array(sample, f"{name}, sample {i},").shape)
             first = shape if first is None else first
             if shape != first:
-                what = f"{name}: sample {i} has the shape {shape}, and sample 0 has {first}; all of a source have one"
+                what = (
+                    f"{name}: sample {i} has the shape {shape}, and sample 0 has {first}; all of a "
+                    "source have one"
+                )
                 raise DataError(what, hint=PADDING_HINT) from None
         raise

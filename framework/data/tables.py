@@ -42,15 +42,17 @@ class TableSource(ArraySource):
 
 @dataclass(frozen=True, kw_only=True)
 class Table(RowsOfClasses):
-    """A file a split, with columns of numbers and a target: CSV or TSV with a head line, or JSON lines, packed by gzip or not.
+    """A file a split, with columns of numbers and a target: CSV or TSV with a head line, or JSON lines,
+    packed by gzip or not.
 
-    A sample is `(numbers, target)`: float32 [columns], in the order of `inputs`, and the target. With task=regression that is
-    float32 [1]; with two classes float32 [1], 1.0 for the positive one; with more an int32 scalar, the index into `classes`.
+    A sample is `(numbers, target)`: float32 [columns], in the order of `inputs`, and the target. With
+    task=regression that is float32 [1]; with two classes float32 [1], 1.0 for the positive one; with more an
+    int32 scalar, the index into `classes`.
 
-    A number is what float32 can hold, neither NaN nor infinity: a cell that is empty, or says something else, is an error. What
-    is not to be guessed here (a value for a missing one, a code for a name, a scale) is for whoever makes the file, or for the
-    model's first layers. When the run starts, `inputs` and, for classification, `classes` are filled in, so that a model can be
-    built of them.
+    A number is what float32 can hold, neither NaN nor infinity: a cell that is empty, or says something else,
+    is an error. What is not to be guessed here (a value for a missing one, a code for a name, a scale) is for
+    whoever makes the file, or for the model's first layers. When the run starts, `inputs` and, for
+    classification, `classes` are filled in, so that a model can be built of them.
     """
 
     inputs: tuple[str, ...] | None = setting(
@@ -62,7 +64,8 @@ class Table(RowsOfClasses):
     )
     classes: tuple[str, ...] | None = setting(
         None,
-        "Names of the classes. null: the targets of the training data, sorted as texts; with task=regression there are none.",
+        "Names of the classes. null: the targets of the training data, sorted as texts; with "
+        "task=regression there are none.",
     )
     positive_class: str | None = setting(
         None, "Of two classes, the one that the model's output is the probability of. null: the last."
@@ -78,22 +81,35 @@ class Table(RowsOfClasses):
                 if given := getattr(self, name):
                     yield Problem(name, "means nothing with task=regression", given=given, allowed=nothing)
         if self.inputs is not None and len(set(self.inputs)) < max(len(self.inputs), 1):
-            yield Problem("inputs", "are none, or not all different", given=self.inputs, allowed="one or more columns, or null")
+            yield Problem(
+                "inputs",
+                "are none, or not all different",
+                given=self.inputs,
+                allowed="one or more columns, or null",
+            )
         elif self.inputs is not None and self.target in self.inputs:
-            yield Problem("inputs", "hold the target", given=self.inputs, allowed=f"columns other than {self.target!r}, or null")
+            yield Problem(
+                "inputs",
+                "hold the target",
+                given=self.inputs,
+                allowed=f"columns other than {self.target!r}, or null",
+            )
 
     def read(self, path: str) -> Sequence[Row]:
         rows = read_rows(path)
         labels = [self.target] if self.task == "classification" else []
-        check_rows(rows, dict.fromkeys(self.inputs or (), "data.inputs") | {self.target: "data.target"}, texts=labels)
+        check_rows(
+            rows, dict.fromkeys(self.inputs or (), "data.inputs") | {self.target: "data.target"}, texts=labels
+        )
         return rows
 
     def resolve(self) -> Self:
-        """The same with absolute paths, the inputs and the classes named, and, where there are two, the positive one.
+        """The same with absolute paths, the inputs and the classes named, and, where there are two, the
+        positive one.
 
         Raises:
-            ConfigError, DataError: where a file is missing, or cannot be used. No file is looked at where nothing is left to be
-                filled in.
+            ConfigError, DataError: where a file is missing, or cannot be used. No file is looked at where
+                nothing is left to be filled in.
         """
         config = super().resolve()
         labelled = config.task == "classification"
@@ -101,7 +117,9 @@ class Table(RowsOfClasses):
             config.check_files()
         if config.inputs is None:
             columns = config.all_rows(Split.TRAIN)[0].cells
-            config = dataclasses.replace(config, inputs=tuple(column for column in columns if column != config.target))
+            config = dataclasses.replace(
+                config, inputs=tuple(column for column in columns if column != config.target)
+            )
             if problems := check(config, "data"):
                 raise ConfigError(problems)
         if not labelled:
@@ -117,7 +135,8 @@ class Table(RowsOfClasses):
 
         Raises:
             ConfigError: where a file is missing.
-            DataError: naming each row and column that cannot be used, those of the other part too where the file is divided.
+            DataError: naming each row and column that cannot be used, those of the other part too where the
+                file is divided.
         """
         import numpy as np
 
@@ -158,7 +177,11 @@ def _numbers(rows: Sequence[Row], columns: Sequence[str]) -> list[list[float]]:
 def _number(cell: Any) -> float | None:
     """What a cell says, where that is a number that float32 can hold."""
     # Python would take 1_000 for a thousand, and true for 1.
-    if isinstance(cell, bool) or not isinstance(cell, str | int | float) or (isinstance(cell, str) and "_" in cell):
+    if (
+        isinstance(cell, bool)
+        or not isinstance(cell, str | int | float)
+        or (isinstance(cell, str) and "_" in cell)
+    ):
         return None
     try:
         number = float(cell)

@@ -24,7 +24,9 @@ class TextSource(ArraySource):
         known: for each text that is to be predicted the name of its class, None where that is not known.
     """
 
-    def __init__(self, texts: Sequence[str], targets: Any, names: list[str], known: Sequence[str | None] | None = None) -> None:
+    def __init__(
+        self, texts: Sequence[str], targets: Any, names: list[str], known: Sequence[str | None] | None = None
+    ) -> None:
         import numpy as np
 
         encoded = np.array([text.encode() for text in texts], dtype=object)
@@ -48,10 +50,11 @@ class TextSource(ArraySource):
 
 @dataclass(frozen=True, kw_only=True)
 class TextFiles(LabelledFiles):
-    """A file a split, with a text and a label a row: JSON lines or CSV with a head line, packed by gzip or not.
+    """A file a split, with a text and a label a row: JSON lines or CSV with a head line, packed by gzip or
+    not.
 
-    A sample is `(text, target)`: a string scalar, and with two classes float32 [1], 1.0 for the positive one, with more an int32
-    scalar, the index into `classes`.
+    A sample is `(text, target)`: a string scalar, and with two classes float32 [1], 1.0 for the positive one,
+    with more an int32 scalar, the index into `classes`.
     """
 
     text: str = setting("text", "Column, or key, of the text.")

@@ -1,9 +1,10 @@
 """TFRecord files as samples by index.
 
-A record is its length (8 bytes), the masked CRC-32C of that (4), the data, and their masked CRC-32C (4); little-endian, one after
-the other: https://www.tensorflow.org/tutorials/load_data/tfrecord, "TFRecords format details". The heads alone are read to know
-where each record is, so that a stream can start anywhere. Each length is checked by its CRC. The CRC of the data is a part of
-what tells these data from others, and is not verified: data that were damaged in place are given as they are.
+A record is its length (8 bytes), the masked CRC-32C of that (4), the data, and their masked CRC-32C (4);
+little-endian, one after the other: https://www.tensorflow.org/tutorials/load_data/tfrecord, "TFRecords format
+details". The heads alone are read to know where each record is, so that a stream can start anywhere. Each
+length is checked by its CRC. The CRC of the data is a part of what tells these data from others, and is not
+verified: data that were damaged in place are given as they are.
 """
 
 from __future__ import annotations
@@ -35,7 +36,13 @@ if TYPE_CHECKING:
 _FIELDS = {Split.TRAIN: "train", Split.VALIDATION: "val", Split.TEST: "test"}
 
 _HEAD, _FOOT = 12, 4
-_PACKED = {b"\x1f\x8b": "gzip", b"\x78\x01": "zlib", b"\x78\x5e": "zlib", b"\x78\x9c": "zlib", b"\x78\xda": "zlib"}
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"\x78\x01": "zlib",
+    b"\x78\x5e": "zlib",
+    b"\x78\x9c": "zlib",
+    b"\x78\xda": "zlib",
+}
 _KEPT_OPEN = 256  # of the 1,024 files that a process may have open on many systems
 
 
@@ -50,17 +57,19 @@ class _Index(NamedTuple):
 class TfRecordSource(Source):
     """The records of TFRecord files by index, in the order of the files.
 
-    The heads of all records are read when the source is made, and take 16 bytes of memory each. A record is loaded by reading its
-    bytes from their place, many at the same time; each file is opened once (the first 256; further ones each time).
+    The heads of all records are read when the source is made, and take 16 bytes of memory each. A record is
+    loaded by reading its bytes from their place, many at the same time; each file is opened once (the first
+    256; further ones each time).
 
     Args:
         files: the files, not packed.
-        parse: `(serialized) -> sample`, traced into a graph: a string scalar, as it was written, to the sample that `Source`
-            describes. It is made of TensorFlow operations; the shapes that it gives are known beforehand (`tf.ensure_shape`).
+        parse: `(serialized) -> sample`, traced into a graph: a string scalar, as it was written, to the
+            sample that `Source` describes. It is made of TensorFlow operations; the shapes that it gives are
+            known beforehand (`tf.ensure_shape`).
 
     Raises:
-        DataError: naming each file that cannot be read, is packed, breaks off or is damaged, and at which record; or where there
-            are no records at all.
+        DataError: naming each file that cannot be read, is packed, breaks off or is damaged, and at which
+            record; or where there are no records at all.
 
     >>> features = {"x": tf.io.FixedLenFeature([8], tf.float32), "y": tf.io.FixedLenFeature([1], tf.float32)}
     >>> def parse(serialized):
@@ -82,12 +91,15 @@ class TfRecordSource(Source):
         if faults:
             raise DataError(
                 f"{len(faults):,} of {len(self.files):,} TFRecord files cannot be read:{listing(faults)}",
-                hint="write damaged files again; unpack what is packed (gunzip), or write it without compression: "
+                hint="write damaged files again; unpack what is packed (gunzip), or write it without "
+                "compression: "
                 "a packed file cannot be read from the middle",
             )
         self._ends = list(itertools.accumulate(len(index.starts) for index in self._indices))
         if not len(self):
-            raise DataError(f"there are no records in {', '.join(self.files[:10]) or 'no files'}", hint="write some")
+            raise DataError(
+                f"there are no records in {', '.join(self.files[:10]) or 'no files'}", hint="write some"
+            )
         self._handles: dict[int, int] = {}
         weakref.finalize(self, _close, self._handles)
 
@@ -104,7 +116,10 @@ class TfRecordSource(Source):
         for part in tf.nest.flatten(sample):
             if isinstance(part, tf.Tensor) and not part.shape.is_fully_defined():
                 given = f"{part.shape}, {part.dtype.name}"
-                raise ValueError(f"parse gives a tensor of unknown shape, {given}; tf.ensure_shape(x, [...]) says what it is")
+                raise ValueError(
+                    f"parse gives a tensor of unknown shape, {given}; tf.ensure_shape(x, [...]) says what "
+                    "it is"
+                )
         return sample
 
     def sample_name(self, index: int) -> str:
@@ -163,21 +178,28 @@ class TfRecords(DataConfig):
         return self.data.records(split, self.parse)
     """
 
-    train: tuple[str, ...] | None = setting(None, "Files of the training data, or patterns such as DIR/train-*.tfrecord.")
+    train: tuple[str, ...] | None = setting(
+        None, "Files of the training data, or patterns such as DIR/train-*.tfrecord."
+    )
     val: tuple[str, ...] | None = setting(None, "Files of the validation data, or patterns.")
     test: tuple[str, ...] | None = setting(None, "Files of the test data, or patterns.")
 
-    kinds: ClassVar[str] = "a list of TFRecord files, or of patterns of them, not packed: [DIR/train-*.tfrecord]"
+    kinds: ClassVar[str] = (
+        "a list of TFRecord files, or of patterns of them, not packed: [DIR/train-*.tfrecord]"
+    )
 
     def resolve(self) -> Self:
         """The same with absolute paths; patterns stay patterns."""
         given = {field: paths for field in _FIELDS.values() if (paths := getattr(self, field)) is not None}
-        absolute: dict[str, Any] = {field: tuple(str(Path(path).absolute()) for path in paths) for field, paths in given.items()}
+        absolute: dict[str, Any] = {
+            field: tuple(str(Path(path).absolute()) for path in paths) for field, paths in given.items()
+        }
         return dataclasses.replace(self, **absolute)
 
     def source(self, split: Split, *, seed: int) -> Source:
         raise NotImplementedError(
-            "a scenario says what is in a record: def source(self, split): return self.data.records(split, self.parse)"
+            "a scenario says what is in a record: def source(self, split): return self.data.records(split, "
+            "self.parse)"
         )
 
     def records(self, split: Split, parse: Callable[[tf.Tensor], Any]) -> TfRecordSource:
@@ -203,7 +225,9 @@ class TfRecords(DataConfig):
         paths = getattr(self.resolve(), field)
         if not paths:
             what, hint = f"is needed for the {split} records", f"add 'data.{field}=[FILE]'"
-            raise ConfigError(Problem(f"data.{field}", what, given=getattr(self, field), allowed=self.kinds, hint=hint))
+            raise ConfigError(
+                Problem(f"data.{field}", what, given=getattr(self, field), allowed=self.kinds, hint=hint)
+            )
         found: set[str] = set()
         problems = []
         for path in paths:
@@ -267,7 +291,9 @@ def _read_heads(file: str, handle: int) -> _Index:
         if fault and not place:
             packing = _PACKED.get(head[:2])
             raise DataError(
-                f"{file}: is packed by {packing}" if packing else f"{file}: record 1 {fault}; is this a TFRecord file?"
+                f"{file}: is packed by {packing}"
+                if packing
+                else f"{file}: record 1 {fault}; is this a TFRecord file?"
             )
         if fault:
             raise DataError(f"{file}: record {len(starts) + 1} {fault}")
@@ -281,7 +307,8 @@ def _read_heads(file: str, handle: int) -> _Index:
 
 @functools.cache
 def _crc_table() -> Sequence[int]:
-    """The CRC-32C (Castagnoli) of each byte; its polynomial, reflected, is 0x82F63B78 (RFC 3720, appendix B.4)."""
+    """The CRC-32C (Castagnoli) of each byte; its polynomial, reflected, is 0x82F63B78 (RFC 3720, appendix
+    B.4)."""
     table = []
     for byte in range(256):
         for _ in range(8):

@@ -18,7 +18,8 @@ from framework.run.run_directory import RunDirectory
 
 
 def differences(ours: str | Path, theirs: str | Path) -> list[str]:
-    """What of a run is not what it is in another: "the last checkpoint", "metrics.jsonl", ... Empty where all is equal.
+    """What of a run is not what it is in another: "the last checkpoint", "metrics.jsonl", ... Empty where all
+    is equal.
 
     Args:
         ours, theirs: run directories.
@@ -37,7 +38,9 @@ def _checkpoint(run: RunDirectory) -> Any:
     state = json.loads(json.dumps(snapshot.state))
     del state["progress"]["seconds"]
     state["history"] = [without_times(record) for record in state["history"]]
-    variables = {group: [named.array.tobytes() for named in members] for group, members in snapshot.variables.items()}
+    variables = {
+        group: [named.array.tobytes() for named in members] for group, members in snapshot.variables.items()
+    }
     return snapshot.step, state, variables
 
 
@@ -77,7 +80,10 @@ def _exported(folder: Path) -> Any:
 
     if not (folder / MODEL_FILE).exists():
         return None
-    with zipfile.ZipFile(folder / MODEL_FILE) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+    with (
+        zipfile.ZipFile(folder / MODEL_FILE) as archive,
+        h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file,
+    ):
         file.visititems(read)
     return load_facts(folder), weights, (folder / SAVED_MODEL).is_dir()
 
@@ -93,7 +99,8 @@ _PARTS: Mapping[str, Callable[[RunDirectory], Any]] = {
 
 
 def main() -> int:
-    """Compare the two run directories on the command line: exit code 1, and what differs, where they are not the same."""
+    """Compare the two run directories on the command line: exit code 1, and what differs, where they are not
+    the same."""
     if len(sys.argv) != 3:
         print("usage: python -m framework.evaluation.compare_runs RUN RUN", file=sys.stderr)
         return 2

@@ -1,4 +1,5 @@
-"""The weights that a run holds - raw, averaged in training, averaged now - judged side by side on the validation data."""
+"""The weights that a run holds - raw, averaged in training, averaged now - judged side by side on the
+validation data."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ from framework.training.validation import Validator
 if TYPE_CHECKING:
     import numpy as np
 
-# What is looked at where nobody says which lengths: those that Karras et al. 2024 find best for one network or another.
+# What is looked at where nobody says which lengths: those that Karras et al. 2024 find best for one network
+# or another.
 LENGTHS = (0.05, 0.1, 0.15, 0.2)
 
 
@@ -44,7 +46,8 @@ class Candidate:
 
 
 class RunWeights:
-    """The weights of a run at its newest intact checkpoint. The run may be in training; nothing of it is changed.
+    """The weights of a run at its newest intact checkpoint. The run may be in training; nothing of it is
+    changed.
 
         weights = RunWeights("outputs/run1")
         for candidate in weights.candidates(lengths=(0.05, 0.15)):
@@ -71,18 +74,23 @@ class RunWeights:
         restore_variables(self.components.model.variables, self._snapshot.group("model"), what="model")
         self._validator: Validator | None = None
 
-    def candidates(self, *, last: int | None = None, lengths: Sequence[float] | None = None) -> list[Candidate]:
+    def candidates(
+        self, *, last: int | None = None, lengths: Sequence[float] | None = None
+    ) -> list[Candidate]:
         """All weights that there are.
 
         Args:
             last: average that many of the newest checkpoints; None: all that are kept.
-            lengths: average over these parts of the training, in (0, 0.28]; None: over `LENGTHS`, if the run kept what that takes.
+            lengths: average over these parts of the training, in (0, 0.28]; None: over `LENGTHS`, if the run
+                kept what that takes.
 
         Raises:
             ConfigError: where a length is out of range.
             RunDirectoryError: where lengths are named, and the run kept nothing to make such averages of.
         """
-        found = [Candidate("raw", f"as they are after step {self.step:,}", self._float_arrays(self._snapshot))]
+        found = [
+            Candidate("raw", f"as they are after step {self.step:,}", self._float_arrays(self._snapshot))
+        ]
         if "average" in self._snapshot.variables:
             about = f"moving average, trainer.calc_ema={self.components.scenario.config.trainer.calc_ema:g}"
             found.append(Candidate("ema", about, self._average(self._snapshot, "average")))
@@ -94,7 +102,8 @@ class RunWeights:
         kept = bool(self.components.scenario.config.trainer.post_hoc_ema)
         if lengths and not kept:
             raise RunDirectoryError(
-                "the run kept no averages that others could be made of", hint="train with trainer.post_hoc_ema=[0.05,0.1]"
+                "the run kept no averages that others could be made of",
+                hint="train with trainer.post_hoc_ema=[0.05,0.1]",
             )
         return [*found, *self._of_lengths(LENGTHS if lengths is None and kept else lengths or ())]
 
@@ -105,15 +114,18 @@ class RunWeights:
             ConfigError: where the run has none of that name.
         """
         match = re.fullmatch(r"power-(\d*\.?\d+)", name)
-        found = {candidate.name: candidate for candidate in self.candidates(lengths=[float(match[1])] if match else [])}
+        found = {
+            candidate.name: candidate
+            for candidate in self.candidates(lengths=[float(match[1])] if match else [])
+        }
         if name not in found:
             problem = unknown_name("weights", "name of weights", name, [*found, "power-LENGTH"])
             raise ConfigError(problem, subject="what was asked for")
         return found[name]
 
     def best_of(self, judged: Sequence[Mapping[str, float]]) -> int | None:
-        """Which of several results of `judge` is best by what the run monitors, or by the loss where that is nothing of the
-        validation; None where none is a number."""
+        """Which of several results of `judge` is best by what the run monitors, or by the loss where that is
+        nothing of the validation; None where none is a number."""
         name, mode = self.components.monitor.removeprefix("val_"), self.components.mode
         if any(name not in metrics for metrics in judged):
             name, mode = "loss", "min"
@@ -126,10 +138,19 @@ class RunWeights:
     def judge(self, candidate: Candidate) -> dict[str, float]:
         """Loss and metrics on the validation data, with BatchNorm statistics as in training."""
         self._validator = self._validator or self.components.make_validator()
-        with self.components.evaluation_weights(self.step, GivenWeights(self.components.model, candidate.arrays)):
+        with self.components.evaluation_weights(
+            self.step, GivenWeights(self.components.model, candidate.arrays)
+        ):
             return self._validator()
 
-    def export(self, candidate: Candidate, folder: str | Path, metrics: Mapping[str, float], *, saved_model: bool = True) -> None:
+    def export(
+        self,
+        candidate: Candidate,
+        folder: str | Path,
+        metrics: Mapping[str, float],
+        *,
+        saved_model: bool = True,
+    ) -> None:
         """Write the model with these weights, as the models of a run are written.
 
         Args:
@@ -146,7 +167,9 @@ class RunWeights:
             {"epoch": progress["epoch"], "step": self.step, "metrics": recorded}, weights=candidate.name
         )
         try:
-            with self.components.evaluation_weights(self.step, GivenWeights(self.components.model, candidate.arrays)):
+            with self.components.evaluation_weights(
+                self.step, GivenWeights(self.components.model, candidate.arrays)
+            ):
                 export_model(self.components.model, Path(folder), facts, saved_model=saved_model)
         except OSError as error:
             raise RunDirectoryError(f"the model cannot be written to {folder}: {error}") from error
@@ -162,7 +185,8 @@ class RunWeights:
                 continue  # the run went on meanwhile, and deleted what was being read
             if snapshot is None:
                 raise RunDirectoryError(
-                    f"{directory.path} has no checkpoint yet", hint="a run saves one after its first epoch, or sooner"
+                    f"{directory.path} has no checkpoint yet",
+                    hint="a run saves one after its first epoch, or sooner",
                 )
             return snapshot
 
@@ -180,7 +204,9 @@ class RunWeights:
         return [named.array for named in saved]
 
     def _mean(self, steps: Sequence[int]) -> list[np.ndarray]:
-        (mean,) = _combine((self._float_arrays(self._store.load(step)) for step in steps), [[1 / len(steps)] * len(steps)])
+        (mean,) = _combine(
+            (self._float_arrays(self._store.load(step)) for step in steps), [[1 / len(steps)] * len(steps)]
+        )
         return mean
 
     def _of_lengths(self, lengths: Sequence[float]) -> list[Candidate]:
@@ -211,13 +237,17 @@ class RunWeights:
         lengths = self.components.scenario.config.trainer.post_hoc_ema
         load = functools.lru_cache(maxsize=1)(self._averages.load)  # two averages are of one file
         steps = [step for step in self._averages.intact_steps() if step < self.step]
-        saved = [(functools.partial(load, step), Profile(step, length)) for step in steps for length in lengths]
+        saved = [
+            (functools.partial(load, step), Profile(step, length)) for step in steps for length in lengths
+        ]
         return [*saved, *((lambda: self._snapshot, Profile(self.step, length)) for length in lengths)]
 
 
-def _combine(members: Iterable[Sequence[np.ndarray]], rows: Sequence[Sequence[float] | np.ndarray]) -> list[list[np.ndarray]]:
-    """For each row of weights the weighted sum of the members, each a list of arrays. Summed in float64, member by member, so that
-    one is in memory at a time."""
+def _combine(
+    members: Iterable[Sequence[np.ndarray]], rows: Sequence[Sequence[float] | np.ndarray]
+) -> list[list[np.ndarray]]:
+    """For each row of weights the weighted sum of the members, each a list of arrays. Summed in float64,
+    member by member, so that one is in memory at a time."""
     import numpy as np
 
     sums: list[list[np.ndarray]] = []
@@ -233,4 +263,6 @@ def _combine(members: Iterable[Sequence[np.ndarray]], rows: Sequence[Sequence[fl
 
 
 def _describe_fit(off: float) -> str:
-    return "as it was kept" if off < 1e-9 else f"made of those that were kept, {100 * off:.2g} % off its profile"
+    return (
+        "as it was kept" if off < 1e-9 else f"made of those that were kept, {100 * off:.2g} % off its profile"
+    )

@@ -26,11 +26,13 @@ class Report:
 
     Args:
         metrics: loss, metrics, and what the evaluators found, by name.
-        facts: what the model was exported with: epoch, metrics of its validation, classes. Empty for a file of weights.
+        facts: what the model was exported with: epoch, metrics of its validation, classes. Empty for a file
+            of weights.
         samples: how many samples it was evaluated on.
         data: the section `data` that they came from.
         split: which of its splits.
-        recorded: what the training recorded of the same model on the same samples, by the same names; empty where it did not.
+        recorded: what the training recorded of the same model on the same samples, by the same names; empty
+            where it did not.
         not_comparable: why it is left out what the training recorded; None where nothing is.
     """
 
@@ -57,16 +59,20 @@ def load_and_validate(
     """Load a trained model and evaluate it (LAV).
 
     Args:
-        run: the run directory; or a `.keras`, `.weights.h5` or legacy `.h5` file, with `overrides` that say the scenario.
-        overrides: words applied to the config of the run, such as `data.val_dir=OTHER` or `batch_size=5`; for a file of weights, words
-            as behind `train-scenario`.
+        run: the run directory; or a `.keras`, `.weights.h5` or legacy `.h5` file, with `overrides` that say
+            the scenario.
+        overrides: words applied to the config of the run, such as `data.val_dir=OTHER` or `batch_size=5`; for
+            a file of weights, words as behind `train-scenario`.
         model: `best`, `export` (the final state), or the path of another exported folder.
         split: `train`, `validation` or `test`.
         name: a list of `trainer.lav_lists`, in place of a split.
-        weights: weights that the run holds but has not exported, in place of a model, as `RunWeights` names them: `raw`, `ema`, ...
-        threshold: the probability above which the positive one of two classes is decided for, in [0, 1]; None: 0.5.
+        weights: weights that the run holds but has not exported, in place of a model, as `RunWeights` names
+            them: `raw`, `ema`, ...
+        threshold: the probability above which the positive one of two classes is decided for, in [0, 1];
+            None: 0.5.
         config_dir: for a file of weights, a further folder of group options.
-        output: where to write the report as JSON; None: `lav.json` in the run directory, nowhere where there is no run.
+        output: where to write the report as JSON; None: `lav.json` in the run directory, nowhere where there
+            is no run.
 
     Raises:
         ScenarioError: where run, model or data cannot be used.
@@ -109,7 +115,8 @@ def load_and_validate(
 def _recorded(
     trained: TrainedModel, of: LavList, source: Source, threshold: float | None
 ) -> tuple[Mapping[str, float], str | None]:
-    """What the training recorded of this model on these very samples, by the names of the values; else why it cannot be compared."""
+    """What the training recorded of this model on these very samples, by the names of the values; else why it
+    cannot be compared."""
     found = trained.facts.get("metrics")
     if trained.run is None or not isinstance(found, Mapping) or not found:
         return {}, None
@@ -127,7 +134,10 @@ def _recorded(
     if threshold not in (None, 0.5):
         return {}, "they are of the threshold 0.5"
     return {
-        key.removeprefix(prefix): value for prefix in reversed(prefixes) for key, value in found.items() if key.startswith(prefix)
+        key.removeprefix(prefix): value
+        for prefix in reversed(prefixes)
+        for key, value in found.items()
+        if key.startswith(prefix)
     }, None
 
 

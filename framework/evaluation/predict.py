@@ -28,9 +28,11 @@ class Predictions:
     """What was predicted.
 
     Args:
-        rows: for each sample its columns, `file` first, then `true_label` where the class of a sample is known.
+        rows: for each sample its columns, `file` first, then `true_label` where the class of a sample is
+            known.
         unreadable: samples that could not be loaded.
-        outputs: what the model gave, by the name of the output, [samples, ...]; None where that was not asked for.
+        outputs: what the model gave, by the name of the output, [samples, ...]; None where that was not asked
+            for.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -50,13 +52,16 @@ def predict(
     """Predict samples with a trained model.
 
     Args:
-        run: the run directory; or a `.keras`, `.weights.h5` or legacy `.h5` file, with `overrides` that say the scenario.
+        run: the run directory; or a `.keras`, `.weights.h5` or legacy `.h5` file, with `overrides` that say
+            the scenario.
         arguments: what to predict, as the scenario reads it: image files and folders, say.
-        overrides: words applied to the config of the run, such as `batch_size=1`; for a file of weights, words as behind
-            `train-scenario`.
+        overrides: words applied to the config of the run, such as `batch_size=1`; for a file of weights,
+            words as behind `train-scenario`.
         model: of a run, `best`, `export` (the final state), or the path of another exported folder.
-        threshold: the probability above which the positive one of two classes is decided for, in [0, 1]; None: 0.5.
-        arrays: whether to keep the outputs, too; then a scenario that says nothing about its predictions has no columns of them.
+        threshold: the probability above which the positive one of two classes is decided for, in [0, 1];
+            None: 0.5.
+        arrays: whether to keep the outputs, too; then a scenario that says nothing about its predictions has
+            no columns of them.
         config_dir: for a file of weights, a further folder of group options.
 
     Raises:
@@ -80,7 +85,13 @@ def predict(
     outputs = _outputs(loaded, Subset(source, good), scenario.data.batch_size) if good else iter(())
     for i, output in zip(good, outputs, strict=True):
         truth = {"true_label": labels.get(i, "")} if labels else {}
-        rows.append({"file": source.sample_name(i), **truth, **(scenario.describe_prediction(output) if describes else {})})
+        rows.append(
+            {
+                "file": source.sample_name(i),
+                **truth,
+                **(scenario.describe_prediction(output) if describes else {}),
+            }
+        )
         if arrays:
             kept.append(named_outputs(output))
     return Predictions(rows=rows, unreadable=bad, outputs=_stacked(kept) if arrays else None)
@@ -90,7 +101,9 @@ def _stacked(outputs: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
     import numpy as np
 
     try:
-        return {name: np.stack([output[name] for output in outputs]) for name in (outputs[0] if outputs else ())}
+        return {
+            name: np.stack([output[name] for output in outputs]) for name in (outputs[0] if outputs else ())
+        }
     except ValueError as error:
         raise ScenarioError(
             f"the outputs of the samples are not of one shape: {error}", hint="batch_size=1 pads nothing"
@@ -106,11 +119,19 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
 
 
 def write_npz(predictions: Predictions, path: Path) -> None:
-    """Write the outputs as NumPy arrays by their names, and the texts of the rows, `file` above all, as arrays of texts."""
+    """Write the outputs as NumPy arrays by their names, and the texts of the rows, `file` above all, as
+    arrays of texts."""
     import numpy as np
 
-    texts = {key: [row[key] for row in predictions.rows] for key in (predictions.rows[0] if predictions.rows else ())}
-    columns = {key: np.array(values) for key, values in texts.items() if all(isinstance(value, str) for value in values)}
+    texts = {
+        key: [row[key] for row in predictions.rows]
+        for key in (predictions.rows[0] if predictions.rows else ())
+    }
+    columns = {
+        key: np.array(values)
+        for key, values in texts.items()
+        if all(isinstance(value, str) for value in values)
+    }
     content = io.BytesIO()
     # np.savez has an argument `file` of its own.
     with zipfile.ZipFile(content, "w") as archive:

@@ -47,18 +47,22 @@ class TrainedModel:
 
 
 def is_run(source: str | Path) -> bool:
-    """Whether a source is to be a run directory: not a file, and not a folder that holds a model and no config."""
+    """Whether a source is to be a run directory: not a file, and not a folder that holds a model and no
+    config."""
     path = Path(source)
     holds_model = (path / MODEL_FILE).is_file() or (path / "saved_model.pb").is_file()
     run = RunDirectory(path)
     return not path.is_file() and (run.config_file.exists() or run.config_copy.exists() or not holds_model)
 
 
-def scenario_for(source: str | Path, overrides: Sequence[str], config_dir: str | Path | None = None) -> Scenario:
+def scenario_for(
+    source: str | Path, overrides: Sequence[str], config_dir: str | Path | None = None
+) -> Scenario:
     """The scenario that a trained model is used by, without waiting for TensorFlow.
 
     Args:
-        source: a run directory, a `.keras`, `.weights.h5` or legacy `.h5` file, an exported folder, or a SavedModel.
+        source: a run directory, a `.keras`, `.weights.h5` or legacy `.h5` file, an exported folder, or a
+            SavedModel.
         overrides: for a run, changes to its config; for weights alone, words as behind `train-scenario`.
         config_dir: for weights alone, as `--config-dir`.
 
@@ -68,27 +72,41 @@ def scenario_for(source: str | Path, overrides: Sequence[str], config_dir: str |
     if is_run(source):
         if not Path(source).exists():
             raise RunDirectoryError(
-                f"there is no {source}", hint=f"a run directory, or a file of weights; {hint_for_missing(source)}"
+                f"there is no {source}",
+                hint=f"a run directory, or a file of weights; {hint_for_missing(source)}",
             )
         if config_dir is not None:
-            problem = Problem("--config-dir", "is for a file of weights: a run has its config", given=str(config_dir))
+            problem = Problem(
+                "--config-dir", "is for a file of weights: a run has its config", given=str(config_dir)
+            )
             raise ConfigError(problem, subject="the command line")
         return scenario_of(RunDirectory.open(source).load_config(overrides))
     path = Path(source)
     if path.is_dir():
         refuse_imports_from(path)
     subject = f"what was said about {path}, which is no run"
-    belongs = next((parent for parent in path.absolute().parents if RunDirectory(parent).config_file.is_file()), None)
+    belongs = next(
+        (parent for parent in path.absolute().parents if RunDirectory(parent).config_file.is_file()), None
+    )
     if belongs and not any(word.startswith("scenario") for word in overrides):
-        raise ConfigError(Problem("scenario", "none is chosen", hint=f"{path} belongs to a run: name {belongs}"), subject=subject)
+        raise ConfigError(
+            Problem("scenario", "none is chosen", hint=f"{path} belongs to a run: name {belongs}"),
+            subject=subject,
+        )
     weights_only = not (path.is_file() and zipfile.is_zipfile(path)) and not (path / MODEL_FILE).is_file()
     if any(word.lstrip("+").startswith("warmstart.model=") for word in overrides):
-        raise ConfigError(Problem("warmstart.model", f"is {path} already", hint="leave it out"), subject=subject)
+        raise ConfigError(
+            Problem("warmstart.model", f"is {path} already", hint="leave it out"), subject=subject
+        )
     try:
         # The settings of a warm start are those of reading weights: rename, exclude, allow_partial.
-        config = compose_config([*overrides, *(["warmstart.model=weights"] if weights_only else [])], config_dir=config_dir)
+        config = compose_config(
+            [*overrides, *(["warmstart.model=weights"] if weights_only else [])], config_dir=config_dir
+        )
         if weights_only:
-            config = dataclasses.replace(config, warmstart=dataclasses.replace(config.warmstart, model=str(path)))
+            config = dataclasses.replace(
+                config, warmstart=dataclasses.replace(config.warmstart, model=str(path))
+            )
         scenario = scenario_of(_with_classes(config, _facts_of(path), overrides))
         _ = scenario.config  # what the data have to say
     except ConfigError as error:
@@ -97,7 +115,8 @@ def scenario_for(source: str | Path, overrides: Sequence[str], config_dir: str |
 
 
 def _with_classes(config: RunConfig, facts: Mapping[str, Any], overrides: Sequence[str]) -> RunConfig:
-    """The config with the classes that the model was exported with; a `ConfigError` where nothing says what its output is."""
+    """The config with the classes that the model was exported with; a `ConfigError` where nothing says what
+    its output is."""
     fields = {field.name for field in dataclasses.fields(config.data)}
     given = {word.lstrip("+").partition("=")[0] for word in overrides}
     known: dict[str, Any] = {}
@@ -140,7 +159,8 @@ def open_trained(
     Args:
         source, overrides, config_dir: as for `scenario_for`.
         model: of a run, `best`, `export` (the final state), or the path of another exported folder.
-        weights: of a run, weights that it holds but has not exported, in place of a model, as `RunWeights` names them.
+        weights: of a run, weights that it holds but has not exported, in place of a model, as `RunWeights`
+            names them.
 
     Raises:
         ScenarioError: where it cannot be used.
@@ -150,7 +170,8 @@ def open_trained(
         if model != "best" or weights:
             option = "--weights" if weights else "--model"
             raise ConfigError(
-                Problem(option, f"is for a run, and {source} is none", given=weights or model), subject="the command line"
+                Problem(option, f"is for a run, and {source} is none", given=weights or model),
+                subject="the command line",
             )
         path = Path(source)
         yield TrainedModel(scenario, None, path, _facts_of(path), lambda: _load_file(path, scenario))
@@ -158,7 +179,9 @@ def open_trained(
     run = RunDirectory.open(source)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(_exported_weights(run, weights)) if weights else run.exported(model)
-        yield TrainedModel(scenario, run, folder, load_facts(folder), lambda: load_model(folder, scenario.build_model))
+        yield TrainedModel(
+            scenario, run, folder, load_facts(folder), lambda: load_model(folder, scenario.build_model)
+        )
 
 
 @contextlib.contextmanager
@@ -171,7 +194,8 @@ def _exported_weights(run: RunDirectory, name: str) -> Iterator[Path]:
 
 
 def _load_file(path: Path, scenario: Scenario) -> keras.Model:
-    """A model from its own file, or the scenario's with the weights of a file. Moving averages are those of the file."""
+    """A model from its own file, or the scenario's with the weights of a file. Moving averages are those of
+    the file."""
     built = scenario.build_model()
     if scenario.warmstart.model is not None:
         warm_start(built, scenario.warmstart)

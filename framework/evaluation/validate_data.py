@@ -40,7 +40,8 @@ class SplitReport:
         return [fault for fault in self.faults if fault.fatal]
 
     def kinds(self) -> list[tuple[str, int, bool]]:
-        """Each kind of fault, how many samples it has, and whether it is fatal; the fatal ones and the most frequent first."""
+        """Each kind of fault, how many samples it has, and whether it is fatal; the fatal ones and the most
+        frequent first."""
         counts = Counter((fault.kind, fault.fatal) for fault in self.faults)
         ordered = sorted(counts.items(), key=lambda item: (not item[0][1], -item[1], item[0][0]))
         return [(kind, count, fatal) for (kind, fatal), count in ordered]
@@ -49,8 +50,8 @@ class SplitReport:
 def check_data(scenario: Scenario, *, near_duplicates: bool = False) -> list[SplitReport]:
     """Load each sample of each split that there is, and look for files that are there twice.
 
-    Training and validation data must be there, unless the settings say that there is no validation; a test split that is not is left
-    out.
+    Training and validation data must be there, unless the settings say that there is no validation; a test
+    split that is not is left out.
 
     Args:
         scenario: its data are read.
@@ -80,5 +81,7 @@ def write_faults(reports: Sequence[SplitReport], path: Path) -> None:
     writer.writerow(["split", "sample", "kind", "reason", "usable"])
     for report in reports:
         for fault in report.faults:
-            writer.writerow([report.split.value, fault.name, fault.kind, fault.reason, "no" if fault.fatal else "yes"])
+            writer.writerow(
+                [report.split.value, fault.name, fault.kind, fault.reason, "no" if fault.fatal else "yes"]
+            )
     write_report(path, text.getvalue())

@@ -1,4 +1,5 @@
-"""Where the installed commands start: a package that is installed as `tf_scenarios`, a name of its own, which can tell that another `framework` hides ours."""
+"""Where the installed commands start: a package that is installed as `tf_scenarios`, a name of its own, which
+can tell that another `framework` hides ours."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ def _start(module: str) -> None:
             f"Python finds the package 'framework' in {place}, which hides that of tf-scenarios\n"
             "    hint:    give it another name, or take its folder off PYTHONPATH"
             if place
-            else f"the package 'framework' of tf-scenarios is not where it was installed, {os.path.dirname(ours)}\n"
+            else "the package 'framework' of tf-scenarios is not where it was installed, "
+            f"{os.path.dirname(ours)}\n"
             "    hint:    install tf-scenarios again"
         )
     importlib.import_module(f"framework.cli.{module}").main()

@@ -1,4 +1,5 @@
-"""The Keras callbacks of a scenario, told what happens in a run. It imports Keras, so it is imported only when a model is built."""
+"""The Keras callbacks of a scenario, told what happens in a run. It imports Keras, so it is imported only
+when a model is built."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from framework.errors import ScenarioError
 # The callbacks of Keras that set the learning rate, and what takes their place.
 _SCHEDULES = {
     keras.callbacks.ReduceLROnPlateau: "learning_rate=reduce_on_plateau does the same",
-    keras.callbacks.LearningRateScheduler: "choose a schedule, such as learning_rate=piecewise, or register one of your own: "
+    keras.callbacks.LearningRateScheduler: "choose a schedule, such as learning_rate=piecewise, or register "
+    "one of your own: "
     "docs/extending.md",
 }
 
@@ -24,9 +26,9 @@ _BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", 
 class Callbacks:
     """Tells Keras callbacks of the training of one session, in Keras' order, however the steps are done.
 
-    `on_train_begin` comes once a session. A resume in the middle of an epoch begins that epoch again for the callbacks, at its step.
-    `on_epoch_end` comes after validation, with its values among the logs; the model has its training weights then. Where a callback
-    sets `model.stop_training`, the run ends with the epoch.
+    `on_train_begin` comes once a session. A resume in the middle of an epoch begins that epoch again for the
+    callbacks, at its step. `on_epoch_end` comes after validation, with its values among the logs; the model
+    has its training weights then. Where a callback sets `model.stop_training`, the run ends with the epoch.
 
     Args:
         callbacks: as the scenario made them.
@@ -34,19 +36,26 @@ class Callbacks:
         epochs, steps_per_epoch: of the run, for the callbacks' `params`.
 
     Raises:
-        ScenarioError: where something else is among them, or a callback that sets the learning rate, which is the schedule's to set.
+        ScenarioError: where something else is among them, or a callback that sets the learning rate, which is
+            the schedule's to set.
 
     Attributes:
         step: steps of the epoch that are done, which Keras calls the number of the batch.
     """
 
     def __init__(
-        self, callbacks: Sequence[keras.callbacks.Callback], model: keras.Model, *, epochs: int, steps_per_epoch: int
+        self,
+        callbacks: Sequence[keras.callbacks.Callback],
+        model: keras.Model,
+        *,
+        epochs: int,
+        steps_per_epoch: int,
     ) -> None:
         strange = [callback for callback in callbacks if not isinstance(callback, keras.callbacks.Callback)]
         if strange:
             raise ScenarioError(
-                f"callbacks() gives {strange[0]!r}, which is no Keras callback", hint="derive it from keras.callbacks.Callback"
+                f"callbacks() gives {strange[0]!r}, which is no Keras callback",
+                hint="derive it from keras.callbacks.Callback",
             )
         for callback in callbacks:
             _refuse_schedule(callback)
@@ -55,7 +64,9 @@ class Callbacks:
         self._muted = False
         self._model = model
         self._callbacks = list(callbacks)
-        self._list = keras.callbacks.CallbackList(self._callbacks, model=model, epochs=epochs, steps=steps_per_epoch)
+        self._list = keras.callbacks.CallbackList(
+            self._callbacks, model=model, epochs=epochs, steps=steps_per_epoch
+        )
         self._stopped = False
 
     def of_batches(self) -> list[str]:
@@ -65,7 +76,11 @@ class Callbacks:
             method = getattr(callback, hook)
             return getattr(method, "__func__", method) is not getattr(keras.callbacks.Callback, hook)
 
-        return [type(callback).__name__ for callback in self._callbacks if any(defines(callback, hook) for hook in _BATCH_HOOKS)]
+        return [
+            type(callback).__name__
+            for callback in self._callbacks
+            if any(defines(callback, hook) for hook in _BATCH_HOOKS)
+        ]
 
     def begin_epoch(self, epoch: int, step: int) -> None:
         """An epoch, counted from 0, begins, or goes on after `step` of its steps."""
@@ -122,7 +137,8 @@ def _refuse_schedule(callback: keras.callbacks.Callback) -> None:
             name = type(callback).__name__
             derived = "" if type(callback) is kind else f", a {kind.__name__}"
             raise ScenarioError(
-                f"callbacks() gives a {name}{derived}, which sets the learning rate; that is set by the section learning_rate, "
+                f"callbacks() gives a {name}{derived}, which sets the learning rate; that is set by the "
+                "section learning_rate, "
                 "whose state is resumed exactly",
                 hint=f"leave it out; {instead}",
             )
@@ -130,14 +146,16 @@ def _refuse_schedule(callback: keras.callbacks.Callback) -> None:
 
 @contextlib.contextmanager
 def _leaving_the_rate() -> Iterator[None]:
-    """Answer in a sentence where a callback sets the learning rate in the context. Keras refuses that, since it is a schedule."""
+    """Answer in a sentence where a callback sets the learning rate in the context. Keras refuses that, since
+    it is a schedule."""
     try:
         yield
     except (TypeError, AttributeError) as error:
         if "LearningRateSchedule" not in str(error) and not str(error).endswith("has no attribute 'assign'"):
             raise
         raise ScenarioError(
-            f"a callback of the scenario sets the learning rate, which is set by the section learning_rate: {error}",
+            "a callback of the scenario sets the learning rate, which is set by the section learning_rate: "
+            f"{error}",
             hint="leave it out; learning_rate=reduce_on_plateau and the other schedules take its place, "
             "or one of your own: docs/extending.md",
         ) from error

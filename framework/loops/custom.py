@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# A call shall take about this long: rarely enough to cost nothing, often enough that a signal or a progress bar waits for no one.
+# A call shall take about this long: rarely enough to cost nothing, often enough that a signal or a progress
+# bar waits for no one.
 _SECONDS_PER_CALL = 0.2
 
 
@@ -41,9 +42,9 @@ class Pace:
 class WaitClock:
     """How long a compiled function waits for its batches, in seconds.
 
-    TensorFlow's own clock fails in a graph that is to be deterministic, and Python's costs some tenths of a millisecond a batch where
-    all threads are busy. So calls are timed now and then, for one per cent of the time at most, and those between are taken to have
-    waited for the same share of their time.
+    TensorFlow's own clock fails in a graph that is to be deterministic, and Python's costs some tenths of a
+    millisecond a batch where all threads are busy. So calls are timed now and then, for one per cent of the
+    time at most, and those between are taken to have waited for the same share of their time.
 
     Attributes:
         waited: seconds that were spent waiting, in all calls so far.
@@ -108,7 +109,8 @@ class WaitClock:
 
 
 class Stepper:
-    """Repeats a step of a model over batches, inside one compiled function, as many times a call as fit into a fifth of a second.
+    """Repeats a step of a model over batches, inside one compiled function, as many times a call as fit into
+    a fifth of a second.
 
     How many steps a call does changes nothing but the speed.
 
@@ -166,7 +168,8 @@ class Stepper:
         self._pace = Pace(1 if run_eagerly else max_steps_per_call)
 
     def prepare(self, iterator: tf.data.Iterator) -> None:
-        """Trace the function, which makes all variables that are made when first used. No step is done, no batch taken."""
+        """Trace the function, which makes all variables that are made when first used. No step is done, no
+        batch taken."""
         import tensorflow as tf
 
         if not self._run_eagerly:

@@ -1,5 +1,5 @@
-"""The loops that Keras has: `fit` and `train_on_batch`. Everything in a step is Keras' own; the epochs around the steps are the
-trainer's. It imports Keras, so it is imported only when a loop is built."""
+"""The loops that Keras has: `fit` and `train_on_batch`. Everything in a step is Keras' own; the epochs around
+the steps are the trainer's. It imports Keras, so it is imported only when a loop is built."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ class _KerasLoop:
     """
 
     def __init__(
-        self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None] | None, callbacks: Callbacks
+        self,
+        model: keras.Model,
+        strategy: tf.distribute.Strategy,
+        after_step: Callable[[], None] | None,
+        callbacks: Callbacks,
     ) -> None:
         self.model, self._strategy, self.callbacks = model, strategy, callbacks
         self._batches_before_last = batches_per_step(model.optimizer) - 1
@@ -39,7 +43,8 @@ class _KerasLoop:
         self._functions: tuple[Any, Any] | None = None
 
     def prepare(self, iterator: tf.data.Iterator) -> None:
-        """Trace a step; see `framework.loops.loop.Loop`. Keras' own function cannot be traced without doing a step."""
+        """Trace a step; see `framework.loops.loop.Loop`. Keras' own function cannot be traced without doing a
+        step."""
 
         @tf.function
         def step(iterator: tf.data.Iterator) -> None:
@@ -96,7 +101,8 @@ class _KerasLoop:
         return make(), make()
 
     def _training_with(self, function: Any) -> contextlib.AbstractContextManager[None]:
-        # The metrics of an epoch go on from one call of Keras, and from one session, to the next; the trainer resets them.
+        # The metrics of an epoch go on from one call of Keras, and from one session, to the next; the trainer
+        # resets them.
         def keep(force: bool = False) -> None:
             pass
 

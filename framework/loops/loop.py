@@ -1,4 +1,5 @@
-"""The inner loop: what does the training steps between two looks of the trainer. There are three, and they give the same weights."""
+"""The inner loop: what does the training steps between two looks of the trainer. There are three, and they
+give the same weights."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def register_loop(name: str) -> Callable[[type], type]:
 class Loop(Protocol):
     """Does training steps on the batches of an iterator, which yields as many as a step takes for each step.
 
-    One that has an attribute `waited`, the seconds that it has spent waiting for batches so far, has its share of an epoch recorded.
+    One that has an attribute `waited`, the seconds that it has spent waiting for batches so far, has its
+    share of an epoch recorded.
     """
 
     def prepare(self, iterator: tf.data.Iterator) -> None:
@@ -52,7 +54,11 @@ class LoopConfig(Protocol):
     """Whether it tells the callbacks of each step (`begin_step`, `end_step`), so that Keras callbacks can look at each."""
 
     def build(
-        self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None] | None, callbacks: Callbacks
+        self,
+        model: keras.Model,
+        strategy: tf.distribute.Strategy,
+        after_step: Callable[[], None] | None,
+        callbacks: Callbacks,
     ) -> Loop:
         """The loop of a compiled model.
 
@@ -106,7 +112,11 @@ class _OfKeras:
         raise NotImplementedError
 
     def build(
-        self, model: keras.Model, strategy: tf.distribute.Strategy, after_step: Callable[[], None] | None, callbacks: Callbacks
+        self,
+        model: keras.Model,
+        strategy: tf.distribute.Strategy,
+        after_step: Callable[[], None] | None,
+        callbacks: Callbacks,
     ) -> Loop:
         """The loop of a compiled model; see `LoopConfig`."""
         loop_class: Any = self._loop_class()

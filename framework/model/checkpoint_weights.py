@@ -21,8 +21,8 @@ AVERAGE = "average"
 
 
 def load_checkpoint(path: Path) -> Snapshot | None:
-    """The checkpoint at a path: a checkpoint itself or one of its files, or the newest intact one of a run or of its `checkpoints`
-    folder. None where the path is nothing of that kind.
+    """The checkpoint at a path: a checkpoint itself or one of its files, or the newest intact one of a run or
+    of its `checkpoints` folder. None where the path is nothing of that kind.
 
     Raises:
         CheckpointError: where the checkpoint, or each of several, is damaged.
@@ -41,8 +41,9 @@ def load_checkpoint(path: Path) -> Snapshot | None:
 
 
 def weights_of(snapshot: Snapshot) -> list[tuple[str, np.ndarray]]:
-    """The weights of a checkpoint, each with TensorFlow's name of it, in the order of the model: the averaged ones where the run
-    averages, as in an exported model, else the raw ones. Seeds of random generators are not among them.
+    """The weights of a checkpoint, each with TensorFlow's name of it, in the order of the model: the averaged
+    ones where the run averages, as in an exported model, else the raw ones. Seeds of random generators are
+    not among them.
 
     Raises:
         CheckpointError: where it has no model, or the averaged weights are not those of the model.
@@ -50,9 +51,13 @@ def weights_of(snapshot: Snapshot) -> list[tuple[str, np.ndarray]]:
     import keras
 
     if "model" not in snapshot.variables:
-        raise CheckpointError("it holds averages alone: `ema-weights RUN --export NAME` makes a model of them")
+        raise CheckpointError(
+            "it holds averages alone: `ema-weights RUN --export NAME` makes a model of them"
+        )
 
-    weights = [named for named in snapshot.variables["model"] if not named.name.endswith("seed_generator_state")]
+    weights = [
+        named for named in snapshot.variables["model"] if not named.name.endswith("seed_generator_state")
+    ]
     averaged = snapshot.variables.get(AVERAGE)
     if averaged is None:
         return [(named.name, named.array) for named in weights]
@@ -60,5 +65,7 @@ def weights_of(snapshot: Snapshot) -> list[tuple[str, np.ndarray]]:
     floats = [named for named in weights if keras.backend.is_float_dtype(named.array.dtype.name)]
     if [named.array.shape for named in floats] != [named.array.shape for named in averaged]:
         raise CheckpointError(f"the averaged weights of step {snapshot.step} are not those of its model")
-    averages: Mapping[int, NamedArray] = {id(raw): average for raw, average in zip(floats, averaged, strict=True)}
+    averages: Mapping[int, NamedArray] = {
+        id(raw): average for raw, average in zip(floats, averaged, strict=True)
+    }
     return [(named.name, averages.get(id(named), named).array) for named in weights]

@@ -1,11 +1,12 @@
 """The weights that a model is judged by: never the training state itself, and one and the same everywhere.
 
-Validation, best, export and everything that reads them see the weights inside `with evaluation_weights(...)`; when it ends, the
-training state is what it was, bit for bit.
+Validation, best, export and everything that reads them see the weights inside `with evaluation_weights(...)`;
+when it ends, the training state is what it was, bit for bit.
 
-BatchNorm's moving averages lag behind weights that still move, so they judge a model by statistics of weights that it no longer
-has. Recalibration ("precise BatchNorm", Wu & Johnson 2021, "Rethinking 'Batch' in BatchNorm", section 3) replaces them by
-statistics over some training batches, computed with the weights at hand.
+BatchNorm's moving averages lag behind weights that still move, so they judge a model by statistics of weights
+that it no longer has. Recalibration ("precise BatchNorm", Wu & Johnson 2021, "Rethinking 'Batch' in
+BatchNorm", section 3) replaces them by statistics over some training batches, computed with the weights at
+hand.
 """
 
 from __future__ import annotations
@@ -23,16 +24,20 @@ if TYPE_CHECKING:
 
 
 def batch_norm_layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
-    """The BatchNormalization layers of a model and of the models inside it that normalise by batch statistics in training
-    (frozen ones use their moving averages there, too)."""
+    """The BatchNormalization layers of a model and of the models inside it that normalise by batch statistics
+    in training (frozen ones use their moving averages there, too)."""
     import keras
 
-    return [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
+    return [
+        layer
+        for layer in all_layers(model)
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
 
 
 def ema_rate(rate: float, batch_size: int, samples_per_epoch: int) -> float:
-    """The rate of the moving average: `rate` itself, or for -1 clip(0.75 ** (batch_size / samples_per_epoch), 0.99, 0.99975), so
-    that an average spans about the same part of an epoch whatever its length."""
+    """The rate of the moving average: `rate` itself, or for -1 clip(0.75 ** (batch_size / samples_per_epoch),
+    0.99, 0.99975), so that an average spans about the same part of an epoch whatever its length."""
     if rate != -1:
         return rate
     return float(min(max(0.75 ** (batch_size / samples_per_epoch), 0.99), 0.99975))
@@ -46,13 +51,15 @@ def float_weights(model: keras.Model) -> list[keras.Variable]:
 
 
 class AveragedWeights:
-    """A moving average of the weights of a model in training, BatchNorm's moving statistics among them. The training is not touched.
+    """A moving average of the weights of a model in training, BatchNorm's moving statistics among them. The
+    training is not touched.
 
     After each applied step the average moves by `move(step) * (weight - average)`.
 
     Args:
         model: built, its optimizer too.
-        move: from the number of steps done, a float64 scalar tensor, >= 1, to the part of the way that the average goes, in (0, 1].
+        move: from the number of steps done, a float64 scalar tensor, >= 1, to the part of the way that the
+            average goes, in (0, 1].
     """
 
     def __init__(self, model: keras.Model, move: Callable[[Any], Any]) -> None:
@@ -86,9 +93,9 @@ class AveragedWeights:
 
 
 def exponential(rate: float) -> Callable[[Any], Any]:
-    """The move of an exponential moving average (EMA): after step n, 1 - min(rate, (1 + n) / (10 + n)). The second term lets the
-    first steps count for less than the rate alone would, since they start from weights that nothing has been learned in (as
-    `tf.train.ExponentialMovingAverage` has it).
+    """The move of an exponential moving average (EMA): after step n, 1 - min(rate, (1 + n) / (10 + n)). The
+    second term lets the first steps count for less than the rate alone would, since they start from weights
+    that nothing has been learned in (as `tf.train.ExponentialMovingAverage` has it).
 
     Args:
         rate: the part of the average that stays, in [0, 1).
@@ -128,7 +135,9 @@ class EvaluationWeights:
         average: where averaged weights are used in place of the raw ones.
     """
 
-    def __init__(self, model: keras.Model, *, recalibrate: bool, average: AveragedWeights | None = None) -> None:
+    def __init__(
+        self, model: keras.Model, *, recalibrate: bool, average: AveragedWeights | None = None
+    ) -> None:
         self._model = model
         self._average = average
         self._layers = batch_norm_layers(model) if recalibrate else []
@@ -151,7 +160,8 @@ class EvaluationWeights:
         """Within the context, the model holds its evaluation weights.
 
         Args:
-            batches: training batches to take BatchNorm statistics over, as Keras trains on them; not read unless `recalibrates`.
+            batches: training batches to take BatchNorm statistics over, as Keras trains on them; not read
+                unless `recalibrates`.
             given: weights to judge it by in place of its own.
         """
         variables = [*self._model.variables, *self._model.metrics_variables]
@@ -168,12 +178,14 @@ class EvaluationWeights:
                 variable.assign(value)
 
     def _recalibrate(self, batches: Iterable[Any]) -> None:
-        """Population statistics over batches of equal size: mean = E[m], variance = E[v + m^2] - E[m]^2, where m and v are those
-        of one batch. Summed in float64, in which the difference of the two squares does not cancel."""
+        """Population statistics over batches of equal size: mean = E[m], variance = E[v + m^2] - E[m]^2,
+        where m and v are those of one batch. Summed in float64, in which the difference of the two squares
+        does not cancel."""
         import numpy as np
 
         sums = [
-            [np.zeros(layer.moving_mean.shape, "float64"), np.zeros(layer.moving_mean.shape, "float64")] for layer in self._layers
+            [np.zeros(layer.moving_mean.shape, "float64"), np.zeros(layer.moving_mean.shape, "float64")]
+            for layer in self._layers
         ]
         count = 0
         for batch in batches:
@@ -191,8 +203,9 @@ class EvaluationWeights:
             layer.moving_variance.assign(np.maximum(square_sum / count - mean**2, 0))
 
     def _batch_statistics(self, inputs: Any) -> None:
-        """Put the statistics of one batch into the moving averages. Every layer but BatchNorm works as in inference, so dropout is
-        off; BatchNorm works as in training, so that each layer sees its input normalised by the statistics of this batch."""
+        """Put the statistics of one batch into the moving averages. Every layer but BatchNorm works as in
+        inference, so dropout is off; BatchNorm works as in training, so that each layer sees its input
+        normalised by the statistics of this batch."""
         if self._forward is None:
             self._forward = self._trace_forward()
         self._forward(inputs)
@@ -210,7 +223,8 @@ class EvaluationWeights:
 
 @contextlib.contextmanager
 def _normalising_by_batch(layers: list[keras.layers.BatchNormalization]) -> Iterator[None]:
-    """While the model is traced: its BatchNorm layers normalise by batch statistics, and these replace the moving averages."""
+    """While the model is traced: its BatchNorm layers normalise by batch statistics, and these replace the
+    moving averages."""
     momenta = [layer.momentum for layer in layers]
 
     def in_training(call: Any) -> Any:

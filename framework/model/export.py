@@ -27,26 +27,31 @@ SAVED_MODEL = "saved_model"
 
 
 def export_model(model: keras.Model, folder: Path, facts: Mapping[str, Any], *, saved_model: bool) -> None:
-    """Write a model with the weights that it holds now; a reader finds the old folder or the new one, never a mixture.
+    """Write a model with the weights that it holds now; a reader finds the old folder or the new one, never a
+    mixture.
 
     Args:
         model: a built model; what it was compiled with is left out.
         folder: replaced.
         facts: plain values for `model.json`: scenario, epoch, metrics, classes, ...
-        saved_model: whether to write a SavedModel, which takes longer than `model.keras`. Its signature `serve` takes a batch.
+        saved_model: whether to write a SavedModel, which takes longer than `model.keras`. Its signature
+            `serve` takes a batch.
     """
     with replacing_directory(folder) as draft:
         with _uncompiled(model):
             model.save(draft / MODEL_FILE)
             if saved_model:
                 write_saved_model(model, draft / SAVED_MODEL)
-        inputs, outputs = (getattr(model, kind, None) for kind in ("inputs", "outputs"))  # a subclassed model has neither
+        inputs, outputs = (
+            getattr(model, kind, None) for kind in ("inputs", "outputs")
+        )  # a subclassed model has neither
         described = {**facts, "inputs": _describe(inputs), "outputs": _describe(outputs)}
         (draft / FACTS_FILE).write_text(strict_json({**described, "sha256": _digest(described)}, indent=2))
 
 
 def check_exportable(model: keras.Model) -> None:
-    """Refuse a model that could be trained and exported, but not loaded again without running code that comes with its file.
+    """Refuse a model that could be trained and exported, but not loaded again without running code that comes
+    with its file.
 
     Raises:
         ScenarioError: naming the layers.
@@ -64,14 +69,16 @@ def check_exportable(model: keras.Model) -> None:
         named = ", ".join(f"{layer.name!r} ({type(layer).__name__})" for layer in found)
         raise ScenarioError(
             f"the model holds layers that carry code in their files, and cannot be loaded safely: {named}",
-            hint="use the functions of keras.ops, or a layer class of your own with @keras.saving.register_keras_serializable()",
+            hint="use the functions of keras.ops, or a layer class of your own with "
+            "@keras.saving.register_keras_serializable()",
         )
     if not getattr(model, "inputs", None):
         _check_remade(model)
 
 
 def _check_remade(model: keras.Model) -> None:
-    """Refuse a subclassed model whose class does not make the same weights from what a model file says of it."""
+    """Refuse a subclassed model whose class does not make the same weights from what a model file says of
+    it."""
     import keras
 
     try:
@@ -84,10 +91,13 @@ def _check_remade(model: keras.Model) -> None:
     if reason is not None:
         name = type(model).__name__
         raise ScenarioError(
-            f"the model {name} could be trained, but not loaded: it cannot be made again from its get_config() and the shape of what"
+            f"the model {name} could be trained, but not loaded: it cannot be made again from its "
+            "get_config() and the shape of what"
             f" goes in: {reason}",
-            hint="__init__ takes **kwargs, and get_config() gives its other arguments (docs/custom_layers.md); or, where other data than"
-            f" numbers go in: inputs = keras.Input(SHAPE, dtype=...); return keras.Model(inputs, {name}(...)(inputs))",
+            hint="__init__ takes **kwargs, and get_config() gives its other arguments "
+            "(docs/custom_layers.md); or, where other data than"
+            " numbers go in: inputs = keras.Input(SHAPE, dtype=...); return keras.Model(inputs, "
+            f"{name}(...)(inputs))",
         )
 
 
@@ -101,10 +111,13 @@ def check_export_folder(folder: Path, *, overwrite: bool) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / FACTS_FILE).is_file():
-        raise RunDirectoryError(f"{folder} holds other files, and an export takes a folder of its own", hint="name a new folder")
+        raise RunDirectoryError(
+            f"{folder} holds other files, and an export takes a folder of its own", hint="name a new folder"
+        )
     if not overwrite:
         raise RunDirectoryError(
-            f"{folder} holds a model already; nothing was changed", hint="name another folder with --output, or add --overwrite"
+            f"{folder} holds a model already; nothing was changed",
+            hint="name another folder with --output, or add --overwrite",
         )
 
 
@@ -126,7 +139,8 @@ def write_saved_model(model: keras.Model, folder: Path) -> None:
 
 
 def _call_once(model: keras.Model) -> None:
-    """Call a subclassed model symbolically: one that was loaded is built, and Keras exports what was called."""
+    """Call a subclassed model symbolically: one that was loaded is built, and Keras exports what was
+    called."""
     import keras
 
     def part(shape: Any) -> Any:
@@ -136,7 +150,8 @@ def _call_once(model: keras.Model) -> None:
 
 
 def add_saved_model(folder: Path, build: Callable[[], keras.Model] | None = None) -> None:
-    """Give an exported model the SavedModel that it was written without. Nothing is done where there is one, or no model.
+    """Give an exported model the SavedModel that it was written without. Nothing is done where there is one,
+    or no model.
 
     Args:
         folder: as `export_model` writes it.
@@ -151,7 +166,8 @@ def add_saved_model(folder: Path, build: Callable[[], keras.Model] | None = None
 
 
 def fault_of(folder: Path) -> str | None:
-    """What is wrong with an exported model: it is missing, or one of its files is damaged. None where it is whole."""
+    """What is wrong with an exported model: it is missing, or one of its files is damaged. None where it is
+    whole."""
     path = folder / MODEL_FILE
     try:
         check_keras_file(path)
@@ -170,9 +186,10 @@ def load_model(folder: Path, build: Callable[[], keras.Model] | None = None) -> 
 
     Args:
         folder: as `export_model` writes it.
-        build: gives a model that has the classes which the file may name, such as a scenario's `build_model`. It is called where the
-            file names a class or a function that Keras does not know: what builds the model imports its classes. None: such a file is
-            refused. No module that a file names is imported, with `build` or without.
+        build: gives a model that has the classes which the file may name, such as a scenario's `build_model`.
+            It is called where the file names a class or a function that Keras does not know: what builds the
+            model imports its classes. None: such a file is refused. No module that a file names is imported,
+                with `build` or without.
 
     Raises:
         RunDirectoryError: where there is none, it is damaged, or a class is missing.
@@ -204,14 +221,16 @@ def load_model_file(path: Path, build: Callable[[], keras.Model] | None = None) 
         if (missing := _missing_in(error)) is not None:
             raise RunDirectoryError(
                 f"the model at {path} cannot be loaded: Keras does not know its {missing}",
-                hint="decorate it with @keras.saving.register_keras_serializable(), and import it in build_model() or at the top of"
+                hint="decorate it with @keras.saving.register_keras_serializable(), and import it in "
+                "build_model() or at the top of"
                 " the scenario's module (docs/custom_layers.md)",
             ) from error
         raise RunDirectoryError(f"the model at {path} cannot be loaded: {reason_of(error)}") from error
 
 
 def own_classes(model: keras.Model) -> dict[str, type]:
-    """The classes of a model and its layers that are not Keras' own, by the names that a file has for them."""
+    """The classes of a model and its layers that are not Keras' own, by the names that a file has for
+    them."""
     import keras
 
     kinds = {type(layer) for layer in (model, *all_layers(model))}
@@ -223,7 +242,8 @@ def own_classes(model: keras.Model) -> dict[str, type]:
 
 
 def _missing_in(error: Exception) -> str | None:
-    """The class or function that Keras could not find: `class 'Scale'`; None where something else was wrong."""
+    """The class or function that Keras could not find: `class 'Scale'`; None where something else was
+    wrong."""
     found = re.search(r"Could not locate (?:class|function) '[^']*'", str(error))
     return found and found[0].removeprefix("Could not locate ")
 

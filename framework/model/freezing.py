@@ -1,7 +1,7 @@
 """Layers that do not learn: chosen by a pattern on their paths, frozen before the model is compiled.
 
-The path of a layer is its name behind the names of the layers and models around it, joined by `/`, without the name of the
-outermost model: `backbone/conv1`. `model.summary(expand_nested=True)` shows these names.
+The path of a layer is its name behind the names of the layers and models around it, joined by `/`, without
+the name of the outermost model: `backbone/conv1`. `model.summary(expand_nested=True)` shows these names.
 """
 
 from __future__ import annotations
@@ -23,21 +23,23 @@ SETTING = "trainer.no_train_scope"
 def freeze(model: keras.Model, pattern: str) -> list[str]:
     """Freeze the layers that a pattern names, with everything inside them.
 
-    A frozen layer's weights stay as they are: it gets `trainable=False`, so it has to be done before the model is compiled and its
-    optimizer built. A frozen BatchNormalization normalises by its moving averages in training, too, and these stay as they are
-    (Keras, "Transfer learning & fine-tuning").
+    A frozen layer's weights stay as they are: it gets `trainable=False`, so it has to be done before the
+    model is compiled and its optimizer built. A frozen BatchNormalization normalises by its moving averages
+    in training, too, and these stay as they are (Keras, "Transfer learning & fine-tuning").
 
     Args:
-        model: a built model, not compiled: functional, sequential or subclassed, with models inside it or not.
-        pattern: a regular expression that is a layer's whole path. `conv1` is not `conv10`, and not `backbone/conv1`, which
-            `.*/conv1` or `backbone` freezes.
+        model: a built model, not compiled: functional, sequential or subclassed, with models inside it or
+            not.
+        pattern: a regular expression that is a layer's whole path. `conv1` is not `conv10`, and not
+            `backbone/conv1`, which `.*/conv1` or `backbone` freezes.
 
     Returns:
-        The paths of the layers frozen, in the model's order. What is inside a frozen layer is frozen, and not named.
+        The paths of the layers frozen, in the model's order. What is inside a frozen layer is frozen, and not
+        named.
 
     Raises:
-        ConfigError: at `trainer.no_train_scope`, where the pattern is no regular expression, is the path of no layer with weights,
-            or leaves nothing to train.
+        ConfigError: at `trainer.no_train_scope`, where the pattern is no regular expression, is the path of
+            no layer with weights, or leaves nothing to train.
         ValueError: where the model is not built.
     """
     if reason := regex_fault(pattern):
@@ -53,7 +55,10 @@ def freeze(model: keras.Model, pattern: str) -> list[str]:
     if not model.trainable_variables:
         raise ConfigError(
             Problem(
-                SETTING, "leaves nothing to train", given=pattern, hint="leave out the layers that are to learn, as the last one"
+                SETTING,
+                "leaves nothing to train",
+                given=pattern,
+                hint="leave out the layers that are to learn, as the last one",
             )
         )
     return [path for path, _ in frozen]

@@ -1,4 +1,5 @@
-"""Files of models and weights, looked at before a library reads them: what they claim to hold must be in them."""
+"""Files of models and weights, looked at before a library reads them: what they claim to hold must be in
+them."""
 
 from __future__ import annotations
 
@@ -34,7 +35,10 @@ def check_keras_file(path: Path) -> None:
         if _WEIGHTS not in names:
             return
         stored = archive.getinfo(_WEIGHTS).compress_type == zipfile.ZIP_STORED
-        with archive.open(_WEIGHTS) as member, h5py.File(member if stored else io.BytesIO(member.read())) as weights:
+        with (
+            archive.open(_WEIGHTS) as member,
+            h5py.File(member if stored else io.BytesIO(member.read())) as weights,
+        ):
             check_datasets(weights)
 
 

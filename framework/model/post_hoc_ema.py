@@ -1,12 +1,15 @@
-"""Averages of weights by a power of time, from which an average of any length is made after training (post-hoc EMA).
+"""Averages of weights by a power of time, from which an average of any length is made after training
+(post-hoc EMA).
 
-A power-function average of exponent g after step T weighs the weights of step k by the part of T^(g+1) that lies between
-(k-1)^(g+1) and k^(g+1): the longer the training, the longer its memory. Its length is the standard deviation of that profile as a
-part of the training so far, 0 to 0.28; an exponent stands for each length.
+A power-function average of exponent g after step T weighs the weights of step k by the part of T^(g+1) that
+lies between (k-1)^(g+1) and k^(g+1): the longer the training, the longer its memory. Its length is the
+standard deviation of that profile as a part of the training so far, 0 to 0.28; an exponent stands for each
+length.
 
-Two such averages, saved now and then, span a space of profiles in which the profile of another length lies nearly: the same
-combination of the saved averages is nearly the average of that length. Karras et al. 2024, "Analyzing and Improving the Training
-Dynamics of Diffusion Models", arXiv:2312.02696, section 3.1, 3.2 and appendix C.
+Two such averages, saved now and then, span a space of profiles in which the profile of another length lies
+nearly: the same combination of the saved averages is nearly the average of that length. Karras et al. 2024,
+"Analyzing and Improving the Training Dynamics of Diffusion Models", arXiv:2312.02696, section 3.1, 3.2 and
+appendix C.
 """
 
 from __future__ import annotations
@@ -31,8 +34,8 @@ def power_average(length: float) -> str:
 
 
 def exponent_of(length: float) -> float:
-    """The exponent g of a length s, in (0, 0.28]: the root of s^2 (g+2)^2 (g+3) = g + 1 (Karras et al. 2024, equation 3 and
-    appendix C).
+    """The exponent g of a length s, in (0, 0.28]: the root of s^2 (g+2)^2 (g+3) = g + 1 (Karras et al. 2024,
+    equation 3 and appendix C).
 
     >>> round(exponent_of(0.1), 2), round(exponent_of(0.05), 2)
     (6.94, 16.97)
@@ -44,8 +47,8 @@ def exponent_of(length: float) -> float:
 
 
 def move(step: Any, length: float) -> Any:
-    """The part of the way that an average of a length goes towards the weights after a step: 1 - (1 - 1/step)^(g+1) (Karras et al.
-    2024, equation 2).
+    """The part of the way that an average of a length goes towards the weights after a step: 1 - (1 -
+    1/step)^(g+1) (Karras et al. 2024, equation 2).
 
     Args:
         step: steps done, >= 1, float64, a scalar tensor.
@@ -70,7 +73,8 @@ class Profile:
     length: float
 
     def weights(self, first: int, last: int) -> np.ndarray:
-        """The weight of each step from `first` to `last`, counted from 1; float64 [last - first + 1]. All of them sum to 1."""
+        """The weight of each step from `first` to `last`, counted from 1; float64 [last - first + 1]. All of
+        them sum to 1."""
         import numpy as np
 
         edges = np.minimum(np.arange(first - 1, last + 1) / self.step, 1.0)
@@ -78,12 +82,14 @@ class Profile:
 
 
 def coefficients(saved: Sequence[Profile], wanted: Profile) -> np.ndarray:
-    """How much each saved average counts in the wanted one, so that the profiles differ least in the sum of squares over the steps
-    (Karras et al. 2024, appendix C). Other than there, the sum is one over steps and no integral, which is exact for short
-    trainings too, and the coefficients sum to 1, so that weights that do not move stay what they are.
+    """How much each saved average counts in the wanted one, so that the profiles differ least in the sum of
+    squares over the steps (Karras et al. 2024, appendix C). Other than there, the sum is one over steps and
+    no integral, which is exact for short trainings too, and the coefficients sum to 1, so that weights that
+    do not move stay what they are.
 
     Args:
-        saved: profiles of the saved averages; those of later steps than the wanted one are of no use, and not to be given.
+        saved: profiles of the saved averages; those of later steps than the wanted one are of no use, and not
+            to be given.
         wanted: the profile to come near to.
 
     Returns:
@@ -101,14 +107,15 @@ def coefficients(saved: Sequence[Profile], wanted: Profile) -> np.ndarray:
     scale = 1 / np.sqrt(np.diag(products))
     # By Lagrange: the gradient is the same for all coefficients, and their sum is 1.
     system = np.block([[products * scale[:, None] * scale, scale[:, None]], [scale[None], np.zeros((1, 1))]])
-    # Averages saved one after the other are nearly the same, so the system is nearly singular; least squares bears that.
+    # Averages saved one after the other are nearly the same, so the system is nearly singular; least squares
+    # bears that.
     solution, *_ = np.linalg.lstsq(system, np.append(towards * scale, 1.0), rcond=1e-12)
     return solution[:-1] * scale
 
 
 def deviation(saved: Sequence[Profile], wanted: Profile) -> float:
-    """How far the nearest combination of the saved profiles is from the wanted one: the root of the sum of squared differences,
-    relative to that of the wanted profile. 0 is exact."""
+    """How far the nearest combination of the saved profiles is from the wanted one: the root of the sum of
+    squared differences, relative to that of the wanted profile. 0 is exact."""
     import numpy as np
 
     weights = coefficients(saved, wanted)

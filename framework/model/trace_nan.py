@@ -24,9 +24,9 @@ _GRADIENT = "detected in gradient"
 def watching(model: keras.Model) -> Iterator[None]:
     """What is traced (or run eagerly) within the context stops at the first number that is not finite.
 
-    Checked are the batch, the output of each layer, the loss, on the way back the gradient of each of these, and of each weight, and
-    the weights after the step. Each check passes its tensor on, so nothing that was computed from a bad number is checked before
-    it: the first failure is the place where it was made.
+    Checked are the batch, the output of each layer, the loss, on the way back the gradient of each of these,
+    and of each weight, and the weights after the step. Each check passes its tensor on, so nothing that was
+    computed from a bad number is checked before it: the first failure is the place where it was made.
 
     Args:
         model: compiled.
@@ -53,7 +53,9 @@ def watching(model: keras.Model) -> Iterator[None]:
                 _assert_finite(variable.value, f"the weight {variable.path!r} after the step")
 
         stack.enter_context(patching(optimizer, apply=checked_apply))
-        stack.enter_context(patching(model, train_step=checked_step, compute_loss=_checking(model.compute_loss, "the loss")))
+        stack.enter_context(
+            patching(model, train_step=checked_step, compute_loss=_checking(model.compute_loss, "the loss"))
+        )
         yield
 
 

@@ -1,7 +1,9 @@
-"""Initial weights from a trained model, matched by path and shape, with a row that says what became of each variable.
+"""Initial weights from a trained model, matched by path and shape, with a row that says what became of each
+variable.
 
-Where no path of the source is one of the model, as with layers that were named by number, the source is taken by its order, if the
-names of the variables and their shapes agree throughout. `framework.model.weight_files` says what a path is, and what is read.
+Where no path of the source is one of the model, as with layers that were named by number, the source is taken
+by its order, if the names of the variables and their shapes agree throughout. `framework.model.weight_files`
+says what a path is, and what is read.
 """
 
 from __future__ import annotations
@@ -14,7 +16,13 @@ from typing import TYPE_CHECKING, Literal
 
 from framework.config.schema import setting
 from framework.errors import ConfigError, Problem, listing, nearest
-from framework.model.weight_files import ModelVariable, WeightSource, model_variables, open_weights, structure_of
+from framework.model.weight_files import (
+    ModelVariable,
+    WeightSource,
+    model_variables,
+    open_weights,
+    structure_of,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -22,19 +30,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStartConfig:
-    """Which weights to begin with. A pattern (a regular expression) names a variable by its whole path, or by a leading part of
-    it: `backbone` is every variable inside."""
+    """Which weights to begin with. A pattern (a regular expression) names a variable by its whole path, or by
+    a leading part of it: `backbone` is every variable inside."""
 
     model: str | None = setting(
         None,
-        "Weights to begin with: a run directory (its best model, or where it has none yet, its newest checkpoint), a checkpoint "
+        "Weights to begin with: a run directory (its best model, or where it has none yet, its newest "
+        "checkpoint), a checkpoint "
         "(`RUN/checkpoints/step-00000220`), a `.keras`, `.weights.h5` or `.h5` file, or a SavedModel.",
     )
-    allow_partial: bool = setting(False, "Begin even where some variables find no weights, and keep their initial values.")
+    allow_partial: bool = setting(
+        False, "Begin even where some variables find no weights, and keep their initial values."
+    )
     include: str | None = setting(None, "Pattern of the variables that get weights. null: all.")
-    exclude: str | None = setting(None, "Pattern of the variables that keep their initial values, as the last layer: `output`.")
+    exclude: str | None = setting(
+        None, "Pattern of the variables that keep their initial values, as the last layer: `output`."
+    )
     rename: tuple[str, ...] = setting(
-        (), "Changes to the paths in the source, each `FROM->TO`: a regular expression, and what stands in for each match of it."
+        (),
+        "Changes to the paths in the source, each `FROM->TO`: a regular expression, and what stands in for "
+        "each match of it.",
     )
 
     def check(self) -> Iterator[Problem]:
@@ -45,13 +60,22 @@ class WarmStartConfig:
         for i, rename in enumerate(self.rename):
             old, arrow, new = rename.partition("->")
             if not arrow or not old:
-                yield Problem(f"rename[{i}]", "does not say what becomes what", given=rename, allowed="FROM->TO")
+                yield Problem(
+                    f"rename[{i}]", "does not say what becomes what", given=rename, allowed="FROM->TO"
+                )
             elif error := _regex_error(old, new):
-                yield Problem(f"rename[{i}]", f"is no regular expression with its replacement: {error}", given=rename)
+                yield Problem(
+                    f"rename[{i}]", f"is no regular expression with its replacement: {error}", given=rename
+                )
         if self.model is None:
             for name in ("allow_partial", "include", "exclude", "rename"):
                 if getattr(self, name):
-                    yield Problem(name, "does nothing without a model", given=getattr(self, name), hint="set warmstart.model=...")
+                    yield Problem(
+                        name,
+                        "does nothing without a model",
+                        given=getattr(self, name),
+                        hint="set warmstart.model=...",
+                    )
 
 
 @dataclass(frozen=True)
@@ -83,16 +107,18 @@ def warm_start(model: keras.Model, config: WarmStartConfig) -> list[Transfer]:
     """Put the weights of a trained model into a model. Seeds of random generators are not touched.
 
     Args:
-        model: a built model. Its variables get the source's values bit for bit where the dtypes are the same, else cast.
+        model: a built model. Its variables get the source's values bit for bit where the dtypes are the same,
+            else cast.
         config: what from; nothing is done where its `model` is None.
 
     Returns:
-        A row for each variable of the model in its order, then one for each variable of the source that the model does not have.
+        A row for each variable of the model in its order, then one for each variable of the source that the
+        model does not have.
 
     Raises:
-        ConfigError: at `warmstart.model`, where there is no such file, it is damaged or of an unknown kind, nothing in it fits, or
-            not everything fits and `allow_partial` is false; at `warmstart.include` or `.rename`, where these make no sense
-            with this model. No variable is changed then.
+        ConfigError: at `warmstart.model`, where there is no such file, it is damaged or of an unknown kind,
+            nothing in it fits, or not everything fits and `allow_partial` is false; at `warmstart.include` or
+            `.rename`, where these make no sense with this model. No variable is changed then.
     """
     if config.model is None:
         return []
@@ -102,13 +128,21 @@ def warm_start(model: keras.Model, config: WarmStartConfig) -> list[Transfer]:
         paths = listing([target.path for target in targets])
         setting_name = "exclude" if config.include is None else "include"
         given = getattr(config, setting_name)
-        raise ConfigError(Problem(f"warmstart.{setting_name}", f"leaves no variable to load; the model has:{paths}", given=given))
+        raise ConfigError(
+            Problem(
+                f"warmstart.{setting_name}", f"leaves no variable to load; the model has:{paths}", given=given
+            )
+        )
     places = _places(source, config.rename)
     found = _match_by_path(targets, source, places)
     by_order = not any(found.values()) and not config.rename
     if by_order:
         found = _match_by_order(model, targets, source)
-    siblings = Counter(_parent(path) for path in source.arrays) if source.naming == "number" and not by_order else None
+    siblings = (
+        Counter(_parent(path) for path in source.arrays)
+        if source.naming == "number" and not by_order
+        else None
+    )
     rows = []
     for target in targets:
         place, shape = found.get(target.path) or "", tuple(target.variable.shape)
@@ -118,7 +152,10 @@ def warm_start(model: keras.Model, config: WarmStartConfig) -> list[Transfer]:
         elif not place:
             reason = "no such path in the source"
         elif siblings and siblings[_parent(place)] != target.siblings:
-            reason = f"its layer has {siblings[_parent(place)]} variables in the source, {target.siblings} in the model"
+            reason = (
+                f"its layer has {siblings[_parent(place)]} variables in the source, {target.siblings} "
+                "in the model"
+            )
         elif source.arrays[place].shape != shape:
             reason = f"shape {source.arrays[place].shape} in the source, {shape} in the model"
         if reason:
@@ -149,7 +186,9 @@ def _check_rows(rows: Sequence[Transfer], source: WeightSource, config: WarmStar
                 "warmstart.model",
                 f"nothing in it fits the model:{reasons}\n    the source has:{there}",
                 given=config.model,
-                hint=f"{near[1]!r} is near to {near[0]!r}; set warmstart.rename=['FROM->TO']" if near else None,
+                hint=f"{near[1]!r} is near to {near[0]!r}; set warmstart.rename=['FROM->TO']"
+                if near
+                else None,
             )
         )
     if failed and not config.allow_partial:
@@ -159,12 +198,13 @@ def _check_rows(rows: Sequence[Transfer], source: WeightSource, config: WarmStar
                 "warmstart.model",
                 f"has no weights for {len(failed)} of the model's {len(rows)} variables:{reasons}",
                 given=config.model,
-                hint="set warmstart.allow_partial=true to keep the initial values of these, or name them in warmstart.exclude",
+                hint="set warmstart.allow_partial=true to keep the initial values of these, or name them in "
+                "warmstart.exclude",
             )
         )
 
 
-# Paths -----------------------------------------------------------------------------------------------------------------------
+# Paths ------------------------------------------------------------------------------------------------------
 
 
 def _parent(path: str) -> str:
@@ -172,7 +212,9 @@ def _parent(path: str) -> str:
 
 
 def _is_wanted(path: str, config: WarmStartConfig) -> bool:
-    return (config.include is None or _names(config.include, path)) and not (config.exclude and _names(config.exclude, path))
+    return (config.include is None or _names(config.include, path)) and not (
+        config.exclude and _names(config.exclude, path)
+    )
 
 
 def _names(pattern: str, path: str) -> bool:
@@ -196,7 +238,9 @@ def _places(source: WeightSource, renames: Sequence[str]) -> dict[str, str]:
     return places
 
 
-def _match_by_path(targets: Sequence[ModelVariable], source: WeightSource, places: Mapping[str, str]) -> dict[str, str | None]:
+def _match_by_path(
+    targets: Sequence[ModelVariable], source: WeightSource, places: Mapping[str, str]
+) -> dict[str, str | None]:
     """For each path of the model, where its array stands in the source."""
     found = {t.path: places.get(t.path) or places.get(getattr(t, source.naming)) for t in targets}
     heads = {path.partition("/")[0] for path in places}
@@ -207,8 +251,11 @@ def _match_by_path(targets: Sequence[ModelVariable], source: WeightSource, place
     return found
 
 
-def _match_by_order(model: keras.Model, targets: Sequence[ModelVariable], source: WeightSource) -> dict[str, str | None]:
-    """Pairs of target and source paths for a file of the very structure of the model; none where it is another one."""
+def _match_by_order(
+    model: keras.Model, targets: Sequence[ModelVariable], source: WeightSource
+) -> dict[str, str | None]:
+    """Pairs of target and source paths for a file of the very structure of the model; none where it is
+    another one."""
     if source.naming == "number":
         # Keras keys a file by the structure of the model: where both have the same keys, these mean the same.
         own, at = structure_of(model), {key: path for path, key in source.keys.items()}
@@ -226,15 +273,22 @@ def _match_by_order(model: keras.Model, targets: Sequence[ModelVariable], source
         (target.path, source.arrays[path].shape, tuple(target.variable.shape))
         for target, path in zip(targets, order, strict=True)
     ]
-    if differ := [f"{path}: shape {there} in the source, {here} in the model" for path, there, here in pairs if there != here]:
+    if differ := [
+        f"{path}: shape {there} in the source, {here} in the model"
+        for path, there, here in pairs
+        if there != here
+    ]:
         if len(differ) > len(pairs) / 2:
             return {}
-        # Nothing is taken by its place where places do not fit; that other names are not what is wrong is worth a word.
+        # Nothing is taken by its place where places do not fit; that other names are not what is wrong is
+        # worth a word.
         raise ConfigError(
             Problem(
                 "warmstart.model",
-                f"has the layers of the model in their order, and some with other shapes:{listing(differ, 5)}",
-                hint="build the model as it was trained: the size of what goes in (data.image_size, data), the number of classes",
+                "has the layers of the model in their order, and some with other "
+                f"shapes:{listing(differ, 5)}",
+                hint="build the model as it was trained: the size of what goes in (data.image_size, data), "
+                "the number of classes",
             )
         )
     return {target.path: path for target, path in zip(targets, order, strict=True)}

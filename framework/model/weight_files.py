@@ -1,12 +1,13 @@
 """Weights on disk as arrays by path, whatever kind of file they are in.
 
-The path of a variable is its own name behind the names of the layers and models around it, joined by `/`, without the name of the
-outermost model: `backbone/conv1/kernel`. No pickle and no Lambda runs. What a file knows of paths:
+The path of a variable is its own name behind the names of the layers and models around it, joined by `/`,
+without the name of the outermost model: `backbone/conv1/kernel`. No pickle and no Lambda runs. What a file
+knows of paths:
 
-    .keras         the model is built, so they are known; where its classes are not at hand, it is read as `.weights.h5` is
-    .weights.h5    layers have names, their variables numbers, `conv1/0`; before Keras wrote names there, only Keras' own keys
-    legacy .h5     layers and variables have names; of weights alone or of a whole model, Keras 1 to 3
-    SavedModel     TensorFlow's names, of which some leave out a layer on the way
+    .keras         the model is built, so they are known; where its classes are not at hand, it is read as
+    `.weights.h5` is .weights.h5    layers have names, their variables numbers, `conv1/0`; before Keras wrote
+    names there, only Keras' own keys legacy .h5     layers and variables have names; of weights alone or of a
+    whole model, Keras 1 to 3 SavedModel     TensorFlow's names, of which some leave out a layer on the way
     checkpoint     the same
 """
 
@@ -39,7 +40,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MODEL_FILES = ("best/model.keras", "export/model.keras", "model.keras")
-_KINDS = "a run directory, one of its checkpoints, a .keras, .weights.h5 or legacy .h5 file, or a SavedModel folder"
+_KINDS = (
+    "a run directory, one of its checkpoints, a .keras, .weights.h5 or legacy .h5 file, or a "
+    "SavedModel folder"
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ class WeightSource:
 
 
 def model_variables(model: keras.Model) -> list[ModelVariable]:
-    """The variables of a built model, without the seeds of its random generators, in the order of `model.weights`.
+    """The variables of a built model, without the seeds of its random generators, in the order of
+    `model.weights`.
 
     Raises:
         ValueError: where the model is not built.
@@ -97,15 +102,20 @@ def model_variables(model: keras.Model) -> list[ModelVariable]:
     if not found:
         raise ValueError(f"the model {model.name!r} has no weights yet: build it first")
     paths = _unique(path for path, *_ in found.values())
-    graph_names = _unique(_graph_name(weight.value).removeprefix(f"{model.name}/") for *_, weight in found.values())
+    graph_names = _unique(
+        _graph_name(weight.value).removeprefix(f"{model.name}/") for *_, weight in found.values()
+    )
     return [
         ModelVariable(weight, path, number, siblings, graph_name)
-        for (_, number, siblings, weight), path, graph_name in zip(found.values(), paths, graph_names, strict=True)
+        for (_, number, siblings, weight), path, graph_name in zip(
+            found.values(), paths, graph_names, strict=True
+        )
     ]
 
 
 def structure_of(model: keras.Model) -> dict[str, str]:
-    """Keras' keys of the variables in a `.weights.h5` of this model, by the paths that this file would be read with."""
+    """Keras' keys of the variables in a `.weights.h5` of this model, by the paths that this file would be
+    read with."""
     import h5py
 
     with tempfile.TemporaryDirectory() as folder:
@@ -119,8 +129,8 @@ def open_weights(location: str) -> WeightSource:
     """The weights at a place on disk. What a file holds decides how it is read, not how it is called.
 
     Args:
-        location: a run directory (its best model, else its exported one, else its newest intact checkpoint), a checkpoint, a folder
-            with a `model.keras`, a SavedModel, or a file.
+        location: a run directory (its best model, else its exported one, else its newest intact checkpoint),
+            a checkpoint, a folder with a `model.keras`, a SavedModel, or a file.
 
     Raises:
         ConfigError: at `warmstart.model`, where there is nothing, or it is damaged or of an unknown kind.
@@ -129,7 +139,9 @@ def open_weights(location: str) -> WeightSource:
 
     path = Path(location).expanduser()
     if not path.exists():
-        raise ConfigError(Problem("warmstart.model", "there is no such file or folder", given=location, allowed=_KINDS))
+        raise ConfigError(
+            Problem("warmstart.model", "there is no such file or folder", given=location, allowed=_KINDS)
+        )
     if path.is_dir():
         path = next((path / name for name in _MODEL_FILES if (path / name).is_file()), path)
     log.info("warm start from %s", path)
@@ -154,7 +166,8 @@ def open_weights(location: str) -> WeightSource:
 
 
 def _check_files(folder: Path) -> None:
-    """Raise a `ValueError` where a folder holds a pipe or a device, which TensorFlow would wait for without end."""
+    """Raise a `ValueError` where a folder holds a pipe or a device, which TensorFlow would wait for without
+    end."""
     for here, _, files in os.walk(folder):
         for path in (os.path.join(here, name) for name in files):
             if os.path.exists(path) and not os.path.isfile(path):
@@ -168,9 +181,18 @@ def _read_keras(path: Path) -> WeightSource:
     check_keras_file(path)
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # a class that is not at hand, a Lambda; of a damaged file, the weights say more
-        log.info("the model in %s cannot be built here, so its weights go by their numbers: %s", path, type(error).__name__)
-        with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+    except (
+        Exception
+    ) as error:  # a class that is not at hand, a Lambda; of a damaged file, the weights say more
+        log.info(
+            "the model in %s cannot be built here, so its weights go by their numbers: %s",
+            path,
+            type(error).__name__,
+        )
+        with (
+            zipfile.ZipFile(path) as archive,
+            h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file,
+        ):
             return _read_hdf5(file)
     return WeightSource({v.path: keras.ops.convert_to_numpy(v.variable) for v in model_variables(model)})
 
@@ -178,7 +200,8 @@ def _read_keras(path: Path) -> WeightSource:
 def _read_saved_model(path: Path) -> WeightSource:
     """The variables that the model lists, by the names that it gives them.
 
-    They are read from the files: `tf.saved_model.load` would run a part of the graph, and an operation of a graph may write a file.
+    They are read from the files: `tf.saved_model.load` would run a part of the graph, and an operation of a
+    graph may write a file.
     """
     import tensorflow as tf
     from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
@@ -210,7 +233,9 @@ def _read_saved_model(path: Path) -> WeightSource:
 def _graph_named(found: Sequence[tuple[str, np.ndarray]]) -> WeightSource:
     """Arrays with TensorFlow's names of them."""
     paths = _unique(name for name, _ in found)
-    return WeightSource({path: array for path, (_, array) in zip(paths, found, strict=True)}, naming="graph_name")
+    return WeightSource(
+        {path: array for path, (_, array) in zip(paths, found, strict=True)}, naming="graph_name"
+    )
 
 
 def _read_hdf5(file: h5py.File) -> WeightSource:
@@ -220,26 +245,35 @@ def _read_hdf5(file: h5py.File) -> WeightSource:
 
 
 def _read_legacy(group: h5py.Group, layers: list[str]) -> WeightSource:
-    """A group a layer; the names of its weights begin with the layer's own, or a number is behind it, or with those around it."""
+    """A group a layer; the names of its weights begin with the layer's own, or a number is behind it, or with
+    those around it."""
     found = []
     for layer in layers:
         for name in _attribute(group[layer], "weight_names") or []:
             parts = name.removesuffix(":0").split("/")
-            own = (i for i, part in enumerate(parts[:-1]) if re.fullmatch(rf"{re.escape(layer)}(_\d+)?", part))
+            own = (
+                i for i, part in enumerate(parts[:-1]) if re.fullmatch(rf"{re.escape(layer)}(_\d+)?", part)
+            )
             found.append(("/".join([layer, *parts[next(own, -1) + 1 :]]), _array(group[layer][name], group)))
     paths = _unique(path for path, _ in found)
     return WeightSource({path: array for path, (_, array) in zip(paths, found, strict=True)})
 
 
 def _read_keras_3(file: h5py.File) -> WeightSource:
-    """`layers/dense_1/vars/0` is the first variable of the second Dense layer; `vars` has the layer's name as an attribute."""
+    """`layers/dense_1/vars/0` is the first variable of the second Dense layer; `vars` has the layer's name as
+    an attribute."""
     import h5py
 
     found: dict[str, Any] = {}
 
     def visit(key: str, node: Any) -> None:
         parts = key.split("/")
-        if isinstance(node, h5py.Dataset) and "vars" in parts and parts[0] != "optimizer" and "seed_generator" not in key:
+        if (
+            isinstance(node, h5py.Dataset)
+            and "vars" in parts
+            and parts[0] != "optimizer"
+            and "seed_generator" not in key
+        ):
             found[key] = _array(node, file)
 
     file.visititems(visit)
@@ -247,13 +281,19 @@ def _read_keras_3(file: h5py.File) -> WeightSource:
         raise ValueError("it holds no weights")
     names = [_named(file, key) for key in found]
     counts = Counter(names)
-    # Keras sorts what a layer holds by attribute, so which of two layers of one name is which cannot be told: they keep their keys.
+    # Keras sorts what a layer holds by attribute, so which of two layers of one name is which cannot be told:
+    # they keep their keys.
     paths = [name if counts[name] == 1 else key for name, key in zip(names, found, strict=True)]
-    return WeightSource(dict(zip(paths, found.values(), strict=True)), naming="number", keys=dict(zip(paths, found, strict=True)))
+    return WeightSource(
+        dict(zip(paths, found.values(), strict=True)),
+        naming="number",
+        keys=dict(zip(paths, found, strict=True)),
+    )
 
 
 def _array(dataset: h5py.Dataset, within: h5py.Group) -> np.ndarray:
-    """The values of a dataset. HDF5 knows no bfloat16: Keras writes its two bytes, and says so beside them."""
+    """The values of a dataset. HDF5 knows no bfloat16: Keras writes its two bytes, and says so beside
+    them."""
     if dataset.external or dataset.is_virtual or dataset.file.filename != within.file.filename:
         raise ValueError(f"{dataset.name} is not in the file itself, but refers to another one")
     if dataset.attrs.get("dtype") != "bfloat16":

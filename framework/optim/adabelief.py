@@ -10,14 +10,16 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="framework")
 class AdaBelief(keras.optimizers.Optimizer):
-    """Adam with the deviation of the gradient from its mean in place of the gradient: steps are long where it is as expected.
+    """Adam with the deviation of the gradient from its mean in place of the gradient: steps are long where it
+    is as expected.
 
         m = beta_1 * m + (1 - beta_1) * g
         s = beta_2 * s + (1 - beta_2) * (g - m)^2 + epsilon
         w = w - learning_rate * (m / (1 - beta_1^t)) / (sqrt(s / (1 - beta_2^t)) + epsilon)
 
-    for the gradient g of the weight w at step t, which counts from 1; m and s begin at 0. From Zhuang et al. 2020, AdaBelief
-    Optimizer: Adapting Stepsizes by the Belief in Observed Gradients, the algorithm of section 2 with its bias correction.
+    for the gradient g of the weight w at step t, which counts from 1; m and s begin at 0. From Zhuang et al.
+    2020, AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients, the algorithm of
+    section 2 with its bias correction.
 
     Args:
         learning_rate: a float or a schedule.

@@ -16,7 +16,8 @@ class Clock(NamedTuple):
     """What time it is for a schedule.
 
     Args:
-        epoch: epochs since the schedule began, a float64 scalar >= 0. With `per=epoch` it stands still during an epoch.
+        epoch: epochs since the schedule began, a float64 scalar >= 0. With `per=epoch` it stands still during
+            an epoch.
         epochs: how many epochs there are from the schedule's beginning to the end of the run.
         steps_per_epoch: steps that make an epoch.
     """
@@ -33,7 +34,8 @@ class Clock(NamedTuple):
 
 
 class Formula(Protocol):
-    """What a schedule needs of a section `learning_rate`; see `framework.optim.learning_rates.LearningRate`."""
+    """What a schedule needs of a section `learning_rate`; see
+    `framework.optim.learning_rates.LearningRate`."""
 
     @property
     def lr(self) -> float: ...

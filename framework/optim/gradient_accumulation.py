@@ -1,5 +1,5 @@
-"""How the gradients of several batches and replicas become one step of an optimizer. It imports Keras, so it is imported only
-when an optimizer is built."""
+"""How the gradients of several batches and replicas become one step of an optimizer. It imports Keras, so it
+is imported only when an optimizer is built."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from framework.run.patching import patch
 
 
 class WholeSteps:
-    """Makes the steps of an optimizer whole: each sees the gradient of all its samples at once, whatever they were divided into.
+    """Makes the steps of an optimizer whole: each sees the gradient of all its samples at once, whatever they
+    were divided into.
 
-    Keras sums the gradients of the replicas after it has clipped those of each, and counts, schedules and averages by the batch
-    where several make a step. Here a gradient is first summed over the batches of the step, then over the replicas; what comes
-    after that (clipping, weight decay, the step itself, the count of steps that a schedule goes by) happens once a step.
+    Keras sums the gradients of the replicas after it has clipped those of each, and counts, schedules and
+    averages by the batch where several make a step. Here a gradient is first summed over the batches of the
+    step, then over the replicas; what comes after that (clipping, weight decay, the step itself, the count of
+    steps that a schedule goes by) happens once a step.
 
-    The sum over batches is zero between two steps, so it is no part of the state of a run. The optimizer stays of its class, and is
-    saved and loaded as one.
+    The sum over batches is zero between two steps, so it is no part of the state of a run. The optimizer
+    stays of its class, and is saved and loaded as one.
 
     Args:
         optimizer: not built yet. Its methods `build` and `apply` are replaced, for this object alone.
@@ -34,7 +36,8 @@ class WholeSteps:
         self._optimizer = optimizer
         self._keras_build, self._keras_apply = optimizer.build, optimizer.apply
         self._sums: _GradientSums | None = None
-        # Keras sums over the replicas in the last of them, which is too late for clipping; `_apply` has done it by then.
+        # Keras sums over the replicas in the last of them, which is too late for clipping; `_apply` has done
+        # it by then.
         patch(
             optimizer,
             whole_steps=self,
@@ -48,9 +51,14 @@ class WholeSteps:
         if self.batches > 1:
             self._sums = _GradientSums(variables)
 
-    def _apply(self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable] | None = None) -> None:
-        """Take in the gradients of a batch, in the graph of a replica; the last batch of a step makes the step."""
-        variables = self._optimizer._trainable_variables if trainable_variables is None else trainable_variables
+    def _apply(
+        self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable] | None = None
+    ) -> None:
+        """Take in the gradients of a batch, in the graph of a replica; the last batch of a step makes the
+        step."""
+        variables = (
+            self._optimizer._trainable_variables if trainable_variables is None else trainable_variables
+        )
         if self._sums is not None:
             if self.gathers:
                 self._sums.add(grads, variables)
@@ -87,7 +95,11 @@ def _sum_over_replicas(gradients: Sequence[Any]) -> list[Any]:
     replica = tf.distribute.get_replica_context()
     if replica is None:
         return list(gradients)
-    sums = iter(replica.all_reduce(tf.distribute.ReduceOp.SUM, [gradient for gradient in gradients if gradient is not None]))
+    sums = iter(
+        replica.all_reduce(
+            tf.distribute.ReduceOp.SUM, [gradient for gradient in gradients if gradient is not None]
+        )
+    )
     return [None if gradient is None else next(sums) for gradient in gradients]
 
 
@@ -110,7 +122,9 @@ class _GradientSums:
             if gradient is not None:
                 self._of[id(variable)].assign_add(tf.convert_to_tensor(gradient))
 
-    def take_mean(self, gradients: Sequence[Any], variables: Sequence[keras.Variable], count: int) -> list[Any]:
+    def take_mean(
+        self, gradients: Sequence[Any], variables: Sequence[keras.Variable], count: int
+    ) -> list[Any]:
         """The mean of `count` gradients, the last of which are given; the sums are zero then."""
         return [
             None if gradient is None else self._take(self._of[id(variable)], gradient) / count

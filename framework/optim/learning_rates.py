@@ -3,8 +3,8 @@
     schedule = LEARNING_RATES["cosine_decay"](lr=1e-3, final_epochs=5).build(steps_per_epoch=10, epochs=20)
     schedule(175)                                     # 0.00065529, a float32 scalar
 
-A schedule keeps no state, so a run that is resumed at step k goes on with the very value that it would have had there. The one
-exception, `reduce_on_plateau`, has its state in the checkpoints.
+A schedule keeps no state, so a run that is resumed at step k goes on with the very value that it would have
+had there. The one exception, `reduce_on_plateau`, has its state in the checkpoints.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class LearningRate:
     name: ClassVar[str]
     lr: float = setting(1e-3, "The learning rate that the schedule starts from, or rises to.", ge=0)
     offset_epochs: float = setting(
-        0.0, "Epochs of the run before the schedule begins; until then it has the value of its beginning.", ge=0
+        0.0,
+        "Epochs of the run before the schedule begins; until then it has the value of its beginning.",
+        ge=0,
     )
     per: Literal["step", "epoch"] = setting("epoch", _PER)
 
@@ -60,7 +62,8 @@ class LearningRate:
             epochs: epochs of the whole run, >= 1.
 
         Returns:
-            A Keras schedule: from a step, an int64 scalar or an int that counts from 0, to a float32 scalar. It can be called
+            A Keras schedule: from a step, an int64 scalar or an int that counts from 0, to a float32 scalar.
+                It can be called
             inside a `tf.function`, also with steps after the end of the run.
 
         Raises:
@@ -91,7 +94,8 @@ class LearningRate:
             yield dataclasses.replace(problem, path=f"learning_rate.{problem.path}")
 
     def _stairs(self, decays: tf.Tensor) -> tf.Tensor:
-        """How many decays have happened: with `per=epoch` each of them happens at once, when its time is over."""
+        """How many decays have happened: with `per=epoch` each of them happens at once, when its time is
+        over."""
         import tensorflow as tf
 
         return tf.floor(decays) if self.per == "epoch" else decays
@@ -109,34 +113,45 @@ class Constant(LearningRate):
 @LEARNING_RATES.register("exponential_decay")
 @dataclass(frozen=True, kw_only=True)
 class ExponentialDecay(LearningRate):
-    """`lr * max(decay ^ (epoch / decay_epochs), decay_min_fraction)`; with `per=epoch` the exponent is rounded down."""
+    """`lr * max(decay ^ (epoch / decay_epochs), decay_min_fraction)`; with `per=epoch` the exponent is
+    rounded down."""
 
     decay: float = setting(0.99, "What the learning rate is multiplied by every `decay_epochs`.", gt=0, le=1)
     decay_epochs: float = setting(3.0, "Epochs that one decay takes.", gt=0)
-    decay_min_fraction: float = setting(0.0, "The fraction of `lr` that the decay does not go below.", ge=0, le=1)
+    decay_min_fraction: float = setting(
+        0.0, "The fraction of `lr` that the decay does not go below.", ge=0, le=1
+    )
 
     def value(self, clock: Clock) -> tf.Tensor | float:
         import tensorflow as tf
 
-        return self.lr * tf.maximum(self.decay ** self._stairs(clock.epoch / self.decay_epochs), self.decay_min_fraction)
+        return self.lr * tf.maximum(
+            self.decay ** self._stairs(clock.epoch / self.decay_epochs), self.decay_min_fraction
+        )
 
 
 @LEARNING_RATES.register("cosine_decay")
 @dataclass(frozen=True, kw_only=True)
 class CosineDecay(ExponentialDecay):
-    """Half a cosine from `lr` to `alpha * lr`, smooth, over the whole run or its last epochs (Loshchilov and Hutter 2017, SGDR, equation 5).
+    """Half a cosine from `lr` to `alpha * lr`, smooth, over the whole run or its last epochs (Loshchilov and
+    Hutter 2017, SGDR, equation 5).
 
     `exponential_decay * (alpha + (1 - alpha) * (0.5 + 0.5 * cos(pi * done)))`, where
-    `done = (epoch - epochs + final_epochs) / final_epochs`, within [0, 1]. With `decay=1`, the default, the cosine is all there is.
-    tfaip's schedule of that name has `decay=0.99 alpha=0.1 per=epoch`.
+    `done = (epoch - epochs + final_epochs) / final_epochs`, within [0, 1]. With `decay=1`, the default, the
+    cosine is all there is. tfaip's schedule of that name has `decay=0.99 alpha=0.1 per=epoch`.
     """
 
     decay: float = setting(
-        1.0, "What the learning rate is multiplied by every `decay_epochs`, besides the cosine. 1: nothing.", gt=0, le=1
+        1.0,
+        "What the learning rate is multiplied by every `decay_epochs`, besides the cosine. 1: nothing.",
+        gt=0,
+        le=1,
     )
     per: Literal["step", "epoch"] = setting("step", _PER)
     final_epochs: float | None = setting(
-        None, "Epochs that the cosine takes, at the end of the run. null: all that no other phase takes.", ge=0
+        None,
+        "Epochs that the cosine takes, at the end of the run. null: all that no other phase takes.",
+        ge=0,
     )
     alpha: float = setting(0.0, "The fraction that the cosine falls to.", ge=0, le=1)
 
@@ -169,9 +184,11 @@ class CosineDecay(ExponentialDecay):
 @LEARNING_RATES.register("warmup_cosine_decay")
 @dataclass(frozen=True, kw_only=True)
 class WarmupCosineDecay(CosineDecay):
-    """A linear warm-up from `warmup_fraction * lr` to `lr`, then `cosine_decay`, whose clock starts after the warm-up.
+    """A linear warm-up from `warmup_fraction * lr` to `lr`, then `cosine_decay`, whose clock starts after the
+    warm-up.
 
-    `(warmup_fraction + (1 - warmup_fraction) * min(epoch / warmup_epochs, 1)) * cosine_decay(epoch - warmup_epochs)`
+    `(warmup_fraction + (1 - warmup_fraction) * min(epoch / warmup_epochs, 1)) * cosine_decay(epoch -
+    warmup_epochs)`
     """
 
     warmup_epochs: float = setting(1.0, "Epochs that the warm-up takes.", gt=0)
@@ -223,8 +240,12 @@ class Noam(LearningRate):
 class Piecewise(LearningRate):
     """`lr * values[i]` from `boundaries[i - 1]` on, that epoch included, until `boundaries[i]`."""
 
-    boundaries: tuple[float, ...] = setting((5.0, 8.0), "Epochs at which the next value begins, rising.", gt=0)
-    values: tuple[float, ...] = setting((1.0, 0.1, 0.01), "Factors of `lr`, one more than there are boundaries.", ge=0)
+    boundaries: tuple[float, ...] = setting(
+        (5.0, 8.0), "Epochs at which the next value begins, rising.", gt=0
+    )
+    values: tuple[float, ...] = setting(
+        (1.0, 0.1, 0.01), "Factors of `lr`, one more than there are boundaries.", ge=0
+    )
 
     def value(self, clock: Clock) -> tf.Tensor | float:
         import tensorflow as tf
@@ -236,9 +257,15 @@ class Piecewise(LearningRate):
         needed = len(self.boundaries) + 1
         if len(self.values) != needed:
             given = list(self.values)
-            yield Problem("values", "are not one more than the boundaries", given=given, allowed=f"{needed} numbers")
-        if any(later <= earlier for earlier, later in zip(self.boundaries, self.boundaries[1:], strict=False)):
-            yield Problem("boundaries", "do not rise", given=list(self.boundaries), allowed="numbers in rising order")
+            yield Problem(
+                "values", "are not one more than the boundaries", given=given, allowed=f"{needed} numbers"
+            )
+        if any(
+            later <= earlier for earlier, later in zip(self.boundaries, self.boundaries[1:], strict=False)
+        ):
+            yield Problem(
+                "boundaries", "do not rise", given=list(self.boundaries), allowed="numbers in rising order"
+            )
 
 
 @LEARNING_RATES.register("decay_to_limit")
@@ -246,9 +273,10 @@ class Piecewise(LearningRate):
 class DecayToLimit(LearningRate):
     """`lr * decay_rate ^ (step / decay_steps)`, with as many decays as lie between `lr` and `decay_limit`.
 
-    `decay_steps = steps_per_epoch * (epochs // decays)` and `decays = floor(log(decay_limit / lr) / log(decay_rate))`; the
-    exponent goes up to `decays`, and with `per=epoch` it is rounded down. So Meso-4 is trained: Afchar et al. 2018, MesoNet, go
-    from 1e-3 down to 1e-6 in tenths; the spacing is that of MalayAgr/MesoNet-DeepFakeDetection, mesonet/train.py.
+    `decay_steps = steps_per_epoch * (epochs // decays)` and `decays = floor(log(decay_limit / lr) /
+    log(decay_rate))`; the exponent goes up to `decays`, and with `per=epoch` it is rounded down. So Meso-4 is
+    trained: Afchar et al. 2018, MesoNet, go from 1e-3 down to 1e-6 in tenths; the spacing is that of
+    MalayAgr/MesoNet-DeepFakeDetection, mesonet/train.py.
     """
 
     decay_rate: float = setting(0.1, "What the learning rate is multiplied by at each decay.", gt=0, lt=1)
@@ -268,7 +296,9 @@ class DecayToLimit(LearningRate):
             return 0.0
         decays = self.decays()
         decay_epochs = clock.epochs // decays
-        return self.lr * self.decay_rate ** tf.minimum(self._stairs(clock.epoch / decay_epochs), float(decays))
+        return self.lr * self.decay_rate ** tf.minimum(
+            self._stairs(clock.epoch / decay_epochs), float(decays)
+        )
 
     def check_epochs(self, epochs: int) -> Iterator[Problem]:
         yield from super().check_epochs(epochs)
@@ -292,12 +322,15 @@ class DecayToLimit(LearningRate):
 @LEARNING_RATES.register("reduce_on_plateau")
 @dataclass(frozen=True, kw_only=True)
 class ReduceOnPlateau(PlateauSettings, LearningRate):
-    """`lr`, times `factor` whenever the monitored value has not improved for `patience` epochs, as Keras' `ReduceLROnPlateau` does it.
+    """`lr`, times `factor` whenever the monitored value has not improved for `patience` epochs, as Keras'
+    `ReduceLROnPlateau` does it.
 
     Only epochs that have the value count (`trainer.val_every_n`), and only those after `offset_epochs`.
     """
 
-    per: Literal["epoch"] = setting("epoch", "It changes at whole epochs only, since a value is known at the end of one.")
+    per: Literal["epoch"] = setting(
+        "epoch", "It changes at whole epochs only, since a value is known at the end of one."
+    )
 
     def build(self, *, steps_per_epoch: int, epochs: int) -> keras.optimizers.schedules.LearningRateSchedule:
         """The schedule of a run, a `framework.optim.schedule.PlateauSchedule`; see `LearningRate.build`."""
@@ -308,4 +341,6 @@ class ReduceOnPlateau(PlateauSettings, LearningRate):
 
     def check(self) -> Iterator[Problem]:
         if self.min_lr >= self.lr > 0:
-            yield Problem("min_lr", "is not below lr", given=self.min_lr, allowed=f"a number >= 0 and < {self.lr:g}")
+            yield Problem(
+                "min_lr", "is not below lr", given=self.min_lr, allowed=f"a number >= 0 and < {self.lr:g}"
+            )

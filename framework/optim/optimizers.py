@@ -57,10 +57,11 @@ _SHARED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """What every optimizer has. The fields that a derived config adds are arguments of the Keras class `keras_class`.
+    """What every optimizer has. The fields that a derived config adds are arguments of the Keras class
+    `keras_class`.
 
-    A step goes over all samples of its `accumulate_steps` batches, on all replicas: their gradients are summed up first and clipped
-    then; the weights decay; then they move.
+    A step goes over all samples of its `accumulate_steps` batches, on all replicas: their gradients are
+    summed up first and clipped then; the weights decay; then they move.
     """
 
     name: ClassVar[str]
@@ -70,7 +71,9 @@ class Optimizer:
     clip_norm: float | None = setting(None, "Scale the gradient of each variable down to this norm.", gt=0)
     clip_global_norm: float | None = setting(None, "Scale all gradients together down to this norm.", gt=0)
     weight_decay: float | None = setting(
-        None, "Decoupled weight decay: a step takes weight_decay * learning rate * weight off each weight.", ge=0
+        None,
+        "Decoupled weight decay: a step takes weight_decay * learning rate * weight off each weight.",
+        ge=0,
     )
     weight_decay_exclude: tuple[str, ...] = setting(
         (), "Regular expressions: a variable whose path (`dense/bias`) has one of them in it does not decay."
@@ -78,15 +81,25 @@ class Optimizer:
 
     accumulate_steps: int = setting(
         1,
-        "Batches whose gradients make one step, for a batch larger than the memory holds. Everything else counts these steps.",
+        "Batches whose gradients make one step, for a batch larger than the memory holds. Everything else "
+        "counts these steps.",
         ge=1,
         le=10_000,
     )
 
     def check(self) -> Iterator[Problem]:
-        clips = [name for name in ("clip_value", "clip_norm", "clip_global_norm") if getattr(self, name) is not None]
+        clips = [
+            name
+            for name in ("clip_value", "clip_norm", "clip_global_norm")
+            if getattr(self, name) is not None
+        ]
         if len(clips) > 1:
-            yield Problem(clips[1], f"{' and '.join(clips)} are set", given=getattr(self, clips[1]), allowed="one of them")
+            yield Problem(
+                clips[1],
+                f"{' and '.join(clips)} are set",
+                given=getattr(self, clips[1]),
+                allowed="one of them",
+            )
         if self.weight_decay_exclude and self.weight_decay is None:
             yield Problem(
                 "weight_decay_exclude",
@@ -96,9 +109,13 @@ class Optimizer:
             )
         for index, pattern in enumerate(self.weight_decay_exclude):
             if reason := regex_fault(pattern):
-                yield Problem(f"weight_decay_exclude[{index}]", f"is no regular expression: {reason}", given=pattern)
+                yield Problem(
+                    f"weight_decay_exclude[{index}]", f"is no regular expression: {reason}", given=pattern
+                )
 
-    def build(self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
+    def build(
+        self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule
+    ) -> keras.optimizers.Optimizer:
         """The Keras optimizer, without its variables yet.
 
         Args:
@@ -115,7 +132,9 @@ class Optimizer:
         WholeSteps(optimizer, self.accumulate_steps)
         return optimizer
 
-    def exclude_from_weight_decay(self, optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> None:
+    def exclude_from_weight_decay(
+        self, optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
+    ) -> None:
         """Take the variables that `weight_decay_exclude` names out of the weight decay of a built optimizer.
 
         Args:
@@ -133,26 +152,37 @@ class Optimizer:
             if not found:
                 paths = ", ".join(variable.path for variable in variables)
                 where = f"optimizer.weight_decay_exclude[{index}]"
-                problems.append(Problem(where, "is found in no variable's path", given=pattern, allowed=f"a part of: {paths}"))
+                problems.append(
+                    Problem(
+                        where, "is found in no variable's path", given=pattern, allowed=f"a part of: {paths}"
+                    )
+                )
         if problems:
             raise ConfigError(problems)
         if excluded:
             optimizer.exclude_from_weight_decay(var_list=excluded)
 
     def optimizer_class(self) -> Any:
-        """The class that `build` makes the optimizer of, derived from `keras.optimizers.Optimizer`: by default the one of
-        `keras.optimizers` that `keras_class` names. An optimizer of one's own overrides it, and imports Keras there."""
+        """The class that `build` makes the optimizer of, derived from `keras.optimizers.Optimizer`: by
+        default the one of `keras.optimizers` that `keras_class` names. An optimizer of one's own overrides
+        it, and imports Keras there."""
         import keras
 
         return getattr(keras.optimizers, self.keras_class)
 
     def _own_arguments(self) -> dict[str, Any]:
         shared = {field.name for field in dataclasses.fields(Optimizer)}
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in shared}
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in shared
+        }
 
     def _shared_arguments(self) -> dict[str, Any]:
         """Those that are set; for the others the class has its own defaults."""
-        return {theirs: getattr(self, ours) for ours, theirs in _SHARED.items() if getattr(self, ours) is not None}
+        return {
+            theirs: getattr(self, ours) for ours, theirs in _SHARED.items() if getattr(self, ours) is not None
+        }
 
 
 def _as_float(learning_rate: Any) -> Any:
@@ -173,13 +203,19 @@ class SGD(Optimizer):
     def check(self) -> Iterator[Problem]:
         yield from super().check()
         if self.nesterov and self.momentum == 0:
-            yield Problem("nesterov", "does nothing without momentum", given=True, hint="set optimizer.momentum, 0.9 say")
+            yield Problem(
+                "nesterov",
+                "does nothing without momentum",
+                given=True,
+                hint="set optimizer.momentum, 0.9 say",
+            )
 
 
 @OPTIMIZERS.register("momentum")
 @dataclass(frozen=True, kw_only=True)
 class Momentum(SGD):
-    """Polyak 1964, Some methods of speeding up the convergence of iteration methods: `sgd` with momentum by default."""
+    """Polyak 1964, Some methods of speeding up the convergence of iteration methods: `sgd` with momentum by
+    default."""
 
     momentum: float = setting(0.9, "Fraction of the last move that is added to a move.", ge=0, le=1)
 
@@ -213,19 +249,24 @@ class Adam(_Moments):
 
     keras_class = "Adam"
 
-    amsgrad: bool = setting(False, "Divide by the largest mean square so far (Reddi et al. 2018, algorithm 2).")
+    amsgrad: bool = setting(
+        False, "Divide by the largest mean square so far (Reddi et al. 2018, algorithm 2)."
+    )
 
 
 @OPTIMIZERS.register("adamw")
 @dataclass(frozen=True, kw_only=True)
 class AdamW(Adam):
-    """Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization: `adam` with a weight decay by default."""
+    """Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization: `adam` with a weight decay by
+    default."""
 
     keras_class = "AdamW"
 
     # Not None: Keras refuses an AdamW without weight decay, and 0 is one.
     weight_decay: float = setting(
-        0.004, "Decoupled weight decay: a step takes weight_decay * learning rate * weight off each weight.", ge=0
+        0.004,
+        "Decoupled weight decay: a step takes weight_decay * learning rate * weight off each weight.",
+        ge=0,
     )
 
 
@@ -248,7 +289,8 @@ class Nadam(_Moments):
 @OPTIMIZERS.register("lamb")
 @dataclass(frozen=True, kw_only=True)
 class Lamb(_Moments):
-    """You et al. 2020, Large Batch Optimization for Deep Learning, algorithm 2; as Keras has it, with decoupled weight decay."""
+    """You et al. 2020, Large Batch Optimization for Deep Learning, algorithm 2; as Keras has it, with
+    decoupled weight decay."""
 
     keras_class = "Lamb"
 
@@ -269,7 +311,8 @@ class AdaBelief(_Moments):
 @OPTIMIZERS.register("lion")
 @dataclass(frozen=True, kw_only=True)
 class Lion(Optimizer):
-    """Chen et al. 2023, Symbolic Discovery of Optimization Algorithms: steps of one size, so at a 3 to 10 times lower rate."""
+    """Chen et al. 2023, Symbolic Discovery of Optimization Algorithms: steps of one size, so at a 3 to 10
+    times lower rate."""
 
     keras_class = "Lion"
 
@@ -294,18 +337,34 @@ class KerasOptimizer(Optimizer):
         elsewhere |= {"gradient_accumulation_steps": "optimizer.accumulate_steps"}
         for name, given in self.arguments.items():
             if name in elsewhere:
-                yield Problem(f"arguments.{name}", "has a setting of its own", given=given, hint=f"set {elsewhere[name]}")
+                yield Problem(
+                    f"arguments.{name}",
+                    "has a setting of its own",
+                    given=given,
+                    hint=f"set {elsewhere[name]}",
+                )
         # Both compute the weights anew from what they keep beside them, which is not decayed.
         if self.weight_decay is not None and self.class_name in ("Ftrl", "ScheduleFreeAdamW"):
-            yield Problem("weight_decay", f"has no true effect on {self.class_name}", given=self.weight_decay, allowed="null")
+            yield Problem(
+                "weight_decay",
+                f"has no true effect on {self.class_name}",
+                given=self.weight_decay,
+                allowed="null",
+            )
 
-    def build(self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
+    def build(
+        self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule
+    ) -> keras.optimizers.Optimizer:
         cls = self.optimizer_class()
-        known = [name for name in inspect.signature(cls).parameters if name not in ("learning_rate", "kwargs")]
+        known = [
+            name for name in inspect.signature(cls).parameters if name not in ("learning_rate", "kwargs")
+        ]
         unknown = [name for name in self.arguments if name not in known]
         if unknown:
             kind = f"argument of {self.class_name}"
-            raise ConfigError([unknown_name(f"optimizer.arguments.{name}", kind, name, known) for name in unknown])
+            raise ConfigError(
+                [unknown_name(f"optimizer.arguments.{name}", kind, name, known) for name in unknown]
+            )
         try:
             return super().build(learning_rate)
         except (TypeError, ValueError) as error:
@@ -322,5 +381,7 @@ class KerasOptimizer(Optimizer):
         # The others are base classes and wrappers.
         found = {name: cls for name, cls in classes if "learning_rate" in inspect.signature(cls).parameters}
         if self.class_name not in found:
-            raise ConfigError(unknown_name("optimizer.class_name", "optimizer of Keras", self.class_name, sorted(found)))
+            raise ConfigError(
+                unknown_name("optimizer.class_name", "optimizer of Keras", self.class_name, sorted(found))
+            )
         return found[self.class_name]

@@ -1,4 +1,5 @@
-"""When a learning rate is reduced: after some epochs in which a value no longer improves. Plain numbers, without TensorFlow.
+"""When a learning rate is reduced: after some epochs in which a value no longer improves. Plain numbers,
+without TensorFlow.
 
 plateau = Plateau(PlateauSettings(factor=0.5, patience=2), lr=0.1, monitor="val_loss", mode="min")
 for loss in (0.9, 0.8, 0.8, 0.8):
@@ -20,27 +21,36 @@ from framework.evaluators import Mode
 
 @dataclass(frozen=True, kw_only=True)
 class PlateauSettings:
-    """The arguments of Keras' `ReduceLROnPlateau`, by its names and with its defaults, and PyTorch's `threshold_mode`."""
+    """The arguments of Keras' `ReduceLROnPlateau`, by its names and with its defaults, and PyTorch's
+    `threshold_mode`."""
 
     factor: float = setting(0.1, "What the learning rate is multiplied by at each reduction.", gt=0, lt=1)
     patience: int = setting(10, "Epochs without improvement after which it is reduced.", ge=1, le=1_000_000)
     min_delta: float = setting(1e-4, "A change that is not larger than that is not an improvement.", ge=0)
     threshold_mode: Literal["abs", "rel"] = setting(
-        "abs", "What `min_delta` is. abs: a difference, as in Keras; rel: a part of the best value, as by default in PyTorch."
+        "abs",
+        "What `min_delta` is. abs: a difference, as in Keras; rel: a part of the best value, as by default "
+        "in PyTorch.",
     )
-    cooldown: int = setting(0, "Epochs after a reduction that are not counted as without improvement.", ge=0, le=1_000_000)
+    cooldown: int = setting(
+        0, "Epochs after a reduction that are not counted as without improvement.", ge=0, le=1_000_000
+    )
     min_lr: float = setting(0.0, "The learning rate that no reduction goes below.", ge=0)
-    monitor: str | None = setting(None, "The value to watch, such as `val_loss`. null: the one that decides what is best.")
+    monitor: str | None = setting(
+        None, "The value to watch, such as `val_loss`. null: the one that decides what is best."
+    )
     mode: Mode | None = setting(
-        None, "Whether the lowest or the highest value of it is best. null: as for the value that decides what is best."
+        None,
+        "Whether the lowest or the highest value of it is best. null: as for the value that decides what is "
+        "best.",
     )
 
 
 class Plateau:
     """The learning rate of a run so far, and how long its value has not improved.
 
-    It gives the rates of Keras' `ReduceLROnPlateau`, bit for bit: a rate is a float32, as it is in an optimizer. Unlike there, NaN is
-    never the best value, not even as the first one.
+    It gives the rates of Keras' `ReduceLROnPlateau`, bit for bit: a rate is a float32, as it is in an
+    optimizer. Unlike there, NaN is never the best value, not even as the first one.
 
     Args:
         settings: when to reduce it, and by how much.
@@ -93,8 +103,8 @@ class Plateau:
         return about | {"rate": self.rate, "best": self.best, "wait": self.wait, "cooldown": self.cooldown}
 
     def restore(self, state: Mapping[str, Any] | None) -> str | None:
-        """Take up the state that `state` gave. With another `lr` the rate starts anew from it; where another value is watched now,
-        the rate stays what it was.
+        """Take up the state that `state` gave. With another `lr` the rate starts anew from it; where another
+        value is watched now, the rate stays what it was.
 
         Args:
             state: None where the run had none: then everything starts anew.

@@ -1,4 +1,5 @@
-"""The learning rate schedules that Keras optimizers call. It imports Keras, so it is imported only when one is built."""
+"""The learning rate schedules that Keras optimizers call. It imports Keras, so it is imported only when one
+is built."""
 
 from __future__ import annotations
 
@@ -58,10 +59,11 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="framework")
 class PlateauSchedule(Schedule):
-    """`reduce_on_plateau`: the rate is the same for all steps, until `end_epoch` is told that a value no longer improves.
+    """`reduce_on_plateau`: the rate is the same for all steps, until `end_epoch` is told that a value no
+    longer improves.
 
-    The rate is in a variable, so that a compiled training step sees a new one. The variable is not one of the optimizer's: it follows
-    from `state`, which is what a checkpoint keeps.
+    The rate is in a variable, so that a compiled training step sees a new one. The variable is not one of the
+    optimizer's: it follows from `state`, which is what a checkpoint keeps.
 
     Args:
         learning_rate, steps_per_epoch, epochs: as for `Schedule`.
@@ -80,7 +82,8 @@ class PlateauSchedule(Schedule):
         return tf.convert_to_tensor(self._rate)
 
     def follow(self, monitor: str, mode: Mode) -> None:
-        """Say which value the rate goes by, and whether its lowest or its highest is best, before the first step."""
+        """Say which value the rate goes by, and whether its lowest or its highest is best, before the first
+        step."""
         self._plateau = Plateau(self._settings, lr=self.learning_rate.lr, monitor=monitor, mode=mode)
 
     @property
@@ -104,7 +107,10 @@ class PlateauSchedule(Schedule):
             return None
         self._rate.assign(plateau.rate)
         best = "no value yet" if plateau.best is None else f"best: {plateau.best:.6g}"
-        return f"learning rate reduced from {before:.4g} to {plateau.rate:.4g}: {plateau.monitor} no longer improves ({best})"
+        return (
+            f"learning rate reduced from {before:.4g} to {plateau.rate:.4g}: {plateau.monitor} no longer "
+            f"improves ({best})"
+        )
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

@@ -2,11 +2,11 @@
 
     checkpoints/step-00005120/
       variables.npz    each variable's array, under its group and number
-      state.json       epoch, step, best, early stopping, history; what each variable is called, its shape and dtype
-      manifest.json    the format, and size and SHA-256 of the other files
+      state.json       epoch, step, best, early stopping, history; what each variable is called, its shape and
+      dtype manifest.json    the format, and size and SHA-256 of the other files
 
-A checkpoint is written under another name, synced, and renamed when it is whole; so a folder of that name is complete, and what
-damages it later is found by its checksums.
+A checkpoint is written under another name, synced, and renamed when it is whole; so a folder of that name is
+complete, and what damages it later is found by its checksums.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ _NAME = re.compile(r"step-([0-9]{8,13})")
 
 @dataclass(frozen=True)
 class NamedArray:
-    """One variable: its array, and what Keras calls it. Keras numbers names anew in each process, so its place is what counts."""
+    """One variable: its array, and what Keras calls it. Keras numbers names anew in each process, so its
+    place is what counts."""
 
     name: str
     array: np.ndarray
@@ -78,7 +79,9 @@ def copy_variables(variables: Iterable[Any]) -> list[NamedArray]:
     import keras
     import numpy as np
 
-    return [NamedArray(variable.path, np.array(keras.ops.convert_to_numpy(variable))) for variable in variables]
+    return [
+        NamedArray(variable.path, np.array(keras.ops.convert_to_numpy(variable))) for variable in variables
+    ]
 
 
 def restore_variables(variables: Sequence[Any], saved: Sequence[NamedArray], *, what: str) -> None:
@@ -96,15 +99,20 @@ def restore_variables(variables: Sequence[Any], saved: Sequence[NamedArray], *, 
 
 
 def check_fit(variables: Sequence[Any], saved: Sequence[NamedArray], *, what: str) -> None:
-    """Raise a `CheckpointError` where number, shapes or dtypes of saved arrays are not those of the variables."""
+    """Raise a `CheckpointError` where number, shapes or dtypes of saved arrays are not those of the
+    variables."""
     found = [(tuple(variable.shape), str(variable.dtype)) for variable in variables]
     given = [(named.array.shape, named.array.dtype.name) for named in saved]
     if found != given:
-        at = next((i for i, (f, g) in enumerate(zip(found, given, strict=False)) if f != g), min(len(found), len(given)))
+        at = next(
+            (i for i, (f, g) in enumerate(zip(found, given, strict=False)) if f != g),
+            min(len(found), len(given)),
+        )
         there = f"{saved[at].name} {given[at]}" if at < len(given) else "nothing"
         here = f"{variables[at].path} {found[at]}" if at < len(found) else "nothing"
         raise CheckpointError(
-            f"the checkpoint does not fit the {what}: variable {at} is {there} in the checkpoint and {here} in the {what}",
+            f"the checkpoint does not fit the {what}: variable {at} is {there} in the checkpoint and {here} "
+            f"in the {what}",
             hint="resume with the code and the settings that the run was started with",
         )
 
@@ -147,20 +155,25 @@ class CheckpointStore:
             }
             np.savez(draft / "variables.npz", **arrays)  # type: ignore[arg-type]
             described = {
-                group: [{"name": m.name, "shape": list(m.array.shape), "dtype": m.array.dtype.name} for m in members]
+                group: [
+                    {"name": m.name, "shape": list(m.array.shape), "dtype": m.array.dtype.name}
+                    for m in members
+                ]
                 for group, members in snapshot.variables.items()
             }
             content = {"step": snapshot.step, **snapshot.state, "variables": described}
             (draft / "state.json").write_text(json.dumps(content, indent=1))
             files = {name: _fingerprint(draft / name) for name in ("variables.npz", "state.json")}
             (draft / "manifest.json").write_text(json.dumps({"format": FORMAT, "files": files}, indent=1))
-        # Later ones are of a future that was given up, when the run went back to before them: they must not count as the newest.
+        # Later ones are of a future that was given up, when the run went back to before them: they must not
+        # count as the newest.
         self.drop_after(snapshot.step)
         self._retain()
         return target
 
     def load_newest(self) -> Snapshot | None:
-        """The newest intact checkpoint; None where there is no checkpoint at all. Damaged ones are passed over with a warning.
+        """The newest intact checkpoint; None where there is no checkpoint at all. Damaged ones are passed
+        over with a warning.
 
         Raises:
             CheckpointError: where there are checkpoints and each is damaged.
@@ -175,7 +188,8 @@ class CheckpointStore:
         if damages:
             raise CheckpointError(
                 f"none of the {len(damages)} checkpoints in {self.folder} is intact",
-                hint=f"the weights of the best model, in {self.folder.parent / 'best'}, do not depend on them",
+                hint=f"the weights of the best model, in {self.folder.parent / 'best'}, do not depend on "
+                "them",
             )
         return None
 
@@ -204,7 +218,8 @@ class CheckpointStore:
         return None
 
     def intact_steps(self) -> list[int]:
-        """The steps that there are intact checkpoints of, ascending. Damaged ones are passed over with a warning."""
+        """The steps that there are intact checkpoints of, ascending. Damaged ones are passed over with a
+        warning."""
         intact = []
         for step in self.steps():
             try:
@@ -215,12 +230,14 @@ class CheckpointStore:
         return intact
 
     def _inspect(self, folder: Path, step: int) -> dict[str, Any]:
-        """What state.json of an intact checkpoint holds. Sizes are compared before anything is read, the state before the arrays."""
+        """What state.json of an intact checkpoint holds. Sizes are compared before anything is read, the
+        state before the arrays."""
         with _damage(folder):
             manifest = read_json(folder / "manifest.json", ManifestFile)
         if manifest.get("format") != FORMAT:
             raise CheckpointError(
-                f"{folder / 'manifest.json'} is of format {reprlib.repr(manifest.get('format'))}, and {FORMAT} is what is read"
+                f"{folder / 'manifest.json'} is of format {reprlib.repr(manifest.get('format'))}, and "
+                f"{FORMAT} is what is read"
             )
         files = manifest.get("files", {})
         if set(files) != {"variables.npz", "state.json"}:
@@ -228,19 +245,27 @@ class CheckpointStore:
         state_file, arrays_file = folder / "state.json", folder / "variables.npz"
         with _damage(folder):
             content = read_bytes(state_file, self._holds.limit)
-            _compare({"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}, files["state.json"], state_file)
+            _compare(
+                {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()},
+                files["state.json"],
+                state_file,
+            )
             state = parse_json(content, self._holds, str(state_file))
             if state["step"] != step:
                 raise CheckpointError(f"{state_file} is damaged: it is of step {state['step']}")
             with open_regular(arrays_file) as file:
                 size = file.seek(0, 2)
                 if size != files["variables.npz"]["bytes"]:
-                    raise CheckpointError(f"{arrays_file} is damaged: its size is not the one that was recorded")
+                    raise CheckpointError(
+                        f"{arrays_file} is damaged: its size is not the one that was recorded"
+                    )
         with _damage(arrays_file), open_regular(arrays_file) as file:
             if size > expected_bytes(state["variables"]):
                 raise Fault("it is larger than what state.json describes")
             _compare(
-                {"bytes": size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}, files["variables.npz"], arrays_file
+                {"bytes": size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()},
+                files["variables.npz"],
+                arrays_file,
             )
             # The checksums are right, so what does not fit from here on is what somebody wrote.
             read_arrays(file, state["variables"], headers_only=True)
@@ -263,7 +288,8 @@ class CheckpointStore:
 
 
 class CheckpointWriter:
-    """Writes checkpoints beside the training, in a thread of its own. A context manager: what was submitted is on disk when it ends.
+    """Writes checkpoints beside the training, in a thread of its own. A context manager: what was submitted
+    is on disk when it ends.
 
     One checkpoint is written at a time; where the disk is slower than the training, `submit` waits.
     """
@@ -281,7 +307,8 @@ class CheckpointWriter:
         self._thread.join()
 
     def submit(self, store: CheckpointStore, snapshot: Snapshot) -> None:
-        """Have a snapshot written to a store. A failure is a warning, since the checkpoints before it stay."""
+        """Have a snapshot written to a store. A failure is a warning, since the checkpoints before it
+        stay."""
         self._queue.put((store, snapshot))
 
     def _work(self) -> None:
@@ -291,7 +318,8 @@ class CheckpointWriter:
                 store.save(snapshot)
             except Exception as error:
                 log.warning(
-                    "the checkpoint of step %d could not be written to %s: %s; training goes on, and the checkpoints before it stay",
+                    "the checkpoint of step %d could not be written to %s: %s; training goes on, and the "
+                    "checkpoints before it stay",
                     snapshot.step,
                     store.folder,
                     error,

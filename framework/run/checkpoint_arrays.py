@@ -1,4 +1,5 @@
-"""The arrays of a checkpoint, `variables.npz`: what the file says of them is compared with what is expected before memory is taken."""
+"""The arrays of a checkpoint, `variables.npz`: what the file says of them is compared with what is expected
+before memory is taken."""
 
 from __future__ import annotations
 
@@ -57,7 +58,9 @@ def read_arrays(
     Raises:
         Fault: where an array is missing, there is another one, or one has another shape or dtype.
     """
-    expected = {key_of(group, i): member for group, members in described.items() for i, member in enumerate(members)}
+    expected = {
+        key_of(group, i): member for group, members in described.items() for i, member in enumerate(members)
+    }
     arrays = {}
     try:
         with zipfile.ZipFile(file) as archive:
@@ -89,7 +92,9 @@ def _read_array(
         version = np.lib.format.read_magic(file)
         if version not in ((1, 0), (2, 0)):
             raise Fault(f"{info.filename} is of version {version}")
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        read_header = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
         found_shape, by_columns, found = read_header(file)
         if found_shape != shape or found != stored:
             raise Fault(f"{info.filename} is {found} {found_shape}, not {stored} {shape}")

@@ -21,7 +21,8 @@ FORMAT = 2
 """
 
 
-# The settings by which image folders and lists are known: format 1 has all of them, and a name for the class only with a registry.
+# The settings by which image folders and lists are known: format 1 has all of them, and a name for the class
+# only with a registry.
 _IMAGES_OF_FORMAT_1 = {"image_size", "on_error", "classes", "positive_class"}
 
 
@@ -35,7 +36,9 @@ def config_text(config: RunConfig) -> str:
     A bit that flips in a number leaves a config that can be read, and that would train something else.
     """
     body = yaml.safe_dump({"format": FORMAT} | config.to_plain(), sort_keys=False, allow_unicode=True)
-    head = "# Everything this run is made of. resume-training, load-and-validate and predict-scenario read it.\n"
+    head = (
+        "# Everything this run is made of. resume-training, load-and-validate and predict-scenario read it.\n"
+    )
     return f"{head}# sha256 {_digest(body)}\n{body}"
 
 
@@ -55,21 +58,24 @@ def read_config(path: Path) -> dict[str, Any]:
     found = plain.pop("format", None)
     if isinstance(found, bool) or found not in range(1, FORMAT + 1):
         raise RunDirectoryError(
-            f"{path} is of format {reprlib.repr(found)}, and this version of tf-scenarios reads formats 1 to {FORMAT}",
+            f"{path} is of format {reprlib.repr(found)}, and this version of tf-scenarios reads formats 1 "
+            f"to {FORMAT}",
             hint="use the version that wrote it; provenance.json names it",
         )
     checksum = re.search(r"^# sha256 (\w+)\n", text, re.MULTILINE)
     if checksum and _digest(text[checksum.end() :]) != checksum[1]:
         raise RunDirectoryError(
             f"{path} is not as it was written: it is damaged, or was edited",
-            hint=f"settings are changed by words, `resume-training {path.parent} epochs=60`; checkpoints/config.yaml is a copy to "
+            hint=f"settings are changed by words, `resume-training {path.parent} epochs=60`; "
+            "checkpoints/config.yaml is a copy to "
             "bring back; where an edit is meant, take the line with the checksum out",
         )
     return upgrade(plain, found)
 
 
 def upgrade(plain: dict[str, Any], written_as: int) -> dict[str, Any]:
-    """The plain values of an earlier format as this one has them, so that a run goes on with what it was made with.
+    """The plain values of an earlier format as this one has them, so that a run goes on with what it was made
+    with.
 
     Args:
         plain: as they were written.

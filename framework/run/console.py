@@ -19,7 +19,8 @@ from framework.run.speed import Speed
 
 log = logging.getLogger("framework")
 
-# Seconds between two looks at the metrics for a progress bar, and how many of them are shown while an epoch goes on.
+# Seconds between two looks at the metrics for a progress bar, and how many of them are shown while an epoch
+# goes on.
 _BAR_SECONDS = 0.5
 _RUNNING_VALUES = 2
 
@@ -29,11 +30,14 @@ class Console:
 
     Args:
         output: where to print; None is stdout. What it cannot write is lost, and that is no error.
-        progress_interval: seconds between two lines on the progress of an epoch, where the output is no terminal.
+        progress_interval: seconds between two lines on the progress of an epoch, where the output is no
+            terminal.
     """
 
     def __init__(self, output: RichConsole | None = None, *, progress_interval: float = 30.0) -> None:
-        self._rich = output or RichConsole(highlight=False, soft_wrap=not (sys.stdout and sys.stdout.isatty()))
+        self._rich = output or RichConsole(
+            highlight=False, soft_wrap=not (sys.stdout and sys.stdout.isatty())
+        )
         # What cannot be shown is no reason to end what is shown.
         self._rich.file = tolerant(self._rich.file)
         self._progress_interval = progress_interval
@@ -55,7 +59,14 @@ class Console:
             self._note("  ".join(f"{column} {cell}" for column, cell in zip(columns, row, strict=True)))
 
     def epoch(
-        self, epoch: int, epochs: int, metrics: Mapping[str, float], *, best: bool, learning_rate: float, speed: Speed
+        self,
+        epoch: int,
+        epochs: int,
+        metrics: Mapping[str, float],
+        *,
+        best: bool,
+        learning_rate: float,
+        speed: Speed,
     ) -> None:
         """The one line of an epoch."""
         mark = "  (best)" if best else ""
@@ -71,8 +82,8 @@ class Console:
         self.print(f"{title}  {_join(without_details(values))}")
 
     def details(self, values: Mapping[str, float]) -> None:
-        """A table of the values with a slash in their names: `fake/recall` is in the row `fake` and the column `recall`. Nothing
-        where there is none."""
+        """A table of the values with a slash in their names: `fake/recall` is in the row `fake` and the
+        column `recall`. Nothing where there is none."""
         cells = {tuple(name.rsplit("/", 1)): value for name, value in values.items() if "/" in name}
         rows, columns = dict.fromkeys(row for row, _ in cells), dict.fromkeys(column for _, column in cells)
         if cells:
@@ -90,7 +101,8 @@ class Console:
         step_size: int,
         metrics: Callable[[], Mapping[str, float]],
     ) -> Iterator[EpochProgress]:
-        """A bar for the steps of an epoch; where the output is no terminal, a line now and then in a long one.
+        """A bar for the steps of an epoch; where the output is no terminal, a line now and then in a long
+        one.
 
         Args:
             description: names the epoch.
@@ -104,7 +116,9 @@ class Console:
             def line(done: int, words: str) -> None:
                 self.print(f"{description}: step {done:,}/{total:,}, {words} left in the epoch")
 
-            yield EpochProgress(done, total, 0, step_size, metrics, line, every=self._progress_interval, at_end=False)
+            yield EpochProgress(
+                done, total, 0, step_size, metrics, line, every=self._progress_interval, at_end=False
+            )
             return
         # The bar alone is made shorter where a line is too narrow.
         count = MofNCompleteColumn(table_column=Column(no_wrap=True))
@@ -115,7 +129,9 @@ class Console:
             def update(done: int, words: str) -> None:
                 bar.update(task, completed=done, words=f"{words} left")
 
-            yield EpochProgress(done, total, after, step_size, metrics, update, every=_BAR_SECONDS, at_end=True)
+            yield EpochProgress(
+                done, total, after, step_size, metrics, update, every=_BAR_SECONDS, at_end=True
+            )
 
     def _note(self, text: str) -> None:
         log.info("%s", text, extra={"file_only": True})
@@ -161,11 +177,17 @@ class EpochProgress:
         self._done += steps
         now = time.perf_counter()
         ends = self._done >= self._total
-        if self._done <= self._first or (ends and not self._at_end) or (not ends and now - self._shown < self._every):
+        if (
+            self._done <= self._first
+            or (ends and not self._at_end)
+            or (not ends and now - self._shown < self._every)
+        ):
             return
         self._shown = now
         rate = (self._done - self._first) / max(now - self._start, 1e-9)
-        parts = [f"{name} {format_value(value)}" for name, value in list(self._metrics().items())[:_RUNNING_VALUES]]
+        parts = [
+            f"{name} {format_value(value)}" for name, value in list(self._metrics().items())[:_RUNNING_VALUES]
+        ]
         left = format_seconds((self._total - self._done + self._after) / rate)
         self._show(self._done, ", ".join([*parts, f"{rate * self._step_size:,.0f} samples/s", left]))
 
@@ -187,7 +209,8 @@ def format_value(value: float | None) -> str:
 
 
 def _format_column(values: Sequence[float | None]) -> list[str]:
-    """A column of a table as one reads it: whole numbers where all of it are counts. None is an empty cell."""
+    """A column of a table as one reads it: whole numbers where all of it are counts. None is an empty
+    cell."""
     known = [value for value in values if value is not None]
     counts = all(float(value).is_integer() for value in known) and any(value > 1 for value in known)
     return ["" if value is None else f"{value:,.0f}" if counts else format_value(value) for value in values]

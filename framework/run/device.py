@@ -32,25 +32,34 @@ _NATIVE_CHATTER = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceConfig:
-    """What a run computes on. Results are equal bit for bit only on the same kind of device with the same number of threads."""
+    """What a run computes on. Results are equal bit for bit only on the same kind of device with the same
+    number of threads."""
 
     gpus: tuple[int, ...] | None = setting(
         None,
-        "GPUs to use, by number. null: the first one where there is one. []: the CPU. Several: each batch is divided.",
+        "GPUs to use, by number. null: the first one where there is one. []: the CPU. Several: each batch "
+        "is divided.",
         ge=0,
         le=1023,
     )
     cpu_replicas: int = setting(
-        1, "Divide each batch among that many copies of the CPU, to try what several devices do without having them.", ge=1, le=64
+        1,
+        "Divide each batch among that many copies of the CPU, to try what several devices do without having "
+        "them.",
+        ge=1,
+        le=64,
     )
     threads: int | None = setting(
         None,
-        "Threads of one operation, and operations at a time. null: one for each core; the run records the number.",
+        "Threads of one operation, and operations at a time. null: one for each core; the run records the "
+        "number.",
         ge=1,
         le=1024,
     )
     deterministic: bool = setting(True, "Only operations that give the same bits each time.")
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = setting("float32", "The dtype policy of Keras.")
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = setting(
+        "float32", "The dtype policy of Keras."
+    )
     jit_compile: bool = setting(False, "Compile the training step by XLA.")
 
     @property
@@ -79,16 +88,24 @@ class DeviceConfig:
         return dataclasses.replace(self, threads=self.threads or len(os.sched_getaffinity(0)))
 
     def apply(self) -> tf.distribute.Strategy:
-        """Set devices, threads, determinism and precision for this process, and give the strategy to train under.
+        """Set devices, threads, determinism and precision for this process, and give the strategy to train
+        under.
 
         Raises:
-            ConfigError: where a GPU is named that is not there, or copies of the CPU are asked for when it is too late for them.
+            ConfigError: where a GPU is named that is not there, or copies of the CPU are asked for when it is
+                too late for them.
         """
         import keras
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
-        wanted = self.gpus if self.gpus is not None else tuple(range(min(1, len(gpus)))) if self.cpu_replicas == 1 else ()
+        wanted = (
+            self.gpus
+            if self.gpus is not None
+            else tuple(range(min(1, len(gpus))))
+            if self.cpu_replicas == 1
+            else ()
+        )
         missing = [number for number in wanted if number >= len(gpus)]
         if missing:
             raise ConfigError(
@@ -120,22 +137,27 @@ class DeviceConfig:
         return tf.distribute.MirroredStrategy() if len(wanted) > 1 else tf.distribute.get_strategy()
 
     def _divide_cpu(self) -> None:
-        """Have TensorFlow show the CPU as several devices. It does so once in a process, before it computes anything."""
+        """Have TensorFlow show the CPU as several devices. It does so once in a process, before it computes
+        anything."""
         import tensorflow as tf
 
         (cpu,) = tf.config.list_physical_devices("CPU")
         try:
-            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * self.cpu_replicas)
+            tf.config.set_logical_device_configuration(
+                cpu, [tf.config.LogicalDeviceConfiguration()] * self.cpu_replicas
+            )
         except RuntimeError as error:
             found = len(tf.config.list_logical_devices("CPU"))
             if found < self.cpu_replicas:
                 raise ConfigError(
                     Problem(
                         "device.cpu_replicas",
-                        "is too late: TensorFlow has computed something in this process, and divides the CPU before that only",
+                        "is too late: TensorFlow has computed something in this process, and divides the "
+                        "CPU before that only",
                         given=self.cpu_replicas,
                         allowed=f"a whole number >= 1 and <= {found} in this process",
-                        hint="start a process of its own, or make this the first thing that it does with TensorFlow",
+                        hint="start a process of its own, or make this the first thing that it does with "
+                        "TensorFlow",
                     )
                 ) from error
 
@@ -153,12 +175,17 @@ def describe_hardware(config: DeviceConfig) -> dict[str, object]:
 
 
 def check_keras_backend() -> None:
-    """Raise a `ScenarioError` where Keras would compute, or computes already, with another library than TensorFlow."""
+    """Raise a `ScenarioError` where Keras would compute, or computes already, with another library than
+    TensorFlow."""
     keras = sys.modules.get("keras")
     settings = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
     hint = "put KERAS_BACKEND=tensorflow before the command"
     if keras is not None and hasattr(keras, "backend"):
-        backend, where, hint = keras.backend.backend(), "Keras is imported with", "set KERAS_BACKEND=tensorflow before that"
+        backend, where, hint = (
+            keras.backend.backend(),
+            "Keras is imported with",
+            "set KERAS_BACKEND=tensorflow before that",
+        )
     elif backend := os.environ.get("KERAS_BACKEND"):
         where = "KERAS_BACKEND is"
     else:

@@ -34,7 +34,8 @@ def strict_json(value: Any, *, indent: int | None = None) -> str:
 
 
 def check_report(path: Path, *, overwrite: bool = True) -> None:
-    """Raise a `RunDirectoryError` where `write_report` could not write, before anybody has waited for what it is to hold.
+    """Raise a `RunDirectoryError` where `write_report` could not write, before anybody has waited for what it
+    is to hold.
 
     Args:
         path: the file.
@@ -42,7 +43,8 @@ def check_report(path: Path, *, overwrite: bool = True) -> None:
     """
     if not overwrite and path.exists():
         raise RunDirectoryError(
-            f"{path} is there already; nothing was changed", hint="name another file with --output, or add --overwrite"
+            f"{path} is there already; nothing was changed",
+            hint="name another file with --output, or add --overwrite",
         )
     with _report_folder(path):
         draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -72,7 +74,8 @@ def _report_folder(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file in one step: a reader, or a start after a crash, sees the old content or the new, whole."""
+    """Replace a file in one step: a reader, or a start after a crash, sees the old content or the new,
+    whole."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     write_durably(draft, content)
     os.replace(draft, path)
@@ -80,7 +83,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def write_durably(path: Path, content: str | bytes) -> None:
-    """Write a new file, and have the disk hold it before this returns. A file, or a link, of that name gives way."""
+    """Write a new file, and have the disk hold it before this returns. A file, or a link, of that name gives
+    way."""
     path.unlink(missing_ok=True)
     with open(path, "xb") as file:  # never through a link that somebody put there meanwhile
         file.write(content.encode() if isinstance(content, str) else content)
@@ -113,8 +117,8 @@ def sync_tree(path: Path) -> None:
 def replacing_directory(path: Path) -> Iterator[Path]:
     """Fill a new folder that takes the place of `path` when the block ends without an error.
 
-    A folder cannot be swapped in one step, so the old one waits under another name; `recover_directory` brings it back where a
-    crash came between.
+    A folder cannot be swapped in one step, so the old one waits under another name; `recover_directory`
+    brings it back where a crash came between.
     """
     draft, old = _beside(path, "draft"), _beside(path, "old")
     shutil.rmtree(draft, ignore_errors=True)
@@ -134,7 +138,8 @@ def replacing_directory(path: Path) -> Iterator[Path]:
 
 
 def swap_directories(path: Path, other: Path) -> None:
-    """Exchange two folders. After a crash in between, `recover_directory(path)` brings back one of them; `path` need not exist."""
+    """Exchange two folders. After a crash in between, `recover_directory(path)` brings back one of them;
+    `path` need not exist."""
     old = _beside(path, "old")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():
@@ -156,13 +161,15 @@ def recover_directory(path: Path) -> None:
 
 
 def recover_directories(parent: Path) -> None:
-    """Bring back each folder in `parent` whose replacement was cut short. Only who holds the run may: it may be happening just now."""
+    """Bring back each folder in `parent` whose replacement was cut short. Only who holds the run may: it may
+    be happening just now."""
     for old in parent.glob(".*.old"):
         recover_directory(parent / old.name[1 : -len(".old")])
 
 
 def standing(path: Path) -> Path:
-    """Where a folder is while another takes its place, for who only reads: under its own name, or, for a moment, beside it."""
+    """Where a folder is while another takes its place, for who only reads: under its own name, or, for a
+    moment, beside it."""
     old = _beside(path, "old")
     return old if old.is_dir() and not path.exists() else path
 

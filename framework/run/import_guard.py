@@ -14,14 +14,18 @@ from types import ModuleType
 def refuse_imports_from(folder: str | Path) -> None:
     """From now on, an import that would find its module in `folder` or below raises an `ImportError`.
 
-    The config of a run names the class of its scenario, so a run from elsewhere could bring a module of that name along, and have it
-    found where Python looks through the current folder or the one that the run lies in.
+    The config of a run names the class of its scenario, so a run from elsewhere could bring a module of that
+    name along, and have it found where Python looks through the current folder or the one that the run lies
+    in.
     """
     finder = next((finder for finder in sys.meta_path if isinstance(finder, _GuardedFinder)), None)
     if finder is None:
         finder = _GuardedFinder()
         # In front of the finder that it asks, so that each module is looked for once.
-        at = next((i for i, other in enumerate(sys.meta_path) if other is importlib.machinery.PathFinder), len(sys.meta_path))
+        at = next(
+            (i for i, other in enumerate(sys.meta_path) if other is importlib.machinery.PathFinder),
+            len(sys.meta_path),
+        )
         sys.meta_path.insert(at, finder)
     finder.refused.add(os.path.realpath(folder))
 
@@ -42,6 +46,7 @@ class _GuardedFinder(importlib.abc.MetaPathFinder):
             for refused in self.refused:
                 if found.is_relative_to(refused):
                     raise ImportError(
-                        f"{fullname} would be imported from the run directory {refused}, which holds data and no code"
+                        f"{fullname} would be imported from the run directory {refused}, which holds data "
+                        "and no code"
                     )
         return spec

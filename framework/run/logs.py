@@ -21,11 +21,14 @@ LOG_LEVEL_VARIABLE = "SCENARIO_LOG_LEVEL"
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 # Where the code of libraries lies, which log much that is of no interest to a run.
-_LIBRARY = re.compile(rf"(^|[/\\])(site|dist)-packages[/\\]|^{re.escape(sysconfig.get_path('stdlib'))}[/\\]|^<frozen ")
+_LIBRARY = re.compile(
+    rf"(^|[/\\])(site|dist)-packages[/\\]|^{re.escape(sysconfig.get_path('stdlib'))}[/\\]|^<frozen "
+)
 
 
 def start_logging() -> None:
-    """Log to stderr, at the level that `SCENARIO_LOG_LEVEL` names (INFO where it is not set): for a command, which owns its process.
+    """Log to stderr, at the level that `SCENARIO_LOG_LEVEL` names (INFO where it is not set): for a command,
+    which owns its process.
 
     Shown is what this package logs, what the user's own code logs, and warnings and errors of all others.
 
@@ -34,7 +37,9 @@ def start_logging() -> None:
     """
     level = os.environ.get(LOG_LEVEL_VARIABLE, "INFO").upper()
     if level not in _LEVELS:
-        raise ConfigError(unknown_name(LOG_LEVEL_VARIABLE, "log level", level, _LEVELS), subject="the environment")
+        raise ConfigError(
+            unknown_name(LOG_LEVEL_VARIABLE, "log level", level, _LEVELS), subject="the environment"
+        )
     logger, root = logging.getLogger("framework"), logging.getLogger()
     logger.propagate = False
     for each in (logger, root):
@@ -59,15 +64,21 @@ class _TerminalFormatter(logging.Formatter):
 
 
 def _concerns_the_run(record: logging.LogRecord) -> bool:
-    """Whether a record that came to the root logger is shown and kept: one of the user's own code, or a warning of any library."""
+    """Whether a record that came to the root logger is shown and kept: one of the user's own code, or a
+    warning of any library."""
     package = _package(record.name)
     if package == "framework":  # has handlers of its own
         return False
-    return record.levelno >= logging.WARNING or package in _scenario_packages() or not _LIBRARY.search(record.pathname)
+    return (
+        record.levelno >= logging.WARNING
+        or package in _scenario_packages()
+        or not _LIBRARY.search(record.pathname)
+    )
 
 
 def _scenario_packages() -> set[str]:
-    """The top-level packages of all scenarios that are known, wherever they are installed, and of the classes that they derive from."""
+    """The top-level packages of all scenarios that are known, wherever they are installed, and of the classes
+    that they derive from."""
     classes = {ancestor for scenario in SCENARIOS.values() for ancestor in scenario.__mro__}
     return {_package(cls.__module__) for cls in classes} - {"builtins", "framework"}
 
@@ -96,14 +107,18 @@ class _RunLogHandler(logging.FileHandler):
 
 @contextlib.contextmanager
 def run_log() -> Iterator[Callable[[Path], None]]:
-    """Keep what is logged for a file that is named later, since a run has no folder before it is known to be sound.
+    """Keep what is logged for a file that is named later, since a run has no folder before it is known to be
+    sound.
 
-    Kept is what `start_logging` shows, and what `warnings.warn` says. In an application that has not called `start_logging`, nothing
-    is shown that was not shown before, and all is put back when the context ends.
+    Kept is what `start_logging` shows, and what `warnings.warn` says. In an application that has not called
+    `start_logging`, nothing is shown that was not shown before, and all is put back when the context ends.
 
-    Gives a function; called with a path, it appends to that file all that was logged, and from then on each line at once.
+    Gives a function; called with a path, it appends to that file all that was logged, and from then on each
+    line at once.
     """
-    memory = logging.handlers.MemoryHandler(capacity=10_000, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
+    memory = logging.handlers.MemoryHandler(
+        capacity=10_000, flushLevel=logging.CRITICAL + 1, flushOnClose=False
+    )
     file: _RunLogHandler | None = None
 
     def write_to(path: Path) -> None:
@@ -127,12 +142,15 @@ def run_log() -> Iterator[Callable[[Path], None]]:
 
 @contextlib.contextmanager
 def _levels() -> Iterator[None]:
-    """Within the context, what is logged is logged at INFO at least: used as a library, the file is complete all the same."""
+    """Within the context, what is logged is logged at INFO at least: used as a library, the file is complete
+    all the same."""
     lowered = []
     try:
         for name in ("framework", *sorted(_scenario_packages())):
             logger = logging.getLogger(name)
-            wanted = logging.INFO if name == "framework" else logging.getLogger("framework").getEffectiveLevel()
+            wanted = (
+                logging.INFO if name == "framework" else logging.getLogger("framework").getEffectiveLevel()
+            )
             # One that somebody set is left alone.
             if logger.level == logging.NOTSET and logger.getEffectiveLevel() > wanted:
                 logger.setLevel(wanted)
@@ -147,7 +165,8 @@ def _levels() -> Iterator[None]:
 def _handled_by(handler: logging.Handler) -> Iterator[None]:
     """Within the context, a handler has all that concerns the run."""
     root, logger = logging.getLogger(), logging.getLogger("framework")
-    # A filter of this logger's connection to the handler, which the handler itself must not have: both loggers share it.
+    # A filter of this logger's connection to the handler, which the handler itself must not have: both
+    # loggers share it.
     relay = _Relay(handler)
     added: list[tuple[logging.Logger, logging.Handler]] = [(logger, handler), (root, relay)]
     if not root.handlers and logging.lastResort is not None:
@@ -155,9 +174,13 @@ def _handled_by(handler: logging.Handler) -> Iterator[None]:
         added.append((root, logging.lastResort))
     showwarning = warnings.showwarning
 
-    def noting(message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any, **more: Any) -> None:
+    def noting(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any, **more: Any
+    ) -> None:
         text = warnings.formatwarning(message, category, filename, lineno).strip()
-        handler.handle(logging.LogRecord("py.warnings", logging.WARNING, filename, lineno, "%s", (text,), None))
+        handler.handle(
+            logging.LogRecord("py.warnings", logging.WARNING, filename, lineno, "%s", (text,), None)
+        )
         showwarning(message, category, filename, lineno, *rest, **more)
 
     for owner, each in added:

@@ -1,4 +1,5 @@
-"""Standard output and standard error that may fail: a full disk behind `> out`, a reader such as `head` that has seen enough."""
+"""Standard output and standard error that may fail: a full disk behind `> out`, a reader such as `head` that
+has seen enough."""
 
 from __future__ import annotations
 
@@ -28,11 +29,13 @@ class OutputLost(Exception):  # noqa: N818 - it ends a command and is no error o
 class Output:
     """A text stream whose faults are told once, and never raised by `write` or `flush`, unless `lost` does.
 
-    Each later write is tried again: a disk may have room by then. Characters that the stream's encoding lacks are escaped.
+    Each later write is tried again: a disk may have room by then. Characters that the stream's encoding lacks
+    are escaped.
 
     Args:
         stream: the stream behind it. Everything else that is asked of this one, that one answers.
-        lost: called with the stream's name and the error when a write fails for the first time. It may be exchanged.
+        lost: called with the stream's name and the error when a write fails for the first time. It may be
+            exchanged.
     """
 
     def __init__(self, stream: Any, lost: Callable[[str, OSError], None]) -> None:
@@ -62,7 +65,8 @@ class Output:
             self._fail(error)
 
     def finish(self) -> None:
-        """Flush for the last time. What cannot be written is dropped, or Python would complain of it while it exits."""
+        """Flush for the last time. What cannot be written is dropped, or Python would complain of it while it
+        exits."""
         try:
             self._stream.flush()
         except OSError as error:
@@ -86,7 +90,10 @@ def note_lost(name: str, error: OSError) -> None:
     """Say in the log file, and only there, that an output is lost. What is run goes on."""
     reason = error.strerror or error
     log.warning(
-        "%s cannot be written (%s); what is shown there is lost, the run goes on", name, reason, extra={"file_only": True}
+        "%s cannot be written (%s); what is shown there is lost, the run goes on",
+        name,
+        reason,
+        extra={"file_only": True},
     )
 
 
@@ -104,9 +111,11 @@ def guard_standard_streams(lost: Callable[[str, OSError], None]) -> None:
     """Let this process print through `Output`.
 
     Args:
-        lost: called where standard output fails. A fault of standard error is never raised: it is where faults are told.
+        lost: called where standard output fails. A fault of standard error is never raised: it is where
+            faults are told.
     """
-    # A number that the shell has closed (`>&-`) would become that of the next file that is opened, and have a library's messages in it.
+    # A number that the shell has closed (`>&-`) would become that of the next file that is opened, and have a
+    # library's messages in it.
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)

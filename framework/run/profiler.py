@@ -12,13 +12,14 @@ _STEPS = 10
 
 
 class Profiling:
-    """Profiles the steps that were chosen; where none were, those after the first call of the loop, which compiles: at least ten, or
-    those to the end of the epoch.
+    """Profiles the steps that were chosen; where none were, those after the first call of the loop, which
+    compiles: at least ten, or those to the end of the epoch.
 
     Args:
         folder: where TensorBoard looks; the profile is below `plugins/profile` in it. None profiles nothing.
-        chosen: the first and the last step of the run to profile, counted from 1. What comes between them, such as a validation, is in
-            the profile, too. Where the session ends before the last, the profile ends there.
+        chosen: the first and the last step of the run to profile, counted from 1. What comes between them,
+            such as a validation, is in the profile, too. Where the session ends before the last, the profile
+            ends there.
     """
 
     def __init__(self, folder: Path | None, chosen: tuple[int, ...] = ()) -> None:
@@ -29,7 +30,8 @@ class Profiling:
         self._step = 0
 
     def next_edge(self, step: int) -> int:
-        """The step, after `step`, behind which a call of the loop has to end, so that the profile has the chosen steps and no others."""
+        """The step, after `step`, behind which a call of the loop has to end, so that the profile has the
+        chosen steps and no others."""
         edges = (self._chosen[0] - 1, self._chosen[1]) if self._chosen else ()
         return next((edge for edge in edges if edge > step), 2**62)
 
@@ -45,7 +47,8 @@ class Profiling:
         self._step = step
 
     def after_call(self, step: int, *, epoch_ends: bool) -> tuple[int, int] | None:
-        """The loop has returned, when `step` steps are done. Gives the first and the last step of the profile when it is written."""
+        """The loop has returned, when `step` steps are done. Gives the first and the last step of the profile
+        when it is written."""
         import tensorflow as tf
 
         self._step = step
@@ -68,5 +71,7 @@ class Profiling:
         if self._chosen and self._first is not None:
             log.warning("the profile ends with the session, at step %d of %d", self._step, self._chosen[1])
         elif self._chosen and self._calls and self._step < self._chosen[0]:
-            log.warning("no profile: the session ended at step %d, before step %d", self._step, self._chosen[0])
+            log.warning(
+                "no profile: the session ended at step %d, before step %d", self._step, self._chosen[0]
+            )
         self._folder = None

@@ -1,4 +1,5 @@
-"""What a run writes down of its metrics: metrics.jsonl, TensorBoard, and the history that a checkpoint carries."""
+"""What a run writes down of its metrics: metrics.jsonl, TensorBoard, and the history that a checkpoint
+carries."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ def without_times(record: Mapping[str, Any]) -> dict[str, Any]:
 class Recorder:
     """Writes one record a phase and epoch.
 
-        {"phase": "validation", "epoch": 3, "step": 84, "time": "...", "metrics": {"loss": 0.1, "accuracy": 0.98}}
+        {"phase": "validation", "epoch": 3, "step": 84, "time": "...", "metrics": {"loss": 0.1, "accuracy":
+        0.98}}
 
     That of training has two keys more:
 
@@ -57,9 +59,16 @@ class Recorder:
 
         Args:
             learning_rate: of the last step.
-            speed: what differs from one run to the next of the same bits: see `framework.run.speed.Speed.values`.
+            speed: what differs from one run to the next of the same bits: see
+                `framework.run.speed.Speed.values`.
         """
-        record: dict[str, Any] = {"phase": phase, "epoch": epoch, "step": step, "time": now(), "metrics": dict(metrics)}
+        record: dict[str, Any] = {
+            "phase": phase,
+            "epoch": epoch,
+            "step": step,
+            "time": now(),
+            "metrics": dict(metrics),
+        }
         scalars = dict(metrics)
         if learning_rate is not None:
             record["learning_rate"] = scalars["learning_rate"] = learning_rate
@@ -81,7 +90,8 @@ class Recorder:
             self._write_scalars(self._tensorboard / phase, step, scalars)
 
     def restore(self, history: list[dict[str, Any]]) -> None:
-        """Go back to the records of a checkpoint: metrics.jsonl loses what came after it, and gets back what it has lost."""
+        """Go back to the records of a checkpoint: metrics.jsonl loses what came after it, and gets back what
+        it has lost."""
         self.history = list(history)
         self._write_all()
 
@@ -94,7 +104,9 @@ class Recorder:
         import tensorflow as tf
 
         for writer in self._writers.values():
-            with contextlib.suppress(OSError, tf.errors.OpError):  # each record was flushed, and a failure said, already
+            with contextlib.suppress(
+                OSError, tf.errors.OpError
+            ):  # each record was flushed, and a failure said, already
                 writer.close()
 
     def _write_scalars(self, folder: Path, step: int, metrics: Mapping[str, float]) -> None:

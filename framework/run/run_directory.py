@@ -1,4 +1,5 @@
-"""The folder of a run: claimed once, held by one process, written so that a kill at any moment leaves it whole."""
+"""The folder of a run: claimed once, held by one process, written so that a kill at any moment leaves it
+whole."""
 
 from __future__ import annotations
 
@@ -22,7 +23,14 @@ from framework.config.sections import RunConfig
 from framework.errors import ConfigError, RunDirectoryError
 from framework.run import run_lock
 from framework.run.config_file import FORMAT, UnreadableConfigError, config_text, read_config
-from framework.run.files import now, recover_directories, standing, strict_json, write_atomically, write_durably
+from framework.run.files import (
+    now,
+    recover_directories,
+    standing,
+    strict_json,
+    write_atomically,
+    write_durably,
+)
 from framework.run.import_guard import refuse_imports_from
 from framework.run.run_files import MissingFileError, UnusableFileError, read_json
 from framework.run.run_records import ProvenanceFile, ResultFile
@@ -30,18 +38,28 @@ from framework.run.run_records import ProvenanceFile, ResultFile
 log = logging.getLogger(__name__)
 
 # What a file system without hard links answers, and one that does not let a file have more of them.
-_WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EMLINK, errno.EXDEV)
+_WITHOUT_LINKS = (
+    errno.EPERM,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+    errno.EINVAL,
+    errno.EMLINK,
+    errno.EXDEV,
+)
 
 
 class RunDirectory:
     """What a run leaves behind.
 
-        config.yaml       resolved; what every later command reads       provenance.json   versions, hardware, and a line a session
+        config.yaml       resolved; what every later command reads       provenance.json   versions, hardware,
+        and a line a session
                           (checkpoints/ has a copy of it)
-        train.log         everything that was logged                     metrics.jsonl     one line a phase and epoch
-        result.json       how it ended                                   checkpoints/      the last n states
-        best/  export/    the best and the final model                   averages/         for averages made afterwards
-        tensorboard/      scalars, and profiles                          model.txt         the layers of the model
+        train.log         everything that was logged                     metrics.jsonl     one line a phase
+        and epoch result.json       how it ended                                   checkpoints/      the last
+        n states best/  export/    the best and the final model                   averages/         for
+        averages made afterwards tensorboard/      scalars, and profiles                          model.txt
+             the layers of the model
 
     Args:
         path: an existing run directory; `create` and `open` check that it is one.
@@ -74,7 +92,8 @@ class RunDirectory:
         """A folder for a new run, which the `Trainer` that is given it claims.
 
         Args:
-            path: where; None makes a folder `outputs/<name>-<date>-<time>`, with a number behind it where that is taken.
+            path: where; None makes a folder `outputs/<name>-<date>-<time>`, with a number behind it where
+                that is taken.
             name: the name of the scenario.
 
         Raises:
@@ -103,10 +122,13 @@ class RunDirectory:
                     return cls(folder)
             raise AssertionError
         except OSError as error:
-            raise RunDirectoryError(f"cannot make the run directory {path or 'in outputs'}: {error.strerror or error}") from error
+            raise RunDirectoryError(
+                f"cannot make the run directory {path or 'in outputs'}: {error.strerror or error}"
+            ) from error
 
     def check_free(self) -> None:
-        """Raise a `RunDirectoryError` where the folder holds a run or other files, or something that leads out of it."""
+        """Raise a `RunDirectoryError` where the folder holds a run or other files, or something that leads
+        out of it."""
         if self.config_file.exists():
             raise self._taken()
         if self.path.is_dir():
@@ -129,7 +151,9 @@ class RunDirectory:
                         hint="name a new or an empty folder",
                     )
         elif self.path.exists():
-            raise RunDirectoryError(f"{self.path} is a file, and a run wants a folder", hint="name a new or an empty folder")
+            raise RunDirectoryError(
+                f"{self.path} is a file, and a run wants a folder", hint="name a new or an empty folder"
+            )
 
     def _check_writable(self) -> None:
         """What cannot be written is said before anything is built."""
@@ -165,11 +189,14 @@ class RunDirectory:
                 draft.unlink(missing_ok=True)
             self._save_config_copy(config)
         except OSError as error:
-            raise RunDirectoryError(f"cannot make the run directory {self.path}: {error.strerror or error}") from error
+            raise RunDirectoryError(
+                f"cannot make the run directory {self.path}: {error.strerror or error}"
+            ) from error
         self.claimed = True
 
     def _claim_without_links(self, draft: Path) -> None:
-        """FAT, and some network and FUSE file systems, have no hard links: who holds the lock may put config.yaml in its place."""
+        """FAT, and some network and FUSE file systems, have no hard links: who holds the lock may put
+        config.yaml in its place."""
         with self.lock():
             if self.config_file.exists():
                 raise self._taken()
@@ -193,7 +220,8 @@ class RunDirectory:
             raise RunDirectoryError(f"{path} is no run directory: there is no such folder")
         if not run.config_file.is_file() and not run.config_copy.is_file():
             raise RunDirectoryError(
-                f"{path} is no run directory: it has no config.yaml", hint="name the folder that train-scenario wrote to"
+                f"{path} is no run directory: it has no config.yaml",
+                hint="name the folder that train-scenario wrote to",
             )
         run._check_self_contained()
         refuse_imports_from(run.path)
@@ -201,7 +229,8 @@ class RunDirectory:
         return run
 
     def _check_self_contained(self) -> None:
-        """A link would have us write, or delete, where somebody else wants it; a device or a pipe would not answer."""
+        """A link would have us write, or delete, where somebody else wants it; a device or a pipe would not
+        answer."""
         root = Path(os.path.realpath(self.path))
         for here, folders, files in os.walk(self.path):
             for path in (Path(here, name) for name in [*folders, *files]):
@@ -218,7 +247,8 @@ class RunDirectory:
                     raise RunDirectoryError(f"{path} is neither a file nor a folder", hint="take it away")
 
     def exported(self, model: str) -> Path:
-        """The folder of an exported model: `best`, `export`, another folder in the run directory, or one elsewhere."""
+        """The folder of an exported model: `best`, `export`, another folder in the run directory, or one
+        elsewhere."""
         inside = standing(self.path / model)
         return inside if inside.is_dir() or model in ("best", "export") else Path(model)
 
@@ -226,7 +256,8 @@ class RunDirectory:
         """The config of the run, with `key=value` words applied to it.
 
         Raises:
-            RunDirectoryError: where config.yaml and its copy are damaged, or it was edited by hand, or is of a later format.
+            RunDirectoryError: where config.yaml and its copy are damaged, or it was edited by hand, or is of
+                a later format.
             ConfigError: where a word is wrong, or the config no longer fits the installed scenario.
         """
         plain = self._read_config()
@@ -242,7 +273,9 @@ class RunDirectory:
             try:
                 plain = read_config(self.config_copy)
             except RunDirectoryError:
-                raise RunDirectoryError(str(error), hint=f"the weights in {self.best} are usable without it") from error
+                raise RunDirectoryError(
+                    str(error), hint=f"the weights in {self.best} are usable without it"
+                ) from error
             if not self.config_lost:
                 log.warning("%s; its copy %s is used", error, self.config_copy)
             self.config_lost = True
@@ -266,8 +299,8 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for this process. The system frees the lock when the process ends, however it ends; where the file system
-        has no locks, a file with a heartbeat stands in (`framework.run.run_lock`).
+        """Hold the run for this process. The system frees the lock when the process ends, however it ends;
+        where the file system has no locks, a file with a heartbeat stands in (`framework.run.run_lock`).
 
         Raises:
             RunDirectoryError: where another process holds it, naming that process.
@@ -281,7 +314,9 @@ class RunDirectory:
         """Raise a `RunDirectoryError` where another process holds the run. Nothing is written."""
         run_lock.check_not_held(self.path, self.lock_file)
 
-    def record_session(self, *, started_at_step: int, changes: Mapping[str, Any], hardware: Mapping[str, Any]) -> None:
+    def record_session(
+        self, *, started_at_step: int, changes: Mapping[str, Any], hardware: Mapping[str, Any]
+    ) -> None:
         """Add this start or resume to provenance.json."""
         provenance = self.load_provenance()
         sessions = provenance.setdefault("sessions", [])
@@ -305,7 +340,8 @@ class RunDirectory:
         return {name: (then[name], now[name]) for name in now if name in then and then[name] != now[name]}
 
     def load_provenance(self) -> dict[str, Any]:
-        """What provenance.json holds; an empty history where it is missing or damaged, since no command depends on it."""
+        """What provenance.json holds; an empty history where it is missing or damaged, since no command
+        depends on it."""
         try:
             return read_json(self.provenance_file, ProvenanceFile)
         except MissingFileError:

@@ -1,8 +1,8 @@
 """The files of a run, read as if a stranger had written them: bounded in size and depth, and typed.
 
-A file that is a pipe or a device, too large, too deep, or of other types than it should have, is answered with an
-`UnusableFileError` of one line that names the file and the place in it. Keys that are not known here are let through, since another
-version may have written them.
+A file that is a pipe or a device, too large, too deep, or of other types than it should have, is answered
+with an `UnusableFileError` of one line that names the file and the place in it. Keys that are not known here
+are let through, since another version may have written them.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def open_regular(path: str | Path) -> io.BufferedReader:
     except FileNotFoundError as error:
         raise MissingFileError(f"{path} is missing") from error
     except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
-        raise UnusableFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise UnusableFileError(
+            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from error
     raise UnusableFileError(f"{path} {fault}")
 
 
@@ -89,7 +91,9 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
         except OSError as error:
             raise UnusableFileError(f"{path} cannot be read: {error.strerror or error}") from error
     if max(size, len(content)) > limit:
-        raise UnusableFileError(f"{path} is damaged: it has {max(size, len(content)):,} bytes, and at most {limit:,} are read")
+        raise UnusableFileError(
+            f"{path} is damaged: it has {max(size, len(content)):,} bytes, and at most {limit:,} are read"
+        )
     return content
 
 
@@ -102,8 +106,11 @@ def read_json(path: str | Path, kind: type[FileRecord]) -> dict[str, Any]:
     return parse_json(read_bytes(path, kind.limit), kind, str(path))
 
 
-def read_json_lines(path: str | Path, kind: type[FileRecord], *, limit: int = 512 * MEGABYTE) -> list[dict[str, Any]]:
-    """The lines of a file of JSON lines that are mappings of this kind; others are left out, since a kill may leave half a line.
+def read_json_lines(
+    path: str | Path, kind: type[FileRecord], *, limit: int = 512 * MEGABYTE
+) -> list[dict[str, Any]]:
+    """The lines of a file of JSON lines that are mappings of this kind; others are left out, since a kill may
+    leave half a line.
 
     Raises:
         UnusableFileError: where the file cannot be read.
@@ -151,7 +158,8 @@ def typed(node: Any, kind: type[FileRecord], name: str) -> dict[str, Any]:
 
 
 def check_plain(node: Any, *, nodes: int) -> None:
-    """Raise a `ValueError` where plain values are nested too deeply, are too many, or hold text that cannot be written."""
+    """Raise a `ValueError` where plain values are nested too deeply, are too many, or hold text that cannot
+    be written."""
     level, depth = [node], 0
     while level:
         nodes -= len(level)
@@ -164,7 +172,9 @@ def check_plain(node: Any, *, nodes: int) -> None:
             if isinstance(value, str):
                 value.encode()  # one half of a surrogate pair is a UnicodeEncodeError, which is a ValueError
             elif isinstance(value, int) and value.bit_length() > _BITS:
-                raise ValueError("it holds a number of hundreds of digits")  # which Python refuses to print, too
+                raise ValueError(
+                    "it holds a number of hundreds of digits"
+                )  # which Python refuses to print, too
             elif isinstance(value, Mapping):
                 below += value.keys()
                 below += value.values()
@@ -174,7 +184,8 @@ def check_plain(node: Any, *, nodes: int) -> None:
 
 
 def read_yaml(path: Path) -> tuple[str, Any]:
-    """The text of a YAML file, and the plain values in it. Aliases are refused: a few of them can stand for any number of values.
+    """The text of a YAML file, and the plain values in it. Aliases are refused: a few of them can stand for
+    any number of values.
 
     Raises:
         UnusableFileError: naming the file, and what is wrong with it.
@@ -185,9 +196,19 @@ def read_yaml(path: Path) -> tuple[str, Any]:
         _check_events(text)
         plain = yaml.load(text, Loader=_LOADER)
         check_plain(plain, nodes=3 * _YAML_NODES)
-    except (ValueError, RecursionError, MemoryError, OverflowError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (
+        ValueError,
+        RecursionError,
+        MemoryError,
+        OverflowError,
+        TypeError,
+        AttributeError,
+        yaml.YAMLError,
+    ) as error:
         # The library's constructors of times and sets have not met a stranger.
-        raise UnusableFileError(f"{path} cannot be read: {' '.join(str(error).split()) or type(error).__name__}") from error
+        raise UnusableFileError(
+            f"{path} cannot be read: {' '.join(str(error).split()) or type(error).__name__}"
+        ) from error
     return text, plain
 
 
@@ -196,10 +217,13 @@ def _check_events(text: str) -> None:
     for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
         if isinstance(event, yaml.AliasEvent):
             raise ValueError(
-                f"line {event.start_mark.line + 1} has an alias, *{event.anchor}, and a run's configuration has none"
+                f"line {event.start_mark.line + 1} has an alias, *{event.anchor}, and a run's configuration "
+                "has none"
             )
         if isinstance(event, yaml.ScalarEvent) and len(event.value) > _YAML_TEXT:
-            raise ValueError(f"line {event.start_mark.line + 1} has a text of {len(event.value):,} characters")
+            raise ValueError(
+                f"line {event.start_mark.line + 1} has a text of {len(event.value):,} characters"
+            )
         depth += isinstance(event, _EVENTS_THAT_OPEN) - isinstance(event, _EVENTS_THAT_CLOSE)
         if depth > _DEPTH:
             raise ValueError(f"line {event.start_mark.line + 1} is nested too deeply")
@@ -218,7 +242,10 @@ def _with_other_keys(value: Any, node: Any) -> Any:
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         if node is None:  # which stands for a section without settings
             return {name: inner for name, inner in fields.items() if not isinstance(inner, FileRecord)}
-        return {key: _with_other_keys(fields[key], inner) if key in fields else inner for key, inner in node.items()}
+        return {
+            key: _with_other_keys(fields[key], inner) if key in fields else inner
+            for key, inner in node.items()
+        }
     if isinstance(value, tuple):
         return [_with_other_keys(*pair) for pair in zip(value, node, strict=True)]
     if isinstance(value, dict):

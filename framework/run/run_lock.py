@@ -1,9 +1,11 @@
-"""One process holds a run: by a lock of the system, or, where the file system has none, by a file with a heartbeat.
+"""One process holds a run: by a lock of the system, or, where the file system has none, by a file with a
+heartbeat.
 
-The system frees its lock when the process ends, however it ends. FAT keeps such locks, some network and FUSE file systems do not. There
-`.holder` says which process holds the run, and that process touches it again and again. One of a dead process of this machine is taken
-over at once; one of another machine when it was not touched for two minutes. That is weaker: a process that was suspended for longer
-may find that another one went on with its run.
+The system frees its lock when the process ends, however it ends. FAT keeps such locks, some network and FUSE
+file systems do not. There `.holder` says which process holds the run, and that process touches it again and
+again. One of a dead process of this machine is taken over at once; one of another machine when it was not
+touched for two minutes. That is weaker: a process that was suspended for longer may find that another one
+went on with its run.
 """
 
 from __future__ import annotations
@@ -56,7 +58,8 @@ def lock(folder: Path, lock_file: Path) -> Iterator[None]:
         lock_file: the file in it that the system locks.
 
     Raises:
-        RunDirectoryError: where another process holds it, naming that process, or the folder cannot be written.
+        RunDirectoryError: where another process holds it, naming that process, or the folder cannot be
+            written.
     """
     try:
         # Whatever was put there to lead elsewhere is not followed.
@@ -76,7 +79,8 @@ def lock(folder: Path, lock_file: Path) -> Iterator[None]:
 
 
 def check_not_held(folder: Path, lock_file: Path) -> None:
-    """Raise a `RunDirectoryError` where another process holds the run. Nothing is written but a file to tell the time by."""
+    """Raise a `RunDirectoryError` where another process holds the run. Nothing is written but a file to tell
+    the time by."""
     try:
         handle = os.open(lock_file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -102,14 +106,17 @@ def _take(folder: Path, handle: int, kind: int) -> str | None:
     return None
 
 
-def _in_use(folder: Path, holder: str, hint: str = "wait for it to end, or end it; then try again") -> RunDirectoryError:
+def _in_use(
+    folder: Path, holder: str, hint: str = "wait for it to end, or end it; then try again"
+) -> RunDirectoryError:
     return RunDirectoryError(f"{folder} is in use by {holder}", hint=hint)
 
 
 @contextlib.contextmanager
 def _heartbeat(folder: Path, reason: str) -> Iterator[None]:
     log.warning(
-        "%s is on a file system without locks (%s): it is held by a file with a heartbeat, which is weaker; start no second process in it",
+        "%s is on a file system without locks (%s): it is held by a file with a heartbeat, which is weaker; "
+        "start no second process in it",
         folder,
         reason,
     )
@@ -121,7 +128,10 @@ def _heartbeat(folder: Path, reason: str) -> Iterator[None]:
     def beat() -> None:
         while not stopped.wait(HEARTBEAT_SECONDS):
             if _token_of(holder_file) != token:
-                log.error("%s was taken over by another process while this one did not run; end one of the two", folder)
+                log.error(
+                    "%s was taken over by another process while this one did not run; end one of the two",
+                    folder,
+                )
                 return
             with contextlib.suppress(OSError):
                 os.utime(holder_file)
@@ -138,7 +148,12 @@ def _heartbeat(folder: Path, reason: str) -> Iterator[None]:
 
 def _create_holder(path: Path, token: str) -> bool:
     """Create `.holder` for this process; whether it was not there."""
-    content = {"process": os.getpid(), "started": _start_of(os.getpid()), "host": socket.gethostname(), "place": _place()}
+    content = {
+        "process": os.getpid(),
+        "started": _start_of(os.getpid()),
+        "host": socket.gethostname(),
+        "place": _place(),
+    }
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
     except FileExistsError:
@@ -157,14 +172,20 @@ def _create_holder(path: Path, token: str) -> bool:
 
 
 def _check_holder(folder: Path) -> str | None:
-    """Raise a `RunDirectoryError` where the process that `.holder` names may live; else give its token, if it has one."""
+    """Raise a `RunDirectoryError` where the process that `.holder` names may live; else give its token, if it
+    has one."""
     path = folder / ".holder"
     try:
         holder: dict[str, Any] = read_json(path, HolderFile)
     except MissingFileError:
         return None
     except UnusableFileError:
-        holder = {"process": "?", "host": "an unknown host", "place": None, "token": None}  # it may be written just now
+        holder = {
+            "process": "?",
+            "host": "an unknown host",
+            "place": None,
+            "token": None,
+        }  # it may be written just now
     name = f"process {holder['process']} on {holder['host']}"
     if holder["place"] == _place():
         if _start_of(holder["process"]) == holder["started"]:
@@ -184,7 +205,8 @@ def _check_holder(folder: Path) -> str | None:
 
 
 def _remove(path: Path, token: str | None) -> None:
-    """Remove `.holder`, if it is still the one with this token (None: one that cannot be read). Of several processes one can."""
+    """Remove `.holder`, if it is still the one with this token (None: one that cannot be read). Of several
+    processes one can."""
     if _token_of(path) != token:
         return
     aside = path.with_name(f".holder.{os.getpid()}")
@@ -229,7 +251,8 @@ def _place() -> str:
 
 
 def _start_of(process: int) -> str:
-    """When a process started, so that a later one of the same number is told from it; empty where there is none."""
+    """When a process started, so that a later one of the same number is told from it; empty where there is
+    none."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text(errors="replace")
         return stat.rpartition(")")[2].split()[19]

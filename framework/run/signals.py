@@ -1,4 +1,5 @@
-"""Ctrl-C and SIGTERM end a run in good order; a second one ends it at once, and a run that hangs is ended by the first."""
+"""Ctrl-C and SIGTERM end a run in good order; a second one ends it at once, and a run that hangs is ended by
+the first."""
 
 from __future__ import annotations
 
@@ -14,19 +15,21 @@ from framework.errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-# Seconds that a run may take to answer a signal, and how many times the longest that it has taken for anything so far.
+# Seconds that a run may take to answer a signal, and how many times the longest that it has taken for
+# anything so far.
 _PATIENCE, _TIMES = 20.0, 3.0
 
-# Seconds in which signals count as one. A single Ctrl-C reaches a run from the terminal and again from the sweep or the cluster's launcher
-# that passes it on; and Linux tells a process of its parent's death once for each thread that the parent had.
+# Seconds in which signals count as one. A single Ctrl-C reaches a run from the terminal and again from the
+# sweep or the cluster's launcher that passes it on; and Linux tells a process of its parent's death once for
+# each thread that the parent had.
 ECHO = 1.0
 
 
 class Interruption:
     """Notes that a signal came; the run asks between its steps.
 
-    A run that waits in native code, for data that do not come say, cannot ask. So the system's own handler wakes a thread, which ends
-    the process when the run has not answered in time.
+    A run that waits in native code, for data that do not come say, cannot ask. So the system's own handler
+    wakes a thread, which ends the process when the run has not answered in time.
     """
 
     def __init__(self) -> None:
@@ -47,7 +50,8 @@ class Interruption:
 
     @contextlib.contextmanager
     def listening(self, give_up: Callable[[int], None] = lambda number: None) -> Iterator[None]:
-        """Take the signals while the block runs. Only the main thread can; elsewhere they go where they went before.
+        """Take the signals while the block runs. Only the main thread can; elsewhere they go where they went
+        before.
 
         Args:
             give_up: called in another thread before a run that hangs is ended, with the signal's number.
@@ -96,7 +100,9 @@ class Interruption:
                 deadline = came + max(_PATIENCE, _TIMES * self._longest)
                 _say(b"\ninterrupted: saving; once more ends at once\n")
             elif first is not None and not self._answered:
-                _say(b"the run hangs, in its input pipeline or in a step, and is ended; its checkpoints are whole\n")
+                _say(
+                    b"the run hangs, in its input pipeline or in a step, and is ended; its checkpoints are whole\n"
+                )
                 with contextlib.suppress(Exception):
                     give_up(first)
                 os._exit(128 + first)

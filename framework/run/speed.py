@@ -40,7 +40,8 @@ class Stopwatch:
     """Measures the steps of a loop from where it is made.
 
     Args:
-        loop: what does the steps. Its `waited`, where it has one, is the time in seconds that it has waited for batches so far.
+        loop: what does the steps. Its `waited`, where it has one, is the time in seconds that it has waited
+            for batches so far.
     """
 
     def __init__(self, loop: object) -> None:

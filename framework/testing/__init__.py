@@ -3,7 +3,8 @@
 from framework.testing import check_scenario
 
 def test_contract():
-    assert [outcome.line for outcome in check_scenario("scenario=mine", config_dir="conf") if not outcome.passed] == []
+    assert [outcome.line for outcome in check_scenario("scenario=mine", config_dir="conf") if not
+    outcome.passed] == []
 """
 
 from __future__ import annotations

@@ -35,7 +35,12 @@ from framework.training.validation import prepare_source
 _STEPS = 300  # in which a model shall learn a batch
 _SAMPLES, _BATCH = 64, 8
 # What is kept small, so that the whole takes about a minute.
-_SMALL = ("trainer.epochs=2", "trainer.steps_per_epoch=4", "trainer.checkpoint_every_n_steps=1", "trainer.tensorboard=false")
+_SMALL = (
+    "trainer.epochs=2",
+    "trainer.steps_per_epoch=4",
+    "trainer.checkpoint_every_n_steps=1",
+    "trainer.tensorboard=false",
+)
 
 
 class Subject:
@@ -58,9 +63,15 @@ class Subject:
     def small_words(self, *more: str) -> list[str]:
         """The words, with data, epochs and batches made small. Those given here count more than both."""
         data = self.config.data
-        limit, batch = min(data.limit or _SAMPLES, _SAMPLES), min(data.batch_size, _BATCH * self.config.device.replicas)
+        limit, batch = (
+            min(data.limit or _SAMPLES, _SAMPLES),
+            min(data.batch_size, _BATCH * self.config.device.replicas),
+        )
         # A setting is given once: a later word takes the place of an earlier one.
-        ours = {word.partition("=")[0]: word for word in (*_SMALL, f"data.limit={limit}", f"data.batch_size={batch}", *more)}
+        ours = {
+            word.partition("=")[0]: word
+            for word in (*_SMALL, f"data.limit={limit}", f"data.batch_size={batch}", *more)
+        }
         return [*_without(self.words, *ours), *ours.values()]
 
     def scenario(self, *more: str) -> Scenario:
@@ -83,7 +94,9 @@ class Subject:
             command += [*config_dir, *self.small_words(f"trainer.output_dir='{run}'")]
         # What this process can import, that one can.
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
 
     @cached_property
     def undisturbed(self) -> Path:
@@ -97,7 +110,9 @@ class Subject:
         """What load-and-validate finds in batches of 1, in a process that has not built the model."""
         report = self.folder / "fresh.json"
         _finish(
-            self.start("lav", self.undisturbed, str(self.undisturbed), "batch_size=1", "--output", str(report)),
+            self.start(
+                "lav", self.undisturbed, str(self.undisturbed), "batch_size=1", "--output", str(report)
+            ),
             "load-and-validate",
         )
         metrics: Mapping[str, float] = json.loads(report.read_text())["metrics"]
@@ -107,7 +122,9 @@ class Subject:
 def _finish(process: subprocess.Popen[str], what: str = "training") -> None:
     _, errors = process.communicate()
     if process.returncode:
-        raise Broken(f"{what} failed: {errors.strip() or f'exit code {process.returncode}'}", "see the message")
+        raise Broken(
+            f"{what} failed: {errors.strip() or f'exit code {process.returncode}'}", "see the message"
+        )
 
 
 Check = Callable[[Subject], None]
@@ -125,7 +142,7 @@ def _check(name: str) -> Callable[[Check], Check]:
     return add
 
 
-# The checks ---------------------------------------------------------------------------------------------------------------------
+# The checks -------------------------------------------------------------------------------------------------
 
 
 @_check("it composes")
@@ -133,7 +150,8 @@ def _composes(subject: Subject) -> None:
     config = subject.config
     if parse(config.to_plain()) != config:
         raise Broken(
-            "its config is not the same when it is written and read", "settings are plain values: numbers, strings, tuples"
+            "its config is not the same when it is written and read",
+            "settings are plain values: numbers, strings, tuples",
         )
 
 
@@ -141,7 +159,9 @@ def _composes(subject: Subject) -> None:
 def _builds(subject: Subject) -> None:
     first, second = (subject.scenario().build_model() for _ in range(2))
     if not first.built:
-        raise Broken("build_model() gives a model without weights", "begin it with keras.Input, or call build() on it")
+        raise Broken(
+            "build_model() gives a model without weights", "begin it with keras.Input, or call build() on it"
+        )
     if first is second or {id(v) for v in first.variables} & {id(v) for v in second.variables}:
         raise Broken("build_model() gives the same model again", "make its layers inside build_model()")
 
@@ -152,14 +172,20 @@ def _agrees(subject: Subject) -> None:
     batches = training_stream(scenario, prepare_source(scenario, Split.TRAIN)).from_step(0)
     if scenario.config.trainer.val_every_n and scenario.data.validates():
         validation = in_order(prepare_source(scenario, Split.VALIDATION), batch_size=scenario.data.batch_size)
-        check_splits(batches.element_spec, validation.element_spec)  # of what is padded, each batch has a length of its own
+        check_splits(
+            batches.element_spec, validation.element_spec
+        )  # of what is padded, each batch has a length of its own
     check_batch(scenario.build_model(), scenario.objective(), next(iter(batches)))
     subject.components()
 
 
 @_check("settings that are wrong are answered")
 def _answers_bad_config(subject: Subject) -> None:
-    sections = {"scenario": subject.config.scenario.settings, "model": subject.config.model, "data": subject.config.data}
+    sections = {
+        "scenario": subject.config.scenario.settings,
+        "model": subject.config.model,
+        "data": subject.config.data,
+    }
     wrong = {f"{section}.no_such_setting": "1" for section in sections}
     for section, values in sections.items():
         for name, kind in get_type_hints(type(values)).items():
@@ -175,12 +201,17 @@ def _answers_bad_config(subject: Subject) -> None:
                     f"{path}={value} is answered without its name: {error}", "name the setting in the Problem"
                 ) from error
         else:
-            raise Broken(f"{path}={value} is taken", "settings are a frozen dataclass of `setting(...)`s, with their types")
+            raise Broken(
+                f"{path}={value} is taken",
+                "settings are a frozen dataclass of `setting(...)`s, with their types",
+            )
 
 
 def _without(words: Sequence[str], *paths: str) -> list[str]:
     """The words but for those that set `paths`, by their short forms too."""
-    return [word for word in words if SHORT_FORMS.get(key := word.partition("=")[0].lstrip("+"), key) not in paths]
+    return [
+        word for word in words if SHORT_FORMS.get(key := word.partition("=")[0].lstrip("+"), key) not in paths
+    ]
 
 
 @_check("the stream is the same from any step")
@@ -191,19 +222,27 @@ def _streams(subject: Subject) -> None:
         if differs := _difference(whole[step], next(iter(components.stream.from_step(step)))):
             raise Broken(
                 f"batch {step} is another one when it is made again: {differs}",
-                "load(index) depends on its index alone, and augment(batch, seeds) draws from tf.random.stateless_* with its seeds",
+                "load(index) depends on its index alone, and augment(batch, seeds) draws from "
+                "tf.random.stateless_* with its seeds",
             )
-    original = getattr(components.source, "original", components.source)  # what is in memory is the same each time
+    original = getattr(
+        components.source, "original", components.source
+    )  # what is in memory is the same each time
     if differs := _difference(_load(original, 0), _load(original, 0)):
         raise Broken(
             f"sample 0 is another one when it is loaded again: {differs}",
-            "load(index) and dataset[index] depend on the index alone; random augmentation belongs in augment(batch, seeds)",
+            "load(index) and dataset[index] depend on the index alone; random augmentation belongs in "
+            "augment(batch, seeds)",
         )
     again = subject.components().source
     changed = len(again) != len(components.source) or again.fingerprint() != components.source.fingerprint()
-    if changed or any(_difference(_load(components.source, i), _load(again, i)) for i in (0, len(again) // 2, len(again) - 1)):
+    if changed or any(
+        _difference(_load(components.source, i), _load(again, i))
+        for i in (0, len(again) // 2, len(again) - 1)
+    ):
         raise Broken(
-            "source(split) gives other samples when it is asked again", "what it draws comes from the seed of the config"
+            "source(split) gives other samples when it is asked again",
+            "what it draws comes from the seed of the config",
         )
 
 
@@ -226,7 +265,12 @@ def _difference(one: Any, other: Any) -> str | None:
 
 @_check("a batch can be learned by heart")
 def _learns(subject: Subject) -> None:
-    words = ("trainer.overfit_batches=1", "trainer.steps_per_epoch=1", f"trainer.epochs={_STEPS}", "trainer.calc_ema=null")
+    words = (
+        "trainer.overfit_batches=1",
+        "trainer.steps_per_epoch=1",
+        f"trainer.epochs={_STEPS}",
+        "trainer.calc_ema=null",
+    )
     components = subject.components(*words, augment=False)
     batches, validate, done = components.batches(0), components.make_validator(), 0
 
@@ -241,13 +285,17 @@ def _learns(subject: Subject) -> None:
             done += components.loop.run(batches, until - done)
         now = loss()
     if not now <= first / 2:
-        frozen = sorted(layer.name for layer in all_layers(components.model) if layer.weights and not layer.trainable)
+        frozen = sorted(
+            layer.name for layer in all_layers(components.model) if layer.weights and not layer.trainable
+        )
         raise Broken(
             f"its loss went from {first:.4g} to {now:.4g} in {_STEPS} steps, and not to its half"
             + (f"; these layers do not learn: {', '.join(frozen)}" if frozen else ""),
-            "let them learn (trainer.no_train_scope=null, layer.trainable=True), or see whether the others can do it alone"
+            "let them learn (trainer.no_train_scope=null, layer.trainable=True), or see whether the others "
+            "can do it alone"
             if frozen
-            else "try another lr; see whether labels belong to their samples, and whether the last activation goes with the loss",
+            else "try another lr; see whether labels belong to their samples, and whether the last "
+            "activation goes with the loss",
         )
 
 
@@ -265,7 +313,8 @@ def _survives_a_kill(subject: Subject) -> None:
     if found := differences(run, subject.undisturbed):
         raise Broken(
             f"what differs from an undisturbed run: {', '.join(found)}",
-            "random numbers come from keras.random.SeedGenerator or from layers, and what a model remembers is in its variables",
+            "random numbers come from keras.random.SeedGenerator or from layers, and what a model remembers "
+            "is in its variables",
         )
 
 
@@ -282,11 +331,17 @@ def _lav_equals_validation(subject: Subject) -> None:
         raise Broken("no epoch was the best", "objective().monitor names a value that is a number")
     if not subject.config.data.validates():
         return
-    in_fives = load_and_validate(subject.undisturbed, "batch_size=5", output=subject.folder / "lav.json").metrics
+    in_fives = load_and_validate(
+        subject.undisturbed, "batch_size=5", output=subject.folder / "lav.json"
+    ).metrics
     for size, found in ((1, subject.freshly_loaded), (5, in_fives)):
         for name, value in best["metrics"].items():
             other = found.get(name.removeprefix("val_"))
-            if name.startswith("val_") and other is not None and not math.isclose(value, other, rel_tol=1e-3, abs_tol=1e-4):
+            if (
+                name.startswith("val_")
+                and other is not None
+                and not math.isclose(value, other, rel_tol=1e-3, abs_tol=1e-4)
+            ):
                 raise Broken(
                     f"{name} is {value:.6g}, and {other:.6g} in batches of {size}",
                     "a layer, loss or metric must not depend on which samples share a batch",
@@ -303,7 +358,9 @@ def _exports(subject: Subject) -> None:
     split = Split.VALIDATION if subject.config.data.validates() else Split.TRAIN
     inputs = next(iter(in_order(prepare_source(subject.scenario(), split), batch_size=5)))[0]
     if (wanted := inputs_of(model)) is not None:  # Keras casts by itself, a SavedModel does not
-        inputs = tf.nest.map_structure(lambda x, to: x if x.dtype == to.dtype else tf.cast(x, to.dtype), inputs, wanted)
+        inputs = tf.nest.map_structure(
+            lambda x, to: x if x.dtype == to.dtype else tf.cast(x, to.dtype), inputs, wanted
+        )
     expected = tf.nest.flatten(model.predict_on_batch(inputs))
     flat = [part.numpy() for part in tf.nest.flatten(inputs)]
     given, made = subject.folder / "inputs.npz", subject.folder / "outputs.npz"
@@ -311,17 +368,21 @@ def _exports(subject: Subject) -> None:
     structure = json.dumps(tf.nest.pack_sequence_as(inputs, list(range(len(flat)))))
     words = [str(folder / SAVED_MODEL), str(given), structure, str(made)]
     # -I: neither this folder nor PYTHONPATH; nothing of the framework or the scenario is imported.
-    done = subprocess.run([sys.executable, "-I", "-c", _SERVE, *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", _SERVE, *words], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         reason = re.findall(r"^[\w.]+(?:Error|Exception): .*", done.stderr, re.MULTILINE)
         raise Broken(
-            f"it cannot be used: {reason[-1] if reason else done.stderr}", "what the model calls must be TensorFlow operations"
+            f"it cannot be used: {reason[-1] if reason else done.stderr}",
+            "what the model calls must be TensorFlow operations",
         )
     with np.load(made) as served:
         for ours, name in zip(expected, served.files, strict=True):
             if not np.allclose(ours, served[name], rtol=1e-4, atol=1e-5):
                 raise Broken(
-                    "it answers otherwise than the model does", "the model's call must not depend on anything outside of it"
+                    "it answers otherwise than the model does",
+                    "the model's call must not depend on anything outside of it",
                 )
 
 

@@ -1,10 +1,11 @@
-"""The contract of a scenario: what it must hold to for everything that is promised of its runs. `check-scenario` tries it, and so can a
-test:
+"""The contract of a scenario: what it must hold to for everything that is promised of its runs.
+`check-scenario` tries it, and so can a test:
 
     from framework.testing import check_scenario
 
     def test_contract():
-        assert [outcome.line for outcome in check_scenario("scenario=mine", config_dir="conf") if not outcome.passed] == []
+        assert [outcome.line for outcome in check_scenario("scenario=mine", config_dir="conf") if not
+        outcome.passed] == []
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def check_scenario(*words: str, config_dir: str | Path | None = None) -> Iterato
     """Try each check, and give its outcome as soon as it is known.
 
     Args:
-        words: as one types them behind `train-scenario`: `scenario=mine`, and whatever else the scenario needs.
+        words: as one types them behind `train-scenario`: `scenario=mine`, and whatever else the scenario
+            needs.
         config_dir: a further folder of group options, as `--config-dir`.
 
     >>> all(outcome.passed for outcome in check_scenario("scenario=lenet"))

@@ -38,7 +38,9 @@ def new_scenario(name: str, folder: str | Path = ".") -> Path:
     _check_name(name)
     place = Path(folder) / name
     if place.exists():
-        raise ScenarioError(f"{place} is there already", hint="choose another name, or another folder with --dir")
+        raise ScenarioError(
+            f"{place} is there already", hint="choose another name, or another folder with --dir"
+        )
     values = {"name": name, "class_name": "".join(part.capitalize() for part in name.split("_"))}
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -58,13 +60,23 @@ def new_scenario(name: str, folder: str | Path = ".") -> Path:
 def _check_name(name: str) -> None:
     shipped = sorted(path.stem for path in (conf_directory() / "scenario").glob("*.yaml"))
     taken = None
-    if not name.isidentifier() or not name.isascii() or name != name.lower() or name.startswith("_") or keyword.iskeyword(name):
-        problem = Problem("NAME", "is no name of a Python package", given=name, allowed="lower-case letters, digits and _")
+    if (
+        not name.isidentifier()
+        or not name.isascii()
+        or name != name.lower()
+        or name.startswith("_")
+        or keyword.iskeyword(name)
+    ):
+        problem = Problem(
+            "NAME", "is no name of a Python package", given=name, allowed="lower-case letters, digits and _"
+        )
         raise ConfigError(problem, subject="the command line")
     if name in shipped:
         taken = "a scenario"
     elif importlib.util.find_spec(name) is not None:
         taken = "a Python module"
     if taken:
-        problem = Problem("NAME", f"is the name of {taken} that is there already", given=name, hint=f"my_{name}, say")
+        problem = Problem(
+            "NAME", f"is the name of {taken} that is there already", given=name, hint=f"my_{name}, say"
+        )
         raise ConfigError(problem, subject="the command line")

@@ -1,7 +1,9 @@
-"""Do data, model and loss of a scenario go together? Keras broadcasts some of what does not, and trains on it without a word.
+"""Do data, model and loss of a scenario go together? Keras broadcasts some of what does not, and trains on it
+without a word.
 
-`check_start` is for each start of a run: it looks at shapes and dtypes, which are known without computing, and at the targets of a few
-samples. `check_batch` is for `check-scenario`: it looks at what a model makes of a batch.
+`check_start` is for each start of a run: it looks at shapes and dtypes, which are known without computing,
+and at the targets of a few samples. `check_batch` is for `check-scenario`: it looks at what a model makes of
+a batch.
 """
 
 from __future__ import annotations
@@ -11,17 +13,26 @@ from typing import TYPE_CHECKING, Any
 from framework.data.source import Source
 from framework.errors import reason_of
 from framework.scenario import Objective
-from framework.training.loss_agreement import Broken, check_targets, described, find_logits, named_parts, outputs_of
+from framework.training.loss_agreement import (
+    Broken,
+    check_targets,
+    described,
+    find_logits,
+    named_parts,
+    outputs_of,
+)
 
 if TYPE_CHECKING:
     import keras
 
-# Samples whose targets are looked at when a run starts: those that are in memory, and those that have to be read first.
+# Samples whose targets are looked at when a run starts: those that are in memory, and those that have to be
+# read first.
 _IN_MEMORY, _TO_BE_READ = 64, 4
 
 
 def check_start(model: keras.Model, objective: Objective, batch: Any, source: Source) -> Broken | None:
-    """Look at shapes and dtypes, and at the targets of a few samples. Draws no random numbers and changes no variable.
+    """Look at shapes and dtypes, and at the targets of a few samples. Draws no random numbers and changes no
+    variable.
 
     Args:
         model: built.
@@ -70,7 +81,10 @@ def check_batch(model: keras.Model, objective: Objective, batch: Any) -> None:
 
 def check_splits(training: Any, validation: Any) -> None:
     """Raise a `Broken` where batches of two splits are not of one structure."""
-    ours, theirs = ({name: (part.dtype, part.shape[1:]) for name, part in named_parts(batch)} for batch in (training, validation))
+    ours, theirs = (
+        {name: (part.dtype, part.shape[1:]) for name, part in named_parts(batch)}
+        for batch in (training, validation)
+    )
     for name in ours | theirs:
         if ours.get(name) != theirs.get(name):
             found = [described(*parts[name]) if name in parts else "absent" for parts in (ours, theirs)]
@@ -81,7 +95,8 @@ def check_splits(training: Any, validation: Any) -> None:
 
 
 def inputs_of(model: keras.Model) -> Any:
-    """The symbolic inputs of a model, in the structure that it is called with; None where its class keeps that to itself."""
+    """The symbolic inputs of a model, in the structure that it is called with; None where its class keeps
+    that to itself."""
     import keras
 
     if isinstance(model, keras.Sequential):
@@ -129,7 +144,8 @@ def _symbolic_outputs(model: keras.Model, inputs: Any) -> Any:
 
 
 def _some_targets(source: Source, expected: Any) -> Any:
-    """The targets of a few samples; None where augmentation makes others of them, or a sample cannot be loaded: training names it."""
+    """The targets of a few samples; None where augmentation makes others of them, or a sample cannot be
+    loaded: training names it."""
     import tensorflow as tf
 
     count = min(_IN_MEMORY if source.batched else _TO_BE_READ, len(source))
@@ -141,9 +157,12 @@ def _some_targets(source: Source, expected: Any) -> Any:
             loaded = [source.load(tf.constant(index, tf.int64))[1] for index in indices]
             targets = tf.nest.map_structure(lambda *parts: tf.stack(parts), *loaded)
         ours, theirs = (
-            {name: (part.dtype, part.shape[1:]) for name, part in named_parts(structure)} for structure in (targets, expected)
+            {name: (part.dtype, part.shape[1:]) for name, part in named_parts(structure)}
+            for structure in (targets, expected)
         )
-    except Exception:  # the samples are looked at as a courtesy; what cannot be loaded has messages of its own
+    except (
+        Exception
+    ):  # the samples are looked at as a courtesy; what cannot be loaded has messages of its own
         return None
     return targets if ours == theirs else None
 

@@ -26,14 +26,17 @@ def announce(
     resumed: bool,
     changes: Mapping[str, tuple[Any, Any]],
 ) -> None:
-    """Show what was changed, the model, and where the run is, and write the table of the model's layers to `model.txt`.
+    """Show what was changed, the model, and where the run is, and write the table of the model's layers to
+    `model.txt`.
 
     Args:
         changes: the settings that are not what the run had before: path to (before, now).
     """
     if changes:
         console.table(
-            "changed settings", ("setting", "before", "now"), [(path, old, new) for path, (old, new) in changes.items()]
+            "changed settings",
+            ("setting", "before", "now"),
+            [(path, old, new) for path, (old, new) in changes.items()],
         )
     if "optimizer.name" in changes and resumed:
         console.print("another optimizer: its state starts anew")
@@ -43,11 +46,19 @@ def announce(
     console.print(components.summary)
     if components.warm_started:
         columns = ("variable", "shape", "source", "outcome")
-        console.table(f"warm start from {components.scenario.warmstart.model}", columns, describe(components.warm_started))
+        console.table(
+            f"warm start from {components.scenario.warmstart.model}",
+            columns,
+            describe(components.warm_started),
+        )
     if components.frozen:
         console.print(f"frozen by trainer.no_train_scope: {', '.join(components.frozen)}")
     console.print(f"best: {describe_monitor(components.monitor, components.mode)}")
-    validation = f", {len(components.validator.source):,} validation samples" if components.validator else ", no validation"
+    validation = (
+        f", {len(components.validator.source):,} validation samples"
+        if components.validator
+        else ", no validation"
+    )
     console.print(
         f"{components.scenario.name}: {len(components.source):,} training samples{validation}, "
         f"{plural(components.steps_per_epoch, 'step')} of {_describe_step(components)} an epoch"
@@ -58,10 +69,15 @@ def announce(
         console.print(f"no profile: step {chosen[1]:,} is done already")
     if resumed:
         console.print(
-            f"continuing at epoch {progress.epoch + 1}, step {progress.step} ({format_seconds(progress.seconds)} so far)"
+            f"continuing at epoch {progress.epoch + 1}, step {progress.step} "
+            f"({format_seconds(progress.seconds)} so far)"
         )
 
 
 def _describe_step(components: Components) -> str:
     stream = components.stream
-    return f"{stream.batches_per_step} x {stream.batch_size}" if stream.batches_per_step > 1 else str(stream.batch_size)
+    return (
+        f"{stream.batches_per_step} x {stream.batch_size}"
+        if stream.batches_per_step > 1
+        else str(stream.batch_size)
+    )

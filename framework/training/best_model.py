@@ -1,7 +1,8 @@
 """The best model of a run on disk, and the one that was best before the end of the run.
 
-What is validated at the end of a run alone can make its last epoch the best one. Where the run gets more epochs, it goes on as if there
-had been no end: so the model that was best before is kept beside the new one, and takes its place again.
+What is validated at the end of a run alone can make its last epoch the best one. Where the run gets more
+epochs, it goes on as if there had been no end: so the model that was best before is kept beside the new one,
+and takes its place again.
 """
 
 from __future__ import annotations
@@ -47,10 +48,15 @@ class BestModel:
             if keep_earlier and self._run.best.is_dir():
                 with replacing_directory(self._run.earlier_best) as draft:
                     shutil.copytree(self._run.best, draft, dirs_exist_ok=True)
-            export_model(self._components.model, self._run.best, self._components.facts(record), saved_model=False)
+            export_model(
+                self._components.model, self._run.best, self._components.facts(record), saved_model=False
+            )
         except OSError as error:
             log.warning(
-                "the model of epoch %d is the best, but cannot be written to %s: %s", record["epoch"], self._run.best, error
+                "the model of epoch %d is the best, but cannot be written to %s: %s",
+                record["epoch"],
+                self._run.best,
+                error,
             )
             return None
         return record
@@ -67,7 +73,9 @@ class BestModel:
             swap_directories(self._run.best, self._run.earlier_best)
         if fault := fault_of(self._run.best):
             log.warning(
-                "the best model, of epoch %d, is lost: %s; the best of what follows takes its place", record["epoch"], fault
+                "the best model, of epoch %d, is lost: %s; the best of what follows takes its place",
+                record["epoch"],
+                fault,
             )
             return None
         return record

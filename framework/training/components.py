@@ -45,7 +45,8 @@ log = logging.getLogger(__name__)
 
 
 class Components:
-    """Everything that a run trains with: data, model, loop, and what the model is judged by. Nothing is written.
+    """Everything that a run trains with: data, model, loop, and what the model is judged by. Nothing is
+    written.
 
     Args:
         scenario: what to build.
@@ -63,9 +64,11 @@ class Components:
         validator: runs the model over the validation samples; None without validation.
         lav: validates the exported model; None without LAV.
         weights: makes the evaluation weights.
-        averages: the averaged weights, by name: `average` (EMA), and one for each length of `trainer.post_hoc_ema`.
+        averages: the averaged weights, by name: `average` (EMA), and one for each length of
+            `trainer.post_hoc_ema`.
         monitor, mode: the value that decides what is best, and whether the lowest or the highest of it is.
-        earlier_mode: the mode of a run of an earlier version, which took the scenario's whatever was monitored.
+        earlier_mode: the mode of a run of an earlier version, which took the scenario's whatever was
+            monitored.
         warm_started, frozen: what the warm start did to each variable; the layers that do not learn.
         summary, table: the model in one line; its layers, as Keras prints them.
 
@@ -82,8 +85,8 @@ class Components:
 
         from framework.optim.schedule import PlateauSchedule  # imports Keras
 
-        # The order is of consequence: devices and threads before anything is computed, the seed before a weight is drawn, all
-        # variables made before any is restored.
+        # The order is of consequence: devices and threads before anything is computed, the seed before a
+        # weight is drawn, all variables made before any is restored.
         self._strategy = scenario.device.apply()
         keras.utils.set_random_seed(self._settings.seed)
         self.source = self._open_source()
@@ -106,7 +109,9 @@ class Components:
             self.frozen = freeze(self.model, scope) if scope is not None else []
             name = getattr(scenario.model, "name", None) or scenario.name
             self.summary, self.table = describe_model(self.model, name), summarise(self.model)
-            schedule = scenario.learning_rate.build(steps_per_epoch=self.steps_per_epoch, epochs=self._settings.epochs)
+            schedule = scenario.learning_rate.build(
+                steps_per_epoch=self.steps_per_epoch, epochs=self._settings.epochs
+            )
             self.plateau = schedule if isinstance(schedule, PlateauSchedule) else None
             optimizer = scenario.optimizer.build(schedule)
             scenario.optimizer.exclude_from_weight_decay(optimizer, self.model.trainable_variables)
@@ -119,21 +124,28 @@ class Components:
                 jit_compile=scenario.device.jit_compile,
                 run_eagerly=self._settings.run_eagerly,
             )
-            # The metrics' variables, which Keras makes when it sees a batch; under a strategy they cannot be made inside a graph.
+            # The metrics' variables, which Keras makes when it sees a batch; under a strategy they cannot be
+            # made inside a graph.
             self.model._symbolic_build(data_batch=batch)
             self.averages = self._make_averages()
             self.callbacks = self._make_callbacks()
             self.loop = self.make_loop()
-        self.validator = self.make_validator() if self._settings.val_every_n and self._has_validation() else None
+        self.validator = (
+            self.make_validator() if self._settings.val_every_n and self._has_validation() else None
+        )
         self.lav = self._make_lav(lav_folder) if self._settings.lav_every_n else None
         self.weights = EvaluationWeights(
-            self.model, recalibrate=self._settings.recalibrate_batch_norm, average=self.averages.get("average")
+            self.model,
+            recalibrate=self._settings.recalibrate_batch_norm,
+            average=self.averages.get("average"),
         )
         self.monitor, self.mode = self._find_monitor("early_stopping", objective)
         self.earlier_mode: Mode = scenario.early_stopping.mode or objective.mode or "min"
         if self.plateau:
             own = scenario.learning_rate.monitor is not None
-            monitor, mode = self._find_monitor("learning_rate", objective) if own else (self.monitor, self.mode)
+            monitor, mode = (
+                self._find_monitor("learning_rate", objective) if own else (self.monitor, self.mode)
+            )
             self.plateau.follow(monitor, scenario.learning_rate.mode or mode)
 
     def make_loop(self) -> Loop:
@@ -145,11 +157,16 @@ class Components:
 
     def batches(self, step: int) -> Iterator[Any]:
         """The training batches from a step on, each divided among the devices."""
-        batches: Iterator[Any] = iter(self._strategy.experimental_distribute_dataset(self.stream.from_step(step)))
+        batches: Iterator[Any] = iter(
+            self._strategy.experimental_distribute_dataset(self.stream.from_step(step))
+        )
         return batches
 
-    def evaluation_weights(self, step: int, given: GivenWeights | None = None) -> contextlib.AbstractContextManager[None]:
-        """Within the context, the model holds the weights that it is judged by after `step` steps, or those that are given."""
+    def evaluation_weights(
+        self, step: int, given: GivenWeights | None = None
+    ) -> contextlib.AbstractContextManager[None]:
+        """Within the context, the model holds the weights that it is judged by after `step` steps, or those
+        that are given."""
         return self.weights(self._recalibration_batches(step), given)
 
     def facts(self, record: Mapping[str, Any], **weights: str) -> dict[str, Any]:
@@ -197,7 +214,8 @@ class Components:
                     if several
                     else "is larger than the training data",
                     given=data.batch_size,
-                    allowed=f"a whole number <= {len(self.source) // accumulated}, for the {len(self.source)} training samples",
+                    allowed=f"a whole number <= {len(self.source) // accumulated}, for the "
+                    f"{len(self.source)} training samples",
                 )
             )
         return training_stream(self.scenario, self.source)
@@ -209,7 +227,10 @@ class Components:
         if samples < step_size:
             raise ConfigError(
                 Problem(
-                    "trainer.samples_per_epoch", "is less than a step", given=samples, allowed=f"a whole number >= {step_size}"
+                    "trainer.samples_per_epoch",
+                    "is less than a step",
+                    given=samples,
+                    allowed=f"a whole number >= {step_size}",
                 )
             )
         return samples // step_size
@@ -220,7 +241,9 @@ class Components:
             rate = ema_rate(rate, self.stream.step_size, self.steps_per_epoch * self.stream.step_size)
             averages["average"] = AveragedWeights(self.model, exponential(rate))
         for length in self._settings.post_hoc_ema:
-            averages[power_average(length)] = AveragedWeights(self.model, functools.partial(move, length=length))
+            averages[power_average(length)] = AveragedWeights(
+                self.model, functools.partial(move, length=length)
+            )
         return averages
 
     def _update_averages(self) -> None:
@@ -231,13 +254,16 @@ class Components:
         from framework.loops.callbacks import Callbacks  # imports Keras
 
         made = self.scenario.callbacks()
-        callbacks = Callbacks(made, self.model, epochs=self._settings.epochs, steps_per_epoch=self.steps_per_epoch)
+        callbacks = Callbacks(
+            made, self.model, epochs=self._settings.epochs, steps_per_epoch=self.steps_per_epoch
+        )
         loop = self.scenario.loop
         if (several := callbacks.of_batches()) and not _sees_batches(loop):
             raise ConfigError(
                 Problem(
                     "loop",
-                    f"callbacks of {self.scenario.name} look at each batch ({', '.join(several)}), which this loop does not show",
+                    f"callbacks of {self.scenario.name} look at each batch ({', '.join(several)}), which "
+                    "this loop does not show",
                     given=loop.name,
                     allowed=", ".join(name for name, config in LOOPS.items() if _sees_batches(config)),
                 )
@@ -248,11 +274,15 @@ class Components:
         """What runs the model over the validation samples."""
         data = self.scenario.data
         source = self._validation_source()
-        return Validator(self.model, source, batch_size=data.batch_size, strategy=self._strategy, workers=data.workers)
+        return Validator(
+            self.model, source, batch_size=data.batch_size, strategy=self._strategy, workers=data.workers
+        )
 
     def _make_lav(self, folder: Path) -> LavInTraining:
         lists = lav_lists(self.scenario)
-        sources = [prepare_source(of.scenario, of.split) if of.name else self._validation_source() for of in lists]
+        sources = [
+            prepare_source(of.scenario, of.split) if of.name else self._validation_source() for of in lists
+        ]
         return LavInTraining(lists, sources, strategy=self._strategy, folder=folder)
 
     def _has_validation(self) -> bool:
@@ -288,22 +318,26 @@ def _check_built(model: Any) -> None:
 
     if not isinstance(model, keras.Model):
         raise ScenarioError(f"build_model gives {type(model).__name__}, which is not a Keras model")
-    # A subclassed model has no inputs of its own. Keras takes one for built after `model.build(shape)`, though its layers may not be.
+    # A subclassed model has no inputs of its own. Keras takes one for built after `model.build(shape)`,
+    # though its layers may not be.
     whole = getattr(model, "inputs", None) or model._called or all(layer.built for layer in all_layers(model))
     if not model.built or not whole:
         name = type(model).__name__
         raise ScenarioError(
-            f"the model {name} that build_model gives is not built: it does not know the shape of what goes in",
-            hint=f"in build_model: inputs = keras.Input(SHAPE); return keras.Model(inputs, {name}(...)(inputs)), or call the "
+            f"the model {name} that build_model gives is not built: it does not know the shape of what goes "
+            "in",
+            hint="in build_model: inputs = keras.Input(SHAPE); return keras.Model(inputs, "
+            f"{name}(...)(inputs)), or call the "
             "model once, model(keras.Input(SHAPE)); a Sequential model begins with keras.Input(SHAPE)",
         )
 
 
 def check_lengths(model: keras.Model, batch: Any) -> None:
-    """Raise a `DataError` where batches of several lengths and an Embedding meet, for which several devices cannot train a model.
+    """Raise a `DataError` where batches of several lengths and an Embedding meet, for which several devices
+    cannot train a model.
 
-    The gradient of an Embedding has a row for each token. The devices gather these rows, and TensorFlow wants the same number of them in
-    each step.
+    The gradient of an Embedding has a row for each token. The devices gather these rows, and TensorFlow wants
+    the same number of them in each step.
 
     Args:
         batch: the specs of the tensors of a batch.
@@ -311,7 +345,11 @@ def check_lengths(model: keras.Model, batch: Any) -> None:
     import keras
     import tensorflow as tf
 
-    embeddings = [path for path, layer in layers_of(model) if isinstance(layer, keras.layers.Embedding) and layer.trainable]
+    embeddings = [
+        path
+        for path, layer in layers_of(model)
+        if isinstance(layer, keras.layers.Embedding) and layer.trainable
+    ]
     if embeddings and not all(spec.shape[1:].is_fully_defined() for spec in tf.nest.flatten(batch)):
         raise DataError(
             f"several devices cannot train the Embedding {embeddings[0]!r} on batches of several lengths",

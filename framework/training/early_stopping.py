@@ -20,26 +20,33 @@ class EarlyStoppingConfig:
     monitor: str | None = setting(None, "The value to watch, such as `val_accuracy`. null: the scenario's.")
     mode: Mode | None = setting(
         None,
-        "Whether the lowest or the highest value is best. null: as the scenario says of its own monitor; for another one, what the "
+        "Whether the lowest or the highest value is best. null: as the scenario says of its own monitor; "
+        "for another one, what the "
         "metric or its name says: `val_loss` or `lav_eer` min, `val_accuracy` or `lav_auc` max.",
     )
     n_to_go: int | None = setting(
-        None, "Stop after that many checked epochs without improvement; 1 stops at the first. null: never.", ge=1, le=1_000_000
+        None,
+        "Stop after that many checked epochs without improvement; 1 stops at the first. null: never.",
+        ge=1,
+        le=1_000_000,
     )
     patience: int | None = setting(None, "Another name of n_to_go, as Keras has it.", ge=1, le=1_000_000)
     frequency: int = setting(
         1,
-        "Count towards n_to_go after each n-th epoch that has a value, beginning with the first. Whatever was best in between counts "
+        "Count towards n_to_go after each n-th epoch that has a value, beginning with the first. Whatever "
+        "was best in between counts "
         "then. Best and thresholds are looked at in every epoch that has a value.",
         ge=1,
         le=1_000_000,
     )
     min_delta: float = setting(0.0, "A change smaller than that is no improvement.", ge=0)
     lower_threshold: float | None = setting(
-        None, "mode max: no stop while the best is below it. mode min: stop at once where the value reaches it."
+        None,
+        "mode max: no stop while the best is below it. mode min: stop at once where the value reaches it.",
     )
     upper_threshold: float | None = setting(
-        None, "mode max: stop at once where the value reaches it. mode min: no stop while the best is above it."
+        None,
+        "mode max: stop at once where the value reaches it. mode min: no stop while the best is above it.",
     )
 
     @property
@@ -50,9 +57,16 @@ class EarlyStoppingConfig:
     def check(self) -> Iterator[Problem]:
         if self.n_to_go is not None and self.patience is not None:
             yield Problem(
-                "patience", "is another name of n_to_go, and both are set", given=self.patience, hint="set n_to_go=null"
+                "patience",
+                "is another name of n_to_go, and both are set",
+                given=self.patience,
+                hint="set n_to_go=null",
             )
-        if self.lower_threshold is not None and self.upper_threshold is not None and self.lower_threshold >= self.upper_threshold:
+        if (
+            self.lower_threshold is not None
+            and self.upper_threshold is not None
+            and self.lower_threshold >= self.upper_threshold
+        ):
             yield Problem(
                 "lower_threshold",
                 "is not below upper_threshold",
@@ -74,8 +88,11 @@ def is_better(value: float, best: float | None, mode: Mode, min_delta: float = 0
     return gain > 0 and gain >= min_delta
 
 
-def is_best(metrics: Mapping[str, float], best: Mapping[str, float] | None, monitor: str, mode: Mode, loss: str) -> bool:
-    """Whether an epoch is the best so far: by the monitored value, of equal ones by the lower loss. NaN is never best.
+def is_best(
+    metrics: Mapping[str, float], best: Mapping[str, float] | None, monitor: str, mode: Mode, loss: str
+) -> bool:
+    """Whether an epoch is the best so far: by the monitored value, of equal ones by the lower loss. NaN is
+    never best.
 
     Args:
         metrics: the values of the epoch by name. Without the monitored one, it is not best.
@@ -105,11 +122,12 @@ _HIGH = re.compile(
 
 
 def mode_of_name(name: str) -> Mode | None:
-    """Whether the lowest or the highest value of a metric is best, as the words of its name say; None where they do not, or
-    contradict each other. In a table, `fake/recall`, what stands behind the last slash counts.
+    """Whether the lowest or the highest value of a metric is best, as the words of its name say; None where
+    they do not, or contradict each other. In a table, `fake/recall`, what stands behind the last slash
+    counts.
 
-    >>> mode_of_name("mean_squared_error"), mode_of_name("topAccuracy"), mode_of_name("fake/recall"), mode_of_name("samples")
-    ('min', 'max', 'max', None)
+    >>> mode_of_name("mean_squared_error"), mode_of_name("topAccuracy"), mode_of_name("fake/recall"),
+    mode_of_name("samples") ('min', 'max', 'max', None)
     """
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.rpartition("/")[2])
     words = re.split(r"[^a-z0-9]+", spaced.lower())
@@ -179,7 +197,8 @@ class EarlyStopping:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up the state that `state` gave. The mode is taken up, too: a run does not turn around on its way."""
+        """Take up the state that `state` gave. The mode is taken up, too: a run does not turn around on its
+        way."""
         self.mode = state.get("mode", self._earlier_mode)
         self._best = state["best"]
         self._seen = state["checked"]

@@ -1,4 +1,5 @@
-"""What an epoch is judged by at its end: validation, LAV, whether it is the best one, and whether it is the last."""
+"""What an epoch is judged by at its end: validation, LAV, whether it is the best one, and whether it is the
+last."""
 
 from __future__ import annotations
 
@@ -44,12 +45,16 @@ class EpochEvaluation:
         check_interruption: raises `Interrupted` after a signal.
     """
 
-    def __init__(self, components: Components, run: RunDirectory, check_interruption: Callable[[], None]) -> None:
+    def __init__(
+        self, components: Components, run: RunDirectory, check_interruption: Callable[[], None]
+    ) -> None:
         self.best_model = BestModel(run, components)
         self._components, self._run = components, run
         self._settings = components.scenario.config.trainer
         self._check_interruption = check_interruption
-        self._monitored = {components.monitor, components.plateau.monitor} if components.plateau else {components.monitor}
+        self._monitored = (
+            {components.monitor, components.plateau.monitor} if components.plateau else {components.monitor}
+        )
 
     def judge(
         self,
@@ -61,7 +66,8 @@ class EpochEvaluation:
         best: dict[str, Any] | None,
         records: int,
     ) -> Judged:
-        """Judge an epoch. The model holds its evaluation weights; where the epoch is the best, it is exported with them.
+        """Judge an epoch. The model holds its evaluation weights; where the epoch is the best, it is exported
+        with them.
 
         Args:
             trained: loss and metrics of the epoch in training.
@@ -78,20 +84,31 @@ class EpochEvaluation:
             if self._components.validator is not None and validates and "validation" not in judged.phases:
                 judged.phases["validation"] = self._components.validator(between=self._check_interruption)
                 prefixes["validation"] = "val_"
-            if self._components.lav is not None and loads and not any(phase.startswith("lav") for phase in judged.phases):
+            if (
+                self._components.lav is not None
+                and loads
+                and not any(phase.startswith("lav") for phase in judged.phases)
+            ):
                 for of, values in self._load_and_validate().items():
                     judged.phases[of.phase], prefixes[of.phase] = values, of.prefix
-            named = {prefixes[phase] + name: v for phase, values in judged.phases.items() for name, v in values.items()}
+            named = {
+                prefixes[phase] + name: v
+                for phase, values in judged.phases.items()
+                for name, v in values.items()
+            }
             judged.logs = {name: v for name, v in named.items() if "/" not in name or name in self._monitored}
 
-        evaluate(validates=is_nth(epoch, settings.val_every_n), loads=epoch == 1 or is_nth(epoch, settings.lav_every_n))
+        evaluate(
+            validates=is_nth(epoch, settings.val_every_n),
+            loads=epoch == 1 or is_nth(epoch, settings.lav_every_n),
+        )
         if self._is_best(judged):
             judged.best = self._keep(judged, epoch, step)
         if (value := judged.logs.get(self._components.monitor)) is not None:
             judged.stopped = early_stopping.update(value)
         if judged.stopped or epoch == settings.epochs:
-            # The last epoch is validated in any case. What is done for that alone decides nothing but what is best, and is undone
-            # where the run gets more epochs.
+            # The last epoch is validated in any case. What is done for that alone decides nothing but what is
+            # best, and is undone where the run gets more epochs.
             done = len(judged.phases)
             before = {"best": judged.best, "final": judged.logs, "records": records + done}
             evaluate(validates=True, loads=True)
@@ -106,7 +123,9 @@ class EpochEvaluation:
         best = judged.best["metrics"] if judged.best else None
         return is_best(judged.logs, best, self._components.monitor, self._components.mode, loss)
 
-    def _keep(self, judged: Judged, epoch: int, step: int, *, keep_earlier: bool = False) -> dict[str, Any] | None:
+    def _keep(
+        self, judged: Judged, epoch: int, step: int, *, keep_earlier: bool = False
+    ) -> dict[str, Any] | None:
         record = {"epoch": epoch, "step": step, "metrics": dict(judged.logs)}
         return self.best_model.keep(record, keep_earlier=keep_earlier) or judged.best
 

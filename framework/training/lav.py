@@ -1,4 +1,5 @@
-"""LAV, load and validate: the exported model, loaded as its users load it, on the validation data and on other lists of samples."""
+"""LAV, load and validate: the exported model, loaded as its users load it, on the validation data and on
+other lists of samples."""
 
 from __future__ import annotations
 
@@ -73,7 +74,12 @@ class LavInTraining:
     """
 
     def __init__(
-        self, lists: Sequence[LavList], sources: Sequence[Source], *, strategy: tf.distribute.Strategy, folder: Path
+        self,
+        lists: Sequence[LavList],
+        sources: Sequence[Source],
+        *,
+        strategy: tf.distribute.Strategy,
+        folder: Path,
     ) -> None:
         self._lists = list(zip(lists, sources, strict=True))
         self._strategy = strategy
@@ -99,17 +105,25 @@ class LavInTraining:
         return {of: validate(of.scenario.evaluators(), between) for of, validate in self._validators}
 
     def _load(self, trained: keras.Model) -> None:
-        # The first time it is loaded whole; later its weights are, since making and tracing a model anew each time takes seconds.
+        # The first time it is loaded whole; later its weights are, since making and tracing a model anew each
+        # time takes seconds.
         if self._model is not None:
             self._model.load_weights(self._folder / MODEL_FILE)
             return
         scenario = self._lists[0][0].scenario
-        self._model = load_compiled(lambda: load_model(self._folder, lambda: trained), scenario, self._strategy)
-        self._validators = [(of, validator_of(self._model, source, of.scenario, self._strategy)) for of, source in self._lists]
+        self._model = load_compiled(
+            lambda: load_model(self._folder, lambda: trained), scenario, self._strategy
+        )
+        self._validators = [
+            (of, validator_of(self._model, source, of.scenario, self._strategy)) for of, source in self._lists
+        ]
 
 
 def load_compiled(
-    load: Callable[[], keras.Model], scenario: Scenario, strategy: tf.distribute.Strategy, threshold: float | None = None
+    load: Callable[[], keras.Model],
+    scenario: Scenario,
+    strategy: tf.distribute.Strategy,
+    threshold: float | None = None,
 ) -> keras.Model:
     """Load a model, ready to be evaluated as the scenario says.
 
@@ -125,10 +139,16 @@ def load_compiled(
         if threshold is not None:
             objective = at_threshold(objective, threshold)
         # Without an optimizer: there is none in the file, and Keras would look for its variables there.
-        model.compile(optimizer=None, **objective.compile_arguments(), jit_compile=scenario.device.jit_compile)
+        model.compile(
+            optimizer=None, **objective.compile_arguments(), jit_compile=scenario.device.jit_compile
+        )
     return model
 
 
-def validator_of(model: keras.Model, source: Source, scenario: Scenario, strategy: tf.distribute.Strategy) -> Validator:
+def validator_of(
+    model: keras.Model, source: Source, scenario: Scenario, strategy: tf.distribute.Strategy
+) -> Validator:
     """What runs a model over samples, in batches of the scenario's size."""
-    return Validator(model, source, batch_size=scenario.data.batch_size, strategy=strategy, workers=scenario.data.workers)
+    return Validator(
+        model, source, batch_size=scenario.data.batch_size, strategy=strategy, workers=scenario.data.workers
+    )

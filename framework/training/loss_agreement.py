@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 # Losses of Keras that compare target and output number by number, without underscores.
-_OF_PROBABILITIES = {"binarycrossentropy", "binaryfocalcrossentropy", "categoricalcrossentropy", "categoricalfocalcrossentropy"}
+_OF_PROBABILITIES = {
+    "binarycrossentropy",
+    "binaryfocalcrossentropy",
+    "categoricalcrossentropy",
+    "categoricalfocalcrossentropy",
+}
 _ELEMENTWISE = {
     *_OF_PROBABILITIES,
     *("meansquarederror", "meanabsoluteerror", "meanabsolutepercentageerror", "meansquaredlogarithmicerror"),
@@ -46,7 +51,8 @@ def named_parts(structure: Any, name: str = "the sample") -> list[tuple[str, tf.
 
 
 def outputs_of(model: keras.Model) -> Any:
-    """The symbolic outputs of a model, in the structure that it gives; None where its class keeps that to itself."""
+    """The symbolic outputs of a model, in the structure that it gives; None where its class keeps that to
+    itself."""
     import keras
 
     if isinstance(model, keras.Sequential):
@@ -91,7 +97,9 @@ def _name_of(loss: Any) -> str | None:
     """What Keras calls a loss, in lower case without underscores; None for one of the scenario's own."""
     import keras
 
-    if not isinstance(loss, str) and not (isinstance(loss, keras.losses.Loss) and type(loss).__module__.startswith("keras.")):
+    if not isinstance(loss, str) and not (
+        isinstance(loss, keras.losses.Loss) and type(loss).__module__.startswith("keras.")
+    ):
         return None
     found = keras.losses.get(loss)
     name: str = getattr(found, "__name__", type(found).__name__)
@@ -110,10 +118,13 @@ def _check_target(name: str, target: Any, output: Any, given_loss: Any, values: 
         if least < 0 or most > 1:
             raise Broken(
                 f"{name} has values of {least:g} to {most:g}, and the loss, {shown}, takes 0 to 1",
-                "several classes have the loss sparse_categorical_crossentropy, and a softmax with a unit for each",
+                "several classes have the loss sparse_categorical_crossentropy, and a softmax with a unit "
+                "for each",
             )
     # An index into the last axis of the output, or one number for an output of one.
-    of_index = made.rank and made[:-1].is_compatible_with(shape[:-1] if shape.rank == made.rank and shape[-1] == 1 else shape)
+    of_index = made.rank and made[:-1].is_compatible_with(
+        shape[:-1] if shape.rank == made.rank and shape[-1] == 1 else shape
+    )
     if loss == _SPARSE and of_index and values is not None:
         least, most = _range(values)
         if not 0 <= least <= most < (made[-1] or most + 1):
@@ -126,12 +137,14 @@ def _check_target(name: str, target: Any, output: Any, given_loss: Any, values: 
     whole = target.dtype.is_integer or values is None or bool(tf.reduce_all(values == tf.round(values)))
     if not of_index or (made[-1] != 1 and not whole):
         raise Broken(
-            f"{name} is {described(target.dtype, shape)}, and the model gives {described(output.dtype, made)}",
+            f"{name} is {described(target.dtype, shape)}, and the model gives "
+            f"{described(output.dtype, made)}",
             "the last layer gives as many numbers as a target has; the index of a class is one whole number",
         )
     if loss in _ELEMENTWISE and made[-1] != 1:
         raise Broken(
-            f"{name} is one number, and the model gives {made[-1]}, which the loss, {shown}, compares one by one",
+            f"{name} is one number, and the model gives {made[-1]}, which the loss, {shown}, compares one "
+            "by one",
             "the loss of an index of a class is sparse_categorical_crossentropy",
         )
 
@@ -150,7 +163,8 @@ def _range(values: tf.Tensor) -> tuple[float, float]:
 
 
 def find_logits(model: keras.Model, losses: Any) -> Broken | None:
-    """Find a loss of probabilities on an output that its layer leaves as it is; None where there is none, or the model's class hides it."""
+    """Find a loss of probabilities on an output that its layer leaves as it is; None where there is none, or
+    the model's class hides it."""
     if (outputs := outputs_of(model)) is None:
         return None
     parts = dict(named_parts(outputs, "the target"))
@@ -172,7 +186,8 @@ def _of_logits(loss: Any) -> bool:
 
 
 def _unscaled_layer(tensor: Any) -> Any:
-    """The layer without an activation that gives a symbolic output; None where it is another kind of layer."""
+    """The layer without an activation that gives a symbolic output; None where it is another kind of
+    layer."""
     import keras
 
     layer, _, index = tensor._keras_history

@@ -30,15 +30,16 @@ def find_monitor(
 ) -> tuple[str, Mode]:
     """The monitored value, known to be there before the first step is done, and its mode.
 
-    The mode is the one that is set; for the monitor of the scenario, the scenario's; else that of the Keras metric, which knows its
-    direction; else what the name says.
+    The mode is the one that is set; for the monitor of the scenario, the scenario's; else that of the Keras
+    metric, which knows its direction; else what the name says.
 
     Args:
         objective: the scenario's.
         model: compiled, its metrics made.
         validates: whether there is validation.
         lists: what LAV validates on.
-        section: the section of the config with the settings `monitor` and `mode`: `early_stopping`, or `learning_rate`.
+        section: the section of the config with the settings `monitor` and `mode`: `early_stopping`, or
+            `learning_rate`.
 
     Raises:
         ConfigError: where there is no such value, or nothing says what its mode is.
@@ -47,17 +48,21 @@ def find_monitor(
     own = settings.monitor
     known = _known_values(scenario, list(metric_values(model)), validates=validates, lists=lists)
     monitor = _present(own or objective.monitor, known, scenario, section, validates=validates, lists=lists)
-    # The scenario's word counts for its value wherever that is measured: `val_score` is to `lav_score` what it is to `score`.
+    # The scenario's word counts for its value wherever that is measured: `val_score` is to `lav_score` what
+    # it is to `score`.
     said = objective.mode if known[monitor] == objective.monitor.removeprefix("val_") else None
     mode = settings.mode or said or _mode_of_metric(model, known[monitor]) or mode_of_name(known[monitor])
     if mode is None:
         raise ConfigError(
             Problem(
                 f"{section}.mode",
-                f"must be given for {monitor}, since its name does not say whether the lowest or the highest is best",
+                f"must be given for {monitor}, since its name does not say whether the lowest or the "
+                "highest is best",
                 given=None,
                 allowed="min, max",
-                hint=f"set {section}.mode=max where more is better" if own else f"give objective() a mode, or set {section}.mode",
+                hint=f"set {section}.mode=max where more is better"
+                if own
+                else f"give objective() a mode, or set {section}.mode",
             )
         )
     return monitor, mode
@@ -72,8 +77,11 @@ def describe_monitor(monitor: str, mode: Mode) -> str:
     return f"{'lowest' if mode == 'min' else 'highest'} {monitor}"
 
 
-def _known_values(scenario: Scenario, trained: Sequence[str], *, validates: bool, lists: Sequence[LavList]) -> Mapping[str, str]:
-    """All values that can be monitored, and what each is called without the name of the data that it was measured on."""
+def _known_values(
+    scenario: Scenario, trained: Sequence[str], *, validates: bool, lists: Sequence[LavList]
+) -> Mapping[str, str]:
+    """All values that can be monitored, and what each is called without the name of the data that it was
+    measured on."""
     known = {name: name for name in trained}
     if validates:
         known |= {f"val_{name}": name for name in trained}
@@ -83,25 +91,42 @@ def _known_values(scenario: Scenario, trained: Sequence[str], *, validates: bool
 
 
 def _present(
-    monitor: str, known: Mapping[str, str], scenario: Scenario, section: str, *, validates: bool, lists: Sequence[LavList]
+    monitor: str,
+    known: Mapping[str, str],
+    scenario: Scenario,
+    section: str,
+    *,
+    validates: bool,
+    lists: Sequence[LavList],
 ) -> str:
     if not validates and monitor.startswith("val_"):
         monitor = monitor.removeprefix("val_")
         why = "data.validation_split=0" if scenario.config.trainer.val_every_n else "trainer.val_every_n=0"
-        what = "the best epoch is the one with the best" if section == "early_stopping" else "the learning rate goes by the"
+        what = (
+            "the best epoch is the one with the best"
+            if section == "early_stopping"
+            else "the learning rate goes by the"
+        )
         log.info("without validation (%s), %s training %s", why, what, monitor)
     if monitor not in known:
         hint = did_you_mean(monitor, known)
         if monitor.startswith("lav_") and not lists:
             hint = "set trainer.lav_every_n, to 1 say"
         raise ConfigError(
-            Problem(f"{section}.monitor", "there is no such value", given=monitor, allowed=", ".join(known), hint=hint)
+            Problem(
+                f"{section}.monitor",
+                "there is no such value",
+                given=monitor,
+                allowed=", ".join(known),
+                hint=hint,
+            )
         )
     return monitor
 
 
 def _mode_of_metric(model: keras.Model, name: str) -> Mode | None:
-    """The mode of the Keras metric that gives a value, where it has one. Of several outputs, each has its name before the metric's."""
+    """The mode of the Keras metric that gives a value, where it has one. Of several outputs, each has its
+    name before the metric's."""
     metrics = [metric for metric in _leaves(model.metrics) if getattr(metric, "_direction", None)]
     exact = {metric._direction for metric in metrics if name == metric.name}
     directions = exact or {metric._direction for metric in metrics if name.endswith(f"_{metric.name}")}

@@ -1,8 +1,10 @@
-"""What becomes of a run whose loss or weights are no longer finite: it is taken back to where they were, and the step is found.
+"""What becomes of a run whose loss or weights are no longer finite: it is taken back to where they were, and
+the step is found.
 
-A run repeats itself bit for bit. So nothing is checked within a step, which would cost time: the loss is looked at after each call of
-the loop, the weights before each checkpoint and at each epoch's end. Where a number is bad, the run goes back to its last good state
-and does the steps once more, one by one, until the bad one is known, its samples, and the layer that made it.
+A run repeats itself bit for bit. So nothing is checked within a step, which would cost time: the loss is
+looked at after each call of the loop, the weights before each checkpoint and at each epoch's end. Where a
+number is bad, the run goes back to its last good state and does the steps once more, one by one, until the
+bad one is known, its samples, and the layer that made it.
 """
 
 from __future__ import annotations
@@ -39,7 +41,13 @@ class NanRecovery:
         check_interruption: raises `Interrupted` after a signal.
     """
 
-    def __init__(self, components: Components, state: TrainingState, on_nan: str, check_interruption: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        components: Components,
+        state: TrainingState,
+        on_nan: str,
+        check_interruption: Callable[[], None],
+    ) -> None:
         self._components, self._state, self._on_nan = components, state, on_nan
         self._check_interruption = check_interruption
         self._good: Snapshot | None = None
@@ -53,7 +61,8 @@ class NanRecovery:
         """Whether the loss of the epoch so far is no finite number.
 
         Args:
-            thorough: look at the weights and the optimizer's variables, too: a step can spoil these while its loss is sound.
+            thorough: look at the weights and the optimizer's variables, too: a step can spoil these while its
+                loss is sound.
         """
         if not math.isfinite(metric_values(self._components.model).get("loss", 0.0)):
             return True
@@ -65,11 +74,13 @@ class NanRecovery:
         return not bool(self._all_finite())
 
     def recover(self) -> None:
-        """Find the bad step among those since the last good state. Then the state is the one before it, and with `skip` the run goes
-        on behind it; with `rollback` the state is the last good one, and the run goes on behind the bad step all the same.
+        """Find the bad step among those since the last good state. Then the state is the one before it, and
+        with `skip` the run goes on behind it; with `rollback` the state is the last good one, and the run
+        goes on behind the bad step all the same.
 
         Raises:
-            NumericsError: with `stop`; where step after step is bad; where the bad numbers do not come a second time.
+            NumericsError: with `stop`; where step after step is bad; where the bad numbers do not come a
+                second time.
         """
         try:
             self._recover()
@@ -86,8 +97,10 @@ class NanRecovery:
         if bad is None:
             self.go_back()
             raise NumericsError(
-                f"loss or weights were not finite between steps {first + 1:,} and {end:,}, and are when these are done once more",
-                hint="a run repeats itself with device.deterministic=true; trainer.trace_nan=true watches each step",
+                f"loss or weights were not finite between steps {first + 1:,} and {end:,}, and are when "
+                "these are done once more",
+                hint="a run repeats itself with device.deterministic=true; trainer.trace_nan=true watches "
+                "each step",
             )
         self._go_to(bad)
         what = describe_bad_step(self._components, bad, self._where())
@@ -95,7 +108,8 @@ class NanRecovery:
         if self._on_nan == "stop":
             raise NumericsError(
                 what,
-                hint=f"nothing of it was kept: resume-training goes on from step {bad:,}. Give it a smaller lr, "
+                hint=f"nothing of it was kept: resume-training goes on from step {bad:,}. Give it a smaller "
+                "lr, "
                 f"optimizer.clip_global_norm=1, or trainer.on_nan=skip to leave such steps out",
             )
         if self._on_nan == "rollback":
@@ -104,10 +118,14 @@ class NanRecovery:
         progress.left_out = [*progress.left_out, *left_out]
         progress.step = bad + 1
         log.warning("%s\n    left out: %s", what, plural(len(left_out), "step"))
-        if progress.left_out[-_MOST_IN_A_ROW:] == list(range(bad + 1 - _MOST_IN_A_ROW, bad + 1)) and self._on_nan == "skip":
+        if (
+            progress.left_out[-_MOST_IN_A_ROW:] == list(range(bad + 1 - _MOST_IN_A_ROW, bad + 1))
+            and self._on_nan == "skip"
+        ):
             raise NumericsError(
                 f"{_MOST_IN_A_ROW} steps in a row, up to step {bad + 1:,}, were not finite",
-                hint="that is no accident of one batch: lower lr, or see with trainer.trace_nan=true what makes them",
+                hint="that is no accident of one batch: lower lr, or see with trainer.trace_nan=true what "
+                "makes them",
             )
 
     def go_back(self) -> None:
@@ -152,7 +170,10 @@ def describe_bad_step(components: Components, step: int, where: str) -> str:
         where: where a number was bad.
     """
     names = [components.source.sample_name(i) for i in components.stream.indices(step)]
-    return f"{where}: step {step + 1:,}, in epoch {step // components.steps_per_epoch + 1}. Its samples:{listing(names)}"
+    return (
+        f"{where}: step {step + 1:,}, in epoch {step // components.steps_per_epoch + 1}. Its "
+        f"samples:{listing(names)}"
+    )
 
 
 def _make_check(variables: Sequence[Any]) -> Any:

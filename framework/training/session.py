@@ -50,16 +50,22 @@ class Session:
         ScenarioError: where data, model and settings do not go together.
     """
 
-    def __init__(self, scenario: Scenario, run: RunDirectory, console: Console, check_interruption: Callable[[], None]) -> None:
+    def __init__(
+        self, scenario: Scenario, run: RunDirectory, console: Console, check_interruption: Callable[[], None]
+    ) -> None:
         self.run, self.console = run, console
         self._check_interruption = check_interruption
         self._settings = scenario.config.trainer
-        self._store = CheckpointStore(run.checkpoints, keep=self._settings.keep_checkpoints, holds=RunStateFile)
+        self._store = CheckpointStore(
+            run.checkpoints, keep=self._settings.keep_checkpoints, holds=RunStateFile
+        )
         self._averages_store = CheckpointStore(run.averages)
         self.components = components = Components(scenario, fresh=not self._store.steps(), lav_folder=run.lav)
         with self._watching():
             components.loop.prepare(components.batches(0))
-        self._early_stopping = EarlyStopping(scenario.early_stopping, components.mode, components.earlier_mode)
+        self._early_stopping = EarlyStopping(
+            scenario.early_stopping, components.mode, components.earlier_mode
+        )
         self._evaluation = EpochEvaluation(components, run, check_interruption)
         self._recorder = Recorder(run.metrics_file, run.tensorboard if self._settings.tensorboard else None)
         chosen = self._settings.profile_steps
@@ -108,11 +114,13 @@ class Session:
         return True
 
     def _keep_mode(self) -> None:
-        """A run goes on with the mode that it was begun with. Earlier versions took the scenario's mode, whatever was monitored."""
+        """A run goes on with the mode that it was begun with. Earlier versions took the scenario's mode,
+        whatever was monitored."""
         monitor, begun, now = self.components.monitor, self._early_stopping.mode, self.components.mode
         if begun != now:
             log.warning(
-                "the run was begun with the %s as best, and goes on so; for the %s: resume-training %s early_stopping.mode=%s",
+                "the run was begun with the %s as best, and goes on so; for the %s: resume-training %s "
+                "early_stopping.mode=%s",
                 describe_monitor(monitor, begun),
                 describe_monitor(monitor, now),
                 self.run.path,
@@ -121,7 +129,8 @@ class Session:
         self.components.mode = begun
 
     def _check_data(self, state: Mapping[str, Any]) -> None:
-        """A step stands for certain samples, so other data, or another number of steps, would make another run of it."""
+        """A step stands for certain samples, so other data, or another number of steps, would make another
+        run of it."""
         steps, now = state["steps_per_epoch"], self.components.steps_per_epoch
         samples, found = state.get("data"), self._fingerprint
         what = None
@@ -153,7 +162,9 @@ class Session:
             progress = self.state.progress
             if newer := self.run.changed_versions():
                 listed = ", ".join(f"{name} {now} (before: {then})" for name, (then, now) in newer.items())
-                log.warning("continued with %s: the same bits are promised for the same versions only", listed)
+                log.warning(
+                    "continued with %s: the same bits are promised for the same versions only", listed
+                )
             self.run.record_session(
                 started_at_step=progress.step,
                 changes={path: list(values) for path, values in changes.items()},
@@ -210,7 +221,8 @@ class Session:
                     self._batches, due = self.components.batches(progress.step), progress.step < end
                 if profiled := self._profiling.after_call(progress.step, epoch_ends=progress.step == end):
                     self.console.print(
-                        f"profile of steps {profiled[0]} to {profiled[1]}: tensorboard --logdir {self.run.tensorboard}"
+                        f"profile of steps {profiled[0]} to {profiled[1]}: tensorboard --logdir "
+                        f"{self.run.tensorboard}"
                     )
                 bar.advance(progress.step - before)
                 if due:
@@ -245,7 +257,8 @@ class Session:
         progress, epoch = self.state.progress, self.state.progress.epoch + 1
         logs, early_stopping = metric_values(self.components.model), copy.copy(self._early_stopping)
         with self._evaluation_weights():
-            # The weights that are validated are the ones that are kept as best. Inside, no training state changes.
+            # The weights that are validated are the ones that are kept as best. Inside, no training state
+            # changes.
             judged = self._evaluation.judge(
                 logs,
                 early_stopping,
@@ -257,9 +270,16 @@ class Session:
         phases, logs, improved = judged.phases, judged.logs, judged.best is not progress.best
         # The epoch is done; from here to its checkpoint its state changes as one.
         for phase, metrics in phases.items():
-            more: dict[str, Any] = {"learning_rate": learning_rate, "speed": speed.values()} if phase == "train" else {}
+            more: dict[str, Any] = (
+                {"learning_rate": learning_rate, "speed": speed.values()} if phase == "train" else {}
+            )
             self._recorder.record(phase, epoch=epoch, step=progress.step, metrics=metrics, **more)
-        progress.epoch, progress.best, progress.final, progress.before_end = epoch, judged.best, logs, judged.before_end
+        progress.epoch, progress.best, progress.final, progress.before_end = (
+            epoch,
+            judged.best,
+            logs,
+            judged.before_end,
+        )
         self._early_stopping.restore(early_stopping.state())
         progress.stopped = self.components.callbacks.end_epoch(logs) or judged.stopped
         # What was validated at the end of the run alone decides nothing of how it goes on.
@@ -274,7 +294,9 @@ class Session:
         else:
             self._nan_recovery.keep(self.state.snapshot())
         shown = {name: value for name, value in logs.items() if not name.startswith("lav_")}
-        self.console.epoch(epoch, self._settings.epochs, shown, best=improved, learning_rate=learning_rate, speed=speed)
+        self.console.epoch(
+            epoch, self._settings.epochs, shown, best=improved, learning_rate=learning_rate, speed=speed
+        )
         for phase, metrics in phases.items():
             if phase.startswith("lav"):
                 self.console.values(f"  {phase}", metrics)
@@ -288,8 +310,12 @@ class Session:
             self.console.print(f"stopped early: {progress.stopped}")
         self._check_interruption()
         with self._evaluation_weights():
-            facts = self.components.facts({"epoch": progress.epoch, "step": progress.step, "metrics": progress.final})
-            export_model(self.components.model, self.run.export, facts, saved_model=self._settings.export_saved_model)
+            facts = self.components.facts(
+                {"epoch": progress.epoch, "step": progress.step, "metrics": progress.final}
+            )
+            export_model(
+                self.components.model, self.run.export, facts, saved_model=self._settings.export_saved_model
+            )
         self._check_interruption()
         if self._settings.export_saved_model and progress.best:
             add_saved_model(self.run.best, lambda: self.components.model)
@@ -299,9 +325,11 @@ class Session:
             self._evaluation.best_model.drop_earlier()
         if self.components.weights.recalibrates:
             share = 100 * self._recalibration_seconds / max(time.perf_counter() - self._session_started, 1e-9)
-            self.console.print(f"recalibrating BatchNorm took {self._recalibration_seconds:.1f} s, {share:.0f} % of the time")
+            self.console.print(
+                f"recalibrating BatchNorm took {self._recalibration_seconds:.1f} s, {share:.0f} % of the time"
+            )
 
-    # Pieces ------------------------------------------------------------------------------------------------------------------
+    # Pieces -------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _evaluation_weights(self) -> Iterator[None]:

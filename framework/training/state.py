@@ -34,8 +34,9 @@ class Progress:
         seconds: time spent, all sessions together.
         stopped: why early stopping ended the run.
         left_out: the steps, counted from 0, that changed nothing, because their numbers were not finite.
-        before_end: what the run goes on from where it gets more epochs: `best` and `final` without what was validated at the end of
-            the run alone, and how many `records` its history has without that. None where there was no such validation.
+        before_end: what the run goes on from where it gets more epochs: `best` and `final` without what was
+            validated at the end of the run alone, and how many `records` its history has without that. None
+            where there was no such validation.
     """
 
     epoch: int = 0
@@ -62,7 +63,8 @@ class TrainingState:
         early_stopping: its state goes along.
         recorder: its history goes along.
         averages: the averaged weights, by the names that checkpoints have for them.
-        steps_per_epoch, data: go along, since an epoch of another length, or other samples, would make another run of it.
+        steps_per_epoch, data: go along, since an epoch of another length, or other samples, would make
+            another run of it.
         plateau: the learning rate schedule, where it is one with a state.
     """
 
@@ -146,5 +148,9 @@ class TrainingState:
         """Take the run back to before its end, since it is not the end any more."""
         before = self.progress.before_end
         if before is not None:
-            self.progress.best, self.progress.final, self.progress.before_end = before["best"], before["final"], None
+            self.progress.best, self.progress.final, self.progress.before_end = (
+                before["best"],
+                before["final"],
+                None,
+            )
             self._recorder.restore(self._recorder.history[: before["records"]])

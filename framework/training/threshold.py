@@ -35,7 +35,8 @@ def decide_at(scenario: Scenario, threshold: float) -> None:
 
 
 def at_threshold(objective: Objective, threshold: float) -> Objective:
-    """The same objective with the metrics that decide at 0.5 deciding at another threshold: accuracy, precision, recall, F1."""
+    """The same objective with the metrics that decide at 0.5 deciding at another threshold: accuracy,
+    precision, recall, F1."""
     return dataclasses.replace(
         objective,
         metrics=_changed(objective.metrics, threshold),

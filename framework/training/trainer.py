@@ -35,12 +35,15 @@ class Result:
         status: `finished`, `stopped_early`, `interrupted` or `failed`.
         epochs: epochs done.
         steps: training steps done.
-        best: the best epoch and all its metrics, `{"epoch": 3, "step": 84, "metrics": {...}}`; None where no epoch was best.
+        best: the best epoch and all its metrics, `{"epoch": 3, "step": 84, "metrics": {...}}`; None where no
+            epoch was best.
         final: metrics of the last epoch.
         seconds: time spent, all sessions together.
         message: why it stopped early, was interrupted, or failed.
-        left_out: the steps, counted from 0, that changed nothing, because their numbers were not finite (`trainer.on_nan`).
-        monitor, mode: the value that decides which epoch is best, and whether the lowest ("min") or the highest ("max") of it is.
+        left_out: the steps, counted from 0, that changed nothing, because their numbers were not finite
+            (`trainer.on_nan`).
+        monitor, mode: the value that decides which epoch is best, and whether the lowest ("min") or the
+            highest ("max") of it is.
     """
 
     status: str
@@ -63,7 +66,8 @@ class Trainer:
 
     Args:
         scenario: what to train.
-        run: where. A folder from `RunDirectory.create` becomes a run when data and model are known to be sound.
+        run: where. A folder from `RunDirectory.create` becomes a run when data and model are known to be
+            sound.
         console: where progress is shown; None is stdout.
         interruption: takes the signals that end the run in good order.
 
@@ -94,13 +98,18 @@ class Trainer:
 
     @classmethod
     def resume(
-        cls, path: str | Path, *overrides: str, console: Console | None = None, interruption: Interruption | None = None
+        cls,
+        path: str | Path,
+        *overrides: str,
+        console: Console | None = None,
+        interruption: Interruption | None = None,
     ) -> Trainer:
         """Take up an existing run where its newest intact checkpoint left it.
 
         Args:
             path: the run directory, wherever it is now.
-            overrides: changes of its config, such as `epochs=60`. They are checked for what they would break, and kept.
+            overrides: changes of its config, such as `epochs=60`. They are checked for what they would break,
+                and kept.
             console, interruption: as for a new run.
 
         Raises:
@@ -117,11 +126,16 @@ class Trainer:
         return trainer
 
     def ended(self) -> Result | None:
-        """The result of a run that has nothing left to do, or None. One whose exported model is lost has that left to do."""
+        """The result of a run that has nothing left to do, or None. One whose exported model is lost has that
+        left to do."""
         found = self.run.load_result() if self.run.claimed else None
         if found is None or found["status"] not in ("finished", "stopped_early") or fault_of(self.run.export):
             return None
-        more = self._changes if found["status"] == "stopped_early" else self.scenario.config.trainer.epochs > found["epochs"]
+        more = (
+            self._changes
+            if found["status"] == "stopped_early"
+            else self.scenario.config.trainer.epochs > found["epochs"]
+        )
         return None if more else _result_of(found)
 
     def train(self) -> Result:
@@ -161,7 +175,8 @@ class Trainer:
             return self._run(session, resumed=resumed)
 
     def _prepare(self) -> Session:
-        """Build everything before the folder becomes a run, so that what cannot be built leaves nothing behind."""
+        """Build everything before the folder becomes a run, so that what cannot be built leaves nothing
+        behind."""
         with self._leaving_nothing():
             return Session(self.scenario, self.run, self._console, self.interruption.check)
 
@@ -210,8 +225,8 @@ class Trainer:
         self._write_result(self.session, "interrupted", message)
 
     def _note_interruption(self, message: str) -> None:
-        """A run that was to be continued was interrupted before it was built: result.json says how far it is. One that had ended
-        is as it was."""
+        """A run that was to be continued was interrupted before it was built: result.json says how far it is.
+        One that had ended is as it was."""
         earlier = self.run.load_result() or {}
         if not self.run.claimed or earlier.get("status") in ("finished", "stopped_early"):
             return

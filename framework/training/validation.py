@@ -34,7 +34,13 @@ class Validator:
     """
 
     def __init__(
-        self, model: keras.Model, source: Source, *, batch_size: int, strategy: tf.distribute.Strategy, workers: int | None = None
+        self,
+        model: keras.Model,
+        source: Source,
+        *,
+        batch_size: int,
+        strategy: tf.distribute.Strategy,
+        workers: int | None = None,
     ) -> None:
         self.source = source
         self._model = model
@@ -50,7 +56,9 @@ class Validator:
         )
         self._outputs_of: Any = None
 
-    def __call__(self, evaluators: Sequence[Evaluator] = (), between: Callable[[], None] = lambda: None) -> dict[str, float]:
+    def __call__(
+        self, evaluators: Sequence[Evaluator] = (), between: Callable[[], None] = lambda: None
+    ) -> dict[str, float]:
         """Loss and metrics over all samples, and what the evaluators found.
 
         Args:
@@ -105,8 +113,9 @@ class Validator:
 def _test_step(model: keras.Model, batch: Any) -> Any:
     """The model's `test_step`, with the losses of several outputs as means over samples.
 
-    Keras weighs them by the size that a batch is known to have while the graph is made; where the last batch may be smaller, that is
-    none, and each batch counts alike, so that the mean would depend on the size of the batches.
+    Keras weighs them by the size that a batch is known to have while the graph is made; where the last batch
+    may be smaller, that is none, and each batch counts alike, so that the mean would depend on the size of
+    the batches.
     """
     import keras
     import tensorflow as tf
@@ -147,9 +156,13 @@ def _samples(inputs: Any, targets: Any, outputs: Any, weights: Any) -> Iterator[
     """The samples of a batch, NumPy, without the batch dimension."""
     import tensorflow as tf
 
-    batch = tf.nest.map_structure(lambda tensor: None if tensor is None else tensor.numpy(), (inputs, targets, outputs, weights))
+    batch = tf.nest.map_structure(
+        lambda tensor: None if tensor is None else tensor.numpy(), (inputs, targets, outputs, weights)
+    )
     for i in range(len(tf.nest.flatten(batch[0])[0])):
-        x, y, output, weight = tf.nest.map_structure(lambda array, i=i: None if array is None else array[i], batch)
+        x, y, output, weight = tf.nest.map_structure(
+            lambda array, i=i: None if array is None else array[i], batch
+        )
         yield Sample(inputs=x, target=y, output=output, weight=1.0 if weight is None else float(weight))
 
 
@@ -173,7 +186,8 @@ def value_names(metrics: Iterable[str], evaluators: Sequence[Evaluator]) -> list
 
 
 def metric_values(model: keras.Model) -> dict[str, float]:
-    """Loss and metrics of a compiled model as they stand, by name; a metric with several values gives one entry each."""
+    """Loss and metrics of a compiled model as they stand, by name; a metric with several values gives one
+    entry each."""
     values: dict[str, float] = {}
     for name, value in model.get_metrics_result().items():
         if isinstance(value, Mapping):

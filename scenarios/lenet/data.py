@@ -23,7 +23,8 @@ _FILES = {
 
 @dataclass(frozen=True, kw_only=True)
 class DigitImages(DataConfig):
-    """What both sets share. A sample is `(image, label)`: uint8 [image_size, image_size, 1], white on black, and an int32 scalar."""
+    """What both sets share. A sample is `(image, label)`: uint8 [image_size, image_size, 1], white on black,
+    and an int32 scalar."""
 
     image_size: int = setting(32, "Height and width that images are resized to, in pixels.", ge=8, le=4096)
 
@@ -55,18 +56,30 @@ class DigitImages(DataConfig):
 class Mnist(DigitImages):
     """MNIST (LeCun, Cortes and Burges 1998): 60,000 digits to train on, and 10,000 test digits, 28x28.
 
-    The files are those of the original distribution, packed by gzip or not. Validation is on the test digits, as all tutorials do it, so
-    that figures can be compared; `validation_split` keeps a part of the training digits for it instead.
+    The files are those of the original distribution, packed by gzip or not. Validation is on the test digits,
+    as all tutorials do it, so that figures can be compared; `validation_split` keeps a part of the training
+    digits for it instead.
     """
 
-    dir: str | None = setting(None, "Folder of the idx files. null: by keras.datasets, which needs a network once.")
+    dir: str | None = setting(
+        None, "Folder of the idx files. null: by keras.datasets, which needs a network once."
+    )
     validation_split: float = setting(
-        0.0, "Part of the training digits, from their end, that is kept for validation. 0: the test digits are it.", ge=0, lt=1
+        0.0,
+        "Part of the training digits, from their end, that is kept for validation. 0: the test digits are "
+        "it.",
+        ge=0,
+        lt=1,
     )
 
     def check(self) -> Iterator[Problem]:
         if 0 < self.validation_split < 1 / 1000:
-            yield Problem("validation_split", "keeps too little", given=self.validation_split, allowed="0, or 0.001 and more")
+            yield Problem(
+                "validation_split",
+                "keeps too little",
+                given=self.validation_split,
+                allowed="0, or 0.001 and more",
+            )
 
     def resolve(self) -> Mnist:
         """The same with an absolute folder, so that the run can be resumed from anywhere."""
@@ -90,7 +103,8 @@ class Mnist(DigitImages):
         images, labels = (read_idx(_find(folder, name)) for name in _FILES[part])
         if images.ndim != 3 or labels.shape != images.shape[:1]:
             raise DataError(
-                f"the {part} digits in {folder} do not fit: images {list(images.shape)}, labels {list(labels.shape)}",
+                f"the {part} digits in {folder} do not fit: images {list(images.shape)}, labels "
+                f"{list(labels.shape)}",
                 hint="get the files again",
             )
         return images, labels
@@ -98,15 +112,18 @@ class Mnist(DigitImages):
 
 @dataclass(frozen=True, kw_only=True)
 class Digits(DigitImages):
-    """The digits that scikit-learn ships: 1,797 of 8x8 pixels, so that no download is needed. Every fifth is for validation; there is no
-    test split. (E. Alpaydin and C. Kaynak 1998, Optical Recognition of Handwritten Digits, UCI.)"""
+    """The digits that scikit-learn ships: 1,797 of 8x8 pixels, so that no download is needed. Every fifth is
+    for validation; there is no test split. (E. Alpaydin and C. Kaynak 1998, Optical Recognition of
+    Handwritten Digits, UCI.)"""
 
     def _read(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
         import numpy as np
         from sklearn.datasets import load_digits
 
         if split is Split.TEST:
-            raise DataError("the digits of scikit-learn have no test split", hint="use split=validation, or data=mnist")
+            raise DataError(
+                "the digits of scikit-learn have no test split", hint="use split=validation, or data=mnist"
+            )
         found = load_digits()
         validates = np.arange(len(found.target)) % 5 == 0
         chosen = validates if split is Split.VALIDATION else ~validates
@@ -136,16 +153,20 @@ def read_idx(path: Path) -> np.ndarray:
         raise DataError(f"cannot read {path}: {error}", hint="get the file again") from error
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
         raise DataError(
-            f"{path} is no idx file of bytes: it begins with {content[:4].hex() or 'nothing'}", hint="get the file again"
+            f"{path} is no idx file of bytes: it begins with {content[:4].hex() or 'nothing'}",
+            hint="get the file again",
         )
     start = 4 + 4 * content[3]
     if len(content) < start:
-        raise DataError(f"{path} is damaged: it breaks off after {len(content)} bytes", hint="get the file again")
+        raise DataError(
+            f"{path} is damaged: it breaks off after {len(content)} bytes", hint="get the file again"
+        )
     shape = np.frombuffer(content[4:start], ">u4")
     values = np.frombuffer(content[start:], np.uint8)
     if len(values) != shape.prod(dtype=np.int64):
         raise DataError(
-            f"{path} is damaged: it says that it holds {' x '.join(map(str, shape))} bytes, and has {len(values):,}",
+            f"{path} is damaged: it says that it holds {' x '.join(map(str, shape))} bytes, and has "
+            f"{len(values):,}",
             hint="get the file again",
         )
     return values.reshape(shape)
@@ -157,7 +178,9 @@ def _find(folder: Path, name: str) -> Path:
     for candidate in (name, f"{name}.gz", dotted, f"{dotted}.gz"):
         if (folder / candidate).is_file():
             return folder / candidate
-    raise DataError(f"there is no {name} or {name}.gz in {folder}", hint=f"data.dir wants {_what_is_wanted()}")
+    raise DataError(
+        f"there is no {name} or {name}.gz in {folder}", hint=f"data.dir wants {_what_is_wanted()}"
+    )
 
 
 def _what_is_wanted() -> str:

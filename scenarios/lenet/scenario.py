@@ -43,7 +43,8 @@ class Settings(ClassificationSettings):
 
     augment: bool = setting(False, "Augment training images as `augmentation` says.")
     augmentation: AffineAugmentation = field(
-        default_factory=_small_changes, metadata={"help": "Small rotations, scalings and shifts, unless changed."}
+        default_factory=_small_changes,
+        metadata={"help": "Small rotations, scalings and shifts, unless changed."},
     )
 
 
@@ -60,7 +61,8 @@ class LeNet(ImageClassification):
 
 
 class GreyImages(Source):
-    """Image files in grey: `(image,)`, uint8 [image_size, image_size, 1], by the weights of ITU-R BT.601. White on black, as MNIST is."""
+    """Image files in grey: `(image,)`, uint8 [image_size, image_size, 1], by the weights of ITU-R BT.601.
+    White on black, as MNIST is."""
 
     def __init__(self, files: ImageFiles) -> None:
         self._files = files

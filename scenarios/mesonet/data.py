@@ -15,8 +15,9 @@ CLASSES = ("forged", "real")
 # Part of what the data set is: with another seed it would be another one.
 _SEED = 1809_00888
 
-# Each photograph (427 rows, 640 columns) is two rows of three square tiles. Validation has the upper one in the middle: something
-# of all that the other tiles show is in it, so that it asks for no scenery that training lacks.
+# Each photograph (427 rows, 640 columns) is two rows of three square tiles. Validation has the upper one in
+# the middle: something of all that the other tiles show is in it, so that it asks for no scenery that
+# training lacks.
 _TILE = 213
 _TILES = {
     Split.TRAIN: ((0, 0), (0, 2), (1, 0), (1, 1), (1, 2)),
@@ -25,7 +26,8 @@ _TILES = {
 
 
 class PatchSource(ArraySource):
-    """The patches of a split, in memory: images uint8 [n, size, size, 3], labels float32 [n, 1], 1 for the positive class."""
+    """The patches of a split, in memory: images uint8 [n, size, size, 3], labels float32 [n, 1], 1 for the
+    positive class."""
 
     classes = CLASSES
 
@@ -34,23 +36,26 @@ class PatchSource(ArraySource):
 class ForgedPatches(DataConfig):
     """Patches of the two photographs that scikit-learn ships (china.jpg and flower.jpg), half of them forged.
 
-    The photographs get the noise of a sensor. A forged patch then has an ellipse in it that was rendered at a quarter of the
-    resolution, recoloured, and blended in with a soft edge, as the face-swapping networks of MesoNet's day forged a video frame:
-    they lose fine detail (Afchar et al. 2018, arXiv:1809.00888, section 1.1). What tells it apart everywhere is the noise that it
-    lacks; blur alone would not, since the photographs have blurred backgrounds of their own.
+    The photographs get the noise of a sensor. A forged patch then has an ellipse in it that was rendered at a
+    quarter of the resolution, recoloured, and blended in with a soft edge, as the face-swapping networks of
+    MesoNet's day forged a video frame: they lose fine detail (Afchar et al. 2018, arXiv:1809.00888, section
+    1.1). What tells it apart everywhere is the noise that it lacks; blur alone would not, since the
+    photographs have blurred backgrounds of their own.
 
-    Each photograph is six tiles. Training patches lie in five of them, validation patches in the sixth, so no pixel of a
-    photograph is in both. Within a tile, patches overlap. There is no test split.
+    Each photograph is six tiles. Training patches lie in five of them, validation patches in the sixth, so no
+    pixel of a photograph is in both. Within a tile, patches overlap. There is no test split.
 
-    What is drawn comes from a fixed seed, not from the run's: the data set is one and the same in each run, and the first patches
-    of a split do not depend on how many follow.
+    What is drawn comes from a fixed seed, not from the run's: the data set is one and the same in each run,
+    and the first patches of a split do not depend on how many follow.
     """
 
     image_size: int = setting(128, "Height and width of a patch, in pixels.", ge=32, le=192)
     train_samples: int = setting(1200, "Patches to train on.", ge=2, le=100_000)
     validation_samples: int = setting(300, "Patches to validate on.", ge=2, le=100_000)
     noise: float = setting(8.0, "Standard deviation of the sensor noise, in pixel values of 0 to 255.", ge=0)
-    positive_class: Literal["forged", "real"] = setting("forged", "The class that the model's output is the probability of.")
+    positive_class: Literal["forged", "real"] = setting(
+        "forged", "The class that the model's output is the probability of."
+    )
 
     classes: ClassVar[tuple[str, ...]] = CLASSES
 
@@ -76,14 +81,17 @@ class ForgedPatches(DataConfig):
 
 
 def _patches(split: Split, count: int, size: int, noise: float) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """The images, uint8 [count, size, size, 3]; whether each is forged, bool [count]; and what to call each."""
+    """The images, uint8 [count, size, size, 3]; whether each is forged, bool [count]; and what to call
+    each."""
     import numpy as np
     from sklearn.datasets import load_sample_images
 
     files = load_sample_images()
     rng = np.random.default_rng([_SEED, list(_TILES).index(split)])
     # Less contrast than the photographs have, or their white sky and black leaves would cut the noise off.
-    photographs = [_quantise(0.8 * image + 25 + noise * rng.standard_normal(image.shape)) for image in files.images]
+    photographs = [
+        _quantise(0.8 * image + 25 + noise * rng.standard_normal(image.shape)) for image in files.images
+    ]
     images = np.empty((count, size, size, 3), np.uint8)
     forged = np.arange(count) % 2 == 0
     names = []
@@ -99,7 +107,8 @@ def _patches(split: Split, count: int, size: int, noise: float) -> tuple[np.ndar
 
 
 def _forge(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The patch, uint8 [size, size, 3], with a rendered ellipse in it. The ellipse does not touch the border."""
+    """The patch, uint8 [size, size, 3], with a rendered ellipse in it. The ellipse does not touch the
+    border."""
     import numpy as np
     from PIL import Image
 
@@ -112,7 +121,8 @@ def _forge(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     image = Image.fromarray(patch)
     rendered = np.asarray(image.reduce(4).resize(image.size, Image.Resampling.BILINEAR))
     tint = rng.uniform(0, 255, 3).astype(np.float32)
-    # More tint would be seen more easily, but then colour says more than noise does, and a bright flower looks forged.
+    # More tint would be seen more easily, but then colour says more than noise does, and a bright flower
+    # looks forged.
     return _quantise(patch + mask * (0.8 * rendered.astype(np.float32) + 0.2 * tint - patch))
 
 

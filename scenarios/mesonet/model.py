@@ -1,9 +1,10 @@
 """The networks of MesoNet, as their authors built them.
 
-D. Afchar, V. Nozick, J. Yamagishi, I. Echizen: MesoNet: a Compact Facial Video Forgery Detection Network, WIFS 2018,
-arXiv:1809.00888, figure 4 (Meso-4) and figure 5 (MesoInception-4). Where the paper is silent, and for Meso-1, which it leaves
-out, the authors' published code decides: https://github.com/DariusAf/MesoNet, classifiers.py. Weights that they published load
-with `model.load_weights`; their output is the probability of a real face.
+D. Afchar, V. Nozick, J. Yamagishi, I. Echizen: MesoNet: a Compact Facial Video Forgery Detection Network,
+WIFS 2018, arXiv:1809.00888, figure 4 (Meso-4) and figure 5 (MesoInception-4). Where the paper is silent, and
+for Meso-1, which it leaves out, the authors' published code decides: https://github.com/DariusAf/MesoNet,
+classifiers.py. Weights that they published load with `model.load_weights`; their output is the probability of
+a real face.
 """
 
 from __future__ import annotations
@@ -31,10 +32,17 @@ class MesoModel(abc.ABC):
     """What the models share: pixel values in, one probability (or one a class) out."""
 
     image_size: int | tuple[int, ...] = setting(
-        256, "Height and width of an image, in pixels: one number for both, or `[height,width]`.", ge=1, le=4096
+        256,
+        "Height and width of an image, in pixels: one number for both, or `[height,width]`.",
+        ge=1,
+        le=4096,
     )
-    activation: Activation = setting("relu", "Activation after each convolution. lrelu is LeakyReLU with slope 0.1.")
-    dropout: float = setting(0.5, "Part of the activations that dropout sets to 0 while training.", ge=0, lt=1)
+    activation: Activation = setting(
+        "relu", "Activation after each convolution. lrelu is LeakyReLU with slope 0.1."
+    )
+    dropout: float = setting(
+        0.5, "Part of the activations that dropout sets to 0 while training.", ge=0, lt=1
+    )
 
     name: ClassVar[str]
     shrinks: ClassVar[int]
@@ -60,10 +68,10 @@ class MesoModel(abc.ABC):
             classes: the number of classes, 2 or more.
 
         Returns:
-            A functional model. Its input is float32 [batch, height, width, 3], RGB pixel values in [0, 255]; the model itself
-            scales them to [0, 1], so that training and serving cannot differ in it. Its output is float32, under mixed precision
-            too: with 2 classes [batch, 1], the probability of the positive class, otherwise [batch, classes], probabilities that
-            sum to 1.
+            A functional model. Its input is float32 [batch, height, width, 3], RGB pixel values in [0, 255];
+            the model itself scales them to [0, 1], so that training and serving cannot differ in it. Its
+            output is float32, under mixed precision too: with 2 classes [batch, 1], the probability of the
+            positive class, otherwise [batch, classes], probabilities that sum to 1.
 
         Raises:
             ConfigError: at `model.image_size`, where it is too small.
@@ -91,10 +99,13 @@ class MesoModel(abc.ABC):
         """The feature map of images with values in [0, 1], `shrinks` times smaller."""
 
     def _hidden(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """What lies between the flattened features, float [batch, n], and the output layer: nothing, if not overridden."""
+        """What lies between the flattened features, float [batch, n], and the output layer: nothing, if not
+        overridden."""
         return x
 
-    def _conv(self, x: keras.KerasTensor, filters: int, kernel: int, name: str, *, dilation: int = 1) -> keras.KerasTensor:
+    def _conv(
+        self, x: keras.KerasTensor, filters: int, kernel: int, name: str, *, dilation: int = 1
+    ) -> keras.KerasTensor:
         """A convolution that keeps the size, and its activation."""
         import keras
 
@@ -120,8 +131,8 @@ def _norm_and_pool(x: keras.KerasTensor, size: int, stage: int) -> keras.KerasTe
 @MODELS.register("meso1")
 @dataclass(frozen=True, kw_only=True)
 class Meso1(MesoModel):
-    """Meso-1, the smallest of the authors' code: one pooled stage. 4,629 parameters at 256x256 and 2 classes, of which 4,621
-    are trainable (BatchNorm's moving statistics are the rest)."""
+    """Meso-1, the smallest of the authors' code: one pooled stage. 4,629 parameters at 256x256 and 2 classes,
+    of which 4,621 are trainable (BatchNorm's moving statistics are the rest)."""
 
     shrinks = 8
 
@@ -135,7 +146,9 @@ class Meso1(MesoModel):
 class FourStages(MesoModel):
     """What Meso-4 and MesoInception-4 share: their last two stages and the dense layer of 16 units."""
 
-    hidden_activation: Activation = setting("lrelu", "Activation after the dense layer. lrelu is LeakyReLU with slope 0.1.")
+    hidden_activation: Activation = setting(
+        "lrelu", "Activation after the dense layer. lrelu is LeakyReLU with slope 0.1."
+    )
 
     shrinks = 32
 
@@ -159,7 +172,8 @@ class FourStages(MesoModel):
 @MODELS.register("meso4")
 @dataclass(frozen=True, kw_only=True)
 class Meso4(FourStages):
-    """Meso-4: four convolutions. 28,073 parameters at 256x256 and 2 classes; the paper's 27,977 are the trainable ones."""
+    """Meso-4: four convolutions. 28,073 parameters at 256x256 and 2 classes; the paper's 27,977 are the
+    trainable ones."""
 
     def _first_stages(self, x: keras.KerasTensor) -> keras.KerasTensor:
         x = _norm_and_pool(self._conv(x, 8, 3, "conv1"), 2, 1)
@@ -169,16 +183,18 @@ class Meso4(FourStages):
 @MODELS.register("mesoinception4")
 @dataclass(frozen=True, kw_only=True)
 class MesoInception4(FourStages):
-    """MesoInception-4: the first two convolutions of Meso-4 are inception modules with dilated convolutions. 28,725 parameters at
-    256x256 and 2 classes; the paper's 28,615 are the trainable ones."""
+    """MesoInception-4: the first two convolutions of Meso-4 are inception modules with dilated convolutions.
+    28,725 parameters at 256x256 and 2 classes; the paper's 28,615 are the trainable ones."""
 
     def _first_stages(self, x: keras.KerasTensor) -> keras.KerasTensor:
         x = _norm_and_pool(self._inception(x, (1, 4, 4, 2), "inception1"), 2, 1)
         return _norm_and_pool(self._inception(x, (2, 4, 4, 2), "inception2"), 2, 2)
 
-    def _inception(self, x: keras.KerasTensor, filters: tuple[int, int, int, int], name: str) -> keras.KerasTensor:
-        """Four branches side by side: a 1x1 convolution, and three 3x3 convolutions with dilations 1, 2 and 3, each behind a
-        1x1 convolution."""
+    def _inception(
+        self, x: keras.KerasTensor, filters: tuple[int, int, int, int], name: str
+    ) -> keras.KerasTensor:
+        """Four branches side by side: a 1x1 convolution, and three 3x3 convolutions with dilations 1, 2 and
+        3, each behind a 1x1 convolution."""
         import keras
 
         branches = [self._conv(x, filters[0], 1, f"{name}_point")]

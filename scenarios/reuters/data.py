@@ -12,19 +12,24 @@ from framework.run.device import import_tensorflow
 
 @dataclass(frozen=True, kw_only=True)
 class ReutersTexts(TextFiles):
-    """A file a split, with a text and a label a row: JSON lines or CSV with a head line, packed by gzip or not.
+    """A file a split, with a text and a label a row: JSON lines or CSV with a head line, packed by gzip or
+    not.
 
-    A sample is `(text, target)`: a string scalar, and with two classes float32 [1], 1.0 for the positive one, with more an int32
-    scalar, the index into `classes`. Without `train`, Keras' own copy of Reuters is taken, which needs a network once.
+    A sample is `(text, target)`: a string scalar, and with two classes float32 [1], 1.0 for the positive one,
+    with more an int32 scalar, the index into `classes`. Without `train`, Keras' own copy of Reuters is taken,
+    which needs a network once.
     """
 
-    train: str | None = setting(None, "File of the training data. null: Reuters by keras.datasets, which needs a network once.")
+    train: str | None = setting(
+        None, "File of the training data. null: Reuters by keras.datasets, which needs a network once."
+    )
 
     def all_rows(self, split: Split) -> Sequence[Row]:
         return super().all_rows(split) if self.train is not None else self._downloaded(split)
 
     def divides(self, split: Split) -> bool:
-        """Whether a split is a part of the file of the training data. The copy of Reuters is divided already."""
+        """Whether a split is a part of the file of the training data. The copy of Reuters is divided
+        already."""
         return self.train is not None and super().divides(split)
 
     def _downloaded(self, split: Split) -> Sequence[Row]:
@@ -43,6 +48,12 @@ class ReutersTexts(TextFiles):
             ) from error
         sequences, labels = train if split is Split.TRAIN else test
         return [
-            Row(f"text {i}", {self.text: " ".join(index.get(number, "") for number in sequence[1:]), self.label: names[label]})
+            Row(
+                f"text {i}",
+                {
+                    self.text: " ".join(index.get(number, "") for number in sequence[1:]),
+                    self.label: names[label],
+                },
+            )
             for i, (sequence, label) in enumerate(zip(sequences, labels, strict=True))
         ]

@@ -17,15 +17,22 @@ MODELS = Registry("model")
 
 @dataclass(frozen=True, kw_only=True)
 class TextModel(abc.ABC):
-    """What the models share: a text in, one probability (or one a class) out. The vocabulary is a part of the model."""
+    """What the models share: a text in, one probability (or one a class) out. The vocabulary is a part of the
+    model."""
 
     words: int | None = setting(
-        None, "The most frequent words of the training texts that are told apart. null: all.", ge=1, le=10_000_000
+        None,
+        "The most frequent words of the training texts that are told apart. null: all.",
+        ge=1,
+        le=10_000_000,
     )
     tokens: int = setting(300, "Words of a text that are read; a longer one is cut off.", ge=20, le=100_000)
     embedding: int = setting(7, "Numbers that a word becomes.", ge=1, le=65_536)
     dropout: float = setting(
-        0.0, "Part of the activations before the last layer that dropout sets to 0 while training.", ge=0, lt=1
+        0.0,
+        "Part of the activations before the last layer that dropout sets to 0 while training.",
+        ge=0,
+        lt=1,
     )
 
     def build(self, *, classes: int, texts: Sequence[str]) -> keras.Model:
@@ -36,15 +43,17 @@ class TextModel(abc.ABC):
             texts: the training texts; their words become the vocabulary: lower case, without punctuation.
 
         Returns:
-            A functional model. Its input is strings, [batch]; its output float32, with 2 classes [batch, 1], the probability of the
-            positive class, otherwise [batch, classes], probabilities that sum to 1.
+            A functional model. Its input is strings, [batch]; its output float32, with 2 classes [batch, 1],
+            the probability of the positive class, otherwise [batch, classes], probabilities that sum to 1.
         """
         import keras
         import tensorflow as tf
         from keras import layers
 
         most = None if self.words is None else self.words + 2  # padding, and words that are not known
-        vectorise = layers.TextVectorization(max_tokens=most, output_sequence_length=self.tokens, name="words")
+        vectorise = layers.TextVectorization(
+            max_tokens=most, output_sequence_length=self.tokens, name="words"
+        )
         vectorise.adapt(tf.data.Dataset.from_tensor_slices(list(texts)).batch(256))
         text = keras.Input((), dtype="string", name="text")
         x = layers.Embedding(vectorise.vocabulary_size(), self.embedding, name="embedding")(vectorise(text))
@@ -77,12 +86,16 @@ class TextCNN(TextModel):
 @MODELS.register("wide_text_cnn")
 @dataclass(frozen=True, kw_only=True)
 class WideTextCNN(TextModel):
-    """Convolutions of several widths beside each other, of each the largest value in a text: Kim 2014, Convolutional Neural Networks for
-    Sentence Classification, arXiv:1408.5882, figure 1. Its embedding is learned from nothing here (CNN-rand)."""
+    """Convolutions of several widths beside each other, of each the largest value in a text: Kim 2014,
+    Convolutional Neural Networks for Sentence Classification, arXiv:1408.5882, figure 1. Its embedding is
+    learned from nothing here (CNN-rand)."""
 
     embedding: int = setting(128, "Numbers that a word becomes.", ge=1, le=65_536)
     dropout: float = setting(
-        0.5, "Part of the activations before the last layer that dropout sets to 0 while training.", ge=0, lt=1
+        0.5,
+        "Part of the activations before the last layer that dropout sets to 0 while training.",
+        ge=0,
+        lt=1,
     )
     widths: tuple[int, ...] = setting((3, 4, 5), "Words that each convolution sees at once.", ge=1, le=20)
     filters: int = setting(128, "Features of each width.", ge=1, le=65_536)

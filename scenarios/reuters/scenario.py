@@ -45,7 +45,8 @@ class Reuters(Classification):
         return dataclasses.replace(objective, metrics=[*objective.metrics, top])
 
     def prediction_source(self, arguments: Sequence[str | Path]) -> Source:
-        """Each `.txt` file is a text; of other files, the column `data.text` of each row, with the topic of `data.label` where known."""
+        """Each `.txt` file is a text; of other files, the column `data.text` of each row, with the topic of
+        `data.label` where known."""
         texts, names = [], []
         labels: list[str | None] = []
         for path in map(Path, arguments):
@@ -55,7 +56,10 @@ class Reuters(Classification):
                 else:
                     found = read_texts(str(path), self.data.text, None)
                     rows = {row.name: row for row in read_rows(str(path))}
-                    found = [(text, str(rows[name].cells.get(self.data.label) or ""), name) for text, _, name in found]
+                    found = [
+                        (text, str(rows[name].cells.get(self.data.label) or ""), name)
+                        for text, _, name in found
+                    ]
             except (OSError, ValueError) as error:
                 raise DataError(f"cannot read {path}: {error}") from error
             texts += [text for text, _, _ in found]

@@ -63,7 +63,9 @@ def test_a_file_that_disappears_ends_the_run_by_name_and_brought_back_changes_no
     words = [word.replace("steps_per_epoch", "trainer.steps_per_epoch") for word in words]
     run, lost = tmp_path / "run", tmp_path / "faces" / "dark" / "07.png"
     start = script("train-scenario", *words, f"output_dir={run}")
-    process = subprocess.Popen(start, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        start, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     while not list(run.glob("checkpoints/step-*")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)

@@ -95,11 +95,27 @@ def test_each_command_says_that_its_folder_is_gone(name: str, tmp_path: Path) ->
 def test_each_command_has_help(command: Command, name: str) -> None:
     result = command(name, "--help")
     assert_clean(result, 0)
-    assert "RUN" in result.stdout or "optimizer" in result.stdout or "key=value" in result.stdout or "NAME" in result.stdout
+    assert (
+        "RUN" in result.stdout
+        or "optimizer" in result.stdout
+        or "key=value" in result.stdout
+        or "NAME" in result.stdout
+    )
 
 
 @pytest.mark.parametrize(
-    "module", ["train", "resume", "lav", "predict", "benchmark", "weights", "validate_data", "check_scenario", "new_scenario"]
+    "module",
+    [
+        "train",
+        "resume",
+        "lav",
+        "predict",
+        "benchmark",
+        "weights",
+        "validate_data",
+        "check_scenario",
+        "new_scenario",
+    ],
 )
 def test_each_command_is_a_module_that_a_debugger_can_start(module: str) -> None:
     words = [sys.executable, "-m", f"framework.cli.{module}", "--help"]
@@ -130,7 +146,15 @@ def test_shell_completion_is_installed(command: Command) -> None:
 
 
 def test_config_errors_are_answered_without_tensorflow(command: Command, tmp_path: Path) -> None:
-    result = command("train-scenario", "scenario=mesonet", "optimizer=adamm", "lr=abc", "epochz=3", "+new=1", "trainer.epochs=0")
+    result = command(
+        "train-scenario",
+        "scenario=mesonet",
+        "optimizer=adamm",
+        "lr=abc",
+        "epochz=3",
+        "+new=1",
+        "trainer.epochs=0",
+    )
     assert_clean(result, 2)
     for path in ("optimizer:", "learning_rate.lr", "epochz:", "new:", "trainer.epochs:"):
         assert path in result.stderr
@@ -211,7 +235,9 @@ def test_the_walk_of_a_run_on_image_folders(command: Command, tmp_path: Path) ->
     assert json.loads((tmp_path / "other.json").read_text())["samples"] == 10
 
     (other / "broken.png").write_bytes(b"")
-    predicted = command("predict-scenario", "moved", "other", str(faces / "dark" / "00.png"), "--output", "predictions.csv")
+    predicted = command(
+        "predict-scenario", "moved", "other", str(faces / "dark" / "00.png"), "--output", "predictions.csv"
+    )
     assert_clean(predicted, 1)
     assert "broken.png" in predicted.stderr
     with open(tmp_path / "predictions.csv", newline="") as file:
@@ -238,7 +264,9 @@ def run_directories(folder: Path) -> list[Path]:
 def test_twice_in_the_same_second_makes_two_runs(tmp_path: Path) -> None:
     script = Path(sys.executable).parent / "train-scenario"
     words = [str(script), *TOY_WORDS, "epochs=1"]
-    runs = [subprocess.Popen(words, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL) for _ in range(2)]
+    runs = [
+        subprocess.Popen(words, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL) for _ in range(2)
+    ]
     assert [run.wait(timeout=300) for run in runs] == [0, 0]
     assert len(run_directories(tmp_path / "outputs")) == 2
 
@@ -249,10 +277,18 @@ LONG = ("samples_per_epoch=24000", "epochs=2", "trainer.export_saved_model=false
 def start_long_run(tmp_path: Path, *more: str) -> subprocess.Popen[str]:
     """A run that is in the middle of its first epoch, and has checkpoints."""
     script = Path(sys.executable).parent / "train-scenario"
-    settings = dict(word.split("=", 1) for word in (*LONG, "trainer.checkpoint_every_n_steps=100", "output_dir=run", *more))
+    settings = dict(
+        word.split("=", 1)
+        for word in (*LONG, "trainer.checkpoint_every_n_steps=100", "output_dir=run", *more)
+    )
     words = [*TOY_WORDS, *(f"{key}={value}" for key, value in settings.items())]
     process = subprocess.Popen(
-        [str(script), *words], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [str(script), *words],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     deadline = time.monotonic() + 120
     while not list((tmp_path / "run" / "checkpoints").glob("step-*")):
@@ -274,7 +310,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_weights_of_a_run_in_training_and_of_a_finished_one(command: Command, tmp_path: Path) -> None:
-    words = ["trainer.calc_ema=0.99", "trainer.post_hoc_ema=[0.05,0.1]", "epochs=100000", "samples_per_epoch=400"]
+    words = [
+        "trainer.calc_ema=0.99",
+        "trainer.post_hoc_ema=[0.05,0.1]",
+        "epochs=100000",
+        "samples_per_epoch=400",
+    ]
     process = start_long_run(tmp_path, *words)
     try:
         running = command("ema-weights", "run")
@@ -294,7 +335,9 @@ def test_weights_of_a_run_in_training_and_of_a_finished_one(command: Command, tm
     facts = json.loads((tmp_path / "run" / "ema-weights" / "power-0.07" / "model.json").read_text())
     assert report["metrics"]["loss"] == pytest.approx(facts["metrics"]["val_loss"], abs=1e-5)
     assert_clean(command("load-and-validate", "run", "--weights", "power-0.07", "--output", "other.json"), 0)
-    assert json.loads((tmp_path / "other.json").read_text())["metrics"] == pytest.approx(report["metrics"], abs=1e-5)
+    assert json.loads((tmp_path / "other.json").read_text())["metrics"] == pytest.approx(
+        report["metrics"], abs=1e-5
+    )
     unwritable = command("load-and-validate", "run", "--output", "run/config.yaml/lav.json", "batch_size=5")
     assert_clean(unwritable, 1)
     assert "cannot write run/config.yaml/lav.json" in unwritable.stderr
@@ -304,7 +347,9 @@ def test_weights_of_a_run_in_training_and_of_a_finished_one(command: Command, tm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
+)
 def test_a_run_that_a_signal_ended_is_continued_with_the_same_bits(
     command: Command, tmp_path: Path, undisturbed: Path, number: signal.Signals, code: int
 ) -> None:
@@ -336,10 +381,23 @@ main()
 
 
 @pytest.mark.slow
-def test_a_run_whose_data_do_not_come_is_ended_by_a_signal_and_continued(command: Command, tmp_path: Path) -> None:
-    words = [*TOY_WORDS, *LONG, "trainer.checkpoint_every_n_steps=1", "scenario.stall=7", "data.cache=off", "output_dir=run"]
+def test_a_run_whose_data_do_not_come_is_ended_by_a_signal_and_continued(
+    command: Command, tmp_path: Path
+) -> None:
+    words = [
+        *TOY_WORDS,
+        *LONG,
+        "trainer.checkpoint_every_n_steps=1",
+        "scenario.stall=7",
+        "data.cache=off",
+        "output_dir=run",
+    ]
     process = subprocess.Popen(
-        [sys.executable, "-c", IMPATIENT, *words], cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", IMPATIENT, *words],
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         deadline = time.monotonic() + 120
@@ -358,7 +416,16 @@ def test_a_run_whose_data_do_not_come_is_ended_by_a_signal_and_continued(command
     assert "the run hangs" in errors
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (result["status"], result["message"]) == ("interrupted", "ended by signal 15 while it hung")
-    assert_clean(command("resume-training", "run", "scenario.stall=null", "epochs=1", "trainer.checkpoint_every_n_steps=null"), 0)
+    assert_clean(
+        command(
+            "resume-training",
+            "run",
+            "scenario.stall=null",
+            "epochs=1",
+            "trainer.checkpoint_every_n_steps=null",
+        ),
+        0,
+    )
 
 
 def test_a_read_only_parent_is_answered(command: Command, tmp_path: Path) -> None:
@@ -383,7 +450,9 @@ def test_a_trial_run_goes_through_everything_and_leaves_nothing(command: Command
         *("optimizer.accumulate_steps=2", "trainer.calc_ema=-1", "trainer.post_hoc_ema=[0.1]"),
         *("trainer.lav_every_n=1", "trainer.lav_lists={a: {}, b: {shift: 1}}"),
     )
-    result = command("train-scenario", *TOY_WORDS, "trial_run=true", "epochs=50", "output_dir=run", *everything)
+    result = command(
+        "train-scenario", *TOY_WORDS, "trial_run=true", "epochs=50", "output_dir=run", *everything
+    )
     assert_clean(result, 0)
     assert "16 training samples, 16 validation samples, 1 step of 2 x 8" in result.stdout
     assert "lav/b  loss" in result.stdout

@@ -19,7 +19,12 @@ EXAMPLES = sorted((REPOSITORY / "examples").glob("*.py"))
 def test_an_example_trains_and_continues(script: Path, tmp_path: Path) -> None:
     def run() -> str:
         done = subprocess.run(
-            [sys.executable, str(script), "run"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+            [sys.executable, str(script), "run"],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -21,7 +21,9 @@ def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     """A small disk; called, it has that many kB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(folder)], capture_output=True, check=False)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
     if made.returncode:
         pytest.skip("needs to mount a small disk, which takes a superuser on Linux")
 

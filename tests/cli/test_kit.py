@@ -1,4 +1,5 @@
-"""The kit: a new scenario in a minute, without YAML where nobody wants it, and a contract that says what is wrong with it."""
+"""The kit: a new scenario in a minute, without YAML where nobody wants it, and a contract that says what is
+wrong with it."""
 
 from __future__ import annotations
 
@@ -21,7 +22,11 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kit")
     made = subprocess.run(
-        script("new-scenario", "my_digits", "--dir", "new/place"), cwd=folder, capture_output=True, text=True, check=True
+        script("new-scenario", "my_digits", "--dir", "new/place"),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "train-scenario --config-dir conf scenario=my_digits" in made.stdout
     return folder / "new" / "place" / "my_digits"
@@ -29,7 +34,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def in_package(package: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(package)}
-    return subprocess.run(words, cwd=package, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        words, cwd=package, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 @pytest.mark.slow
@@ -37,7 +44,9 @@ def test_a_new_scenario_is_small_and_trains_at_once(package: Path) -> None:
     lines = [line for path in package.rglob("*.py") for line in path.read_text().splitlines()]
     assert len(lines) <= 40
     assert sorted(path.name for path in package.parent.iterdir()) == ["my_digits"], "no draft stays behind"
-    trained = in_package(package, *script("train-scenario", "--config-dir", "conf", "scenario=my_digits", "output_dir=run"))
+    trained = in_package(
+        package, *script("train-scenario", "--config-dir", "conf", "scenario=my_digits", "output_dir=run")
+    )
     assert_clean(trained, 0)
     accuracy = re.search(r"best epoch .* val_accuracy (0\.\d+)", " ".join(trained.stdout.split()))
     assert accuracy is not None

@@ -1,4 +1,5 @@
-"""A sweep whose sweeper looks for the best values: it is given the value that a run is judged by, and told which direction is better."""
+"""A sweep whose sweeper looks for the best values: it is given the value that a run is judged by, and told
+which direction is better."""
 
 from __future__ import annotations
 
@@ -64,11 +65,19 @@ class TwoEnds(Sweeper):
 
 @pytest.mark.slow
 def test_a_sweeper_that_optimises_is_given_what_it_needs(tmp_path: Path) -> None:
-    """Each job gives its best monitored value, a failed one an error; `max` of the scenario has the sweeper maximise."""
+    """Each job gives its best monitored value, a failed one an error; `max` of the scenario has the sweeper
+    maximise."""
     (tmp_path / "path" / "hydra_plugins").mkdir(parents=True)
     (tmp_path / "path" / "hydra_plugins" / "two_ends.py").write_text(textwrap.dedent(SWEEPER))
     quick = ("epochs=1", "trainer.export_saved_model=false", "trainer.tensorboard=false")
-    words = [*TOY_WORDS, "hydra/sweeper=two_ends", "lr=interval(0.01,-1)", "-m", *quick, 'output_dir="the sweep"']
+    words = [
+        *TOY_WORDS,
+        "hydra/sweeper=two_ends",
+        "lr=interval(0.01,-1)",
+        "-m",
+        *quick,
+        'output_dir="the sweep"',
+    ]
     done = subprocess.run(
         script("train-scenario", *words),
         cwd=tmp_path,
@@ -103,7 +112,9 @@ def test_the_direction_of_each_known_sweeper() -> None:
     assert told({"direction": "minimize"}) == ["hydra.sweeper.direction=maximize"]
     assert told({"direction": "maximize"}, "hydra.sweeper.direction=maximize") == []
     assert told({"optim": {"maximize": False}}) == ["hydra.sweeper.optim.maximize=true"]
-    assert told({"ax_config": {"experiment": {"minimize": True}}}) == ["hydra.sweeper.ax_config.experiment.minimize=false"]
+    assert told({"ax_config": {"experiment": {"minimize": True}}}) == [
+        "hydra.sweeper.ax_config.experiment.minimize=false"
+    ]
     assert told({"params": None, "max_batch_size": None}) == []
 
 

@@ -1,4 +1,5 @@
-"""Ctrl-C and SIGTERM in the parts of a run that are no training steps: it saves, ends with its code, and goes on with the same bits."""
+"""Ctrl-C and SIGTERM in the parts of a run that are no training steps: it saves, ends with its code, and goes
+on with the same bits."""
 
 from __future__ import annotations
 
@@ -30,14 +31,20 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("appears", "number", "code"),
-    [(".lav", signal.SIGINT, 130), (".best.draft", signal.SIGTERM, 143), (".export.draft", signal.SIGINT, 130)],
+    [
+        (".lav", signal.SIGINT, 130),
+        (".best.draft", signal.SIGTERM, 143),
+        (".export.draft", signal.SIGINT, 130),
+    ],
 )
 def test_a_signal_is_answered_in_validation_and_export(
     command: Command, tmp_path: Path, undisturbed: Path, appears: str, number: signal.Signals, code: int
 ) -> None:
     run = tmp_path / "run"
     start = script("train-scenario", *WORDS, f"output_dir={run}")
-    process = subprocess.Popen(start, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        start, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     while not (run / appears).exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.001)

@@ -37,7 +37,9 @@ def test_each_command_starts_where_another_package_cannot_hide_it(tmp_path: Path
     (tmp_path / "framework" / "__init__.py").touch()
     path = environment() | {"PYTHONPATH": str(tmp_path)}
     for name in NAMES:
-        done = subprocess.run(script(name, "--version"), env=path, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            script(name, "--version"), env=path, capture_output=True, text=True, check=False
+        )
         assert_clean(done, 1)
         assert f"Python finds the package 'framework' in {tmp_path}" in done.stderr
         assert "take its folder off PYTHONPATH" in done.stderr
@@ -53,7 +55,9 @@ def test_types_are_shipped() -> None:
 @pytest.fixture
 def run_of_lenet(tmp_path: Path) -> Path:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.yaml").write_text("# head\nformat: 1\nscenario:\n  name: lenet\n  target: x\n")
+    (tmp_path / "run" / "config.yaml").write_text(
+        "# head\nformat: 1\nscenario:\n  name: lenet\n  target: x\n"
+    )
     return tmp_path / "run"
 
 
@@ -86,7 +90,9 @@ def test_a_shell_is_told_what_may_be_typed(
 def test_bash_takes_the_completion_of_a_command(tmp_path: Path) -> None:
     path = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     text = 'eval "$(load-and-validate -sc install=bash)"; complete -p load-and-validate'
-    done = subprocess.run(["bash", "-c", text], env=path, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", text], env=path, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert_clean(done, 0)
     assert "hydra_bash_completion load-and-validate" in done.stdout
 

@@ -27,7 +27,9 @@ def modified(folder: Path) -> dict[Path, int]:
 
 
 @pytest.mark.slow
-def test_a_failing_job_stops_no_other_and_the_same_sweep_again_does_what_is_missing(command: Command, tmp_path: Path) -> None:
+def test_a_failing_job_stops_no_other_and_the_same_sweep_again_does_what_is_missing(
+    command: Command, tmp_path: Path
+) -> None:
     words = ["-m", *TOY_WORDS, "epochs=1", "trainer.export_saved_model=false", "output_dir=sweep"]
     result = command("train-scenario", *words, "batch_size=8,1000,4")
     assert_clean(result, 1)
@@ -44,7 +46,9 @@ def test_a_failing_job_stops_no_other_and_the_same_sweep_again_does_what_is_miss
     assert_clean(again, 0)
     assert again.stdout.count("(done before)") == 2
     after = {
-        path: path.stat().st_mtime_ns for old in before for path in [tmp_path / "moved" / old.relative_to(tmp_path / "sweep")]
+        path: path.stat().st_mtime_ns
+        for old in before
+        for path in [tmp_path / "moved" / old.relative_to(tmp_path / "sweep")]
     }
     assert list(after.values()) == list(before.values()), "what was done is not touched"
     assert [path.name for path in run_directories(tmp_path / "moved")] == ["0", "2", "3"]
@@ -54,10 +58,13 @@ def test_a_failing_job_stops_no_other_and_the_same_sweep_again_does_what_is_miss
 
 @pytest.mark.slow
 def test_a_job_that_a_kill_of_the_sweep_cut_short_is_continued(tmp_path: Path) -> None:
-    """The sweep is killed; its job notices, saves and ends. The same sweep again continues it, to the same bits."""
+    """The sweep is killed; its job notices, saves and ends. The same sweep again continues it, to the same
+    bits."""
     words = [*TOY_WORDS, *LONG, "trainer.checkpoint_every_n_steps=100"]
     start = script("train-scenario", "-m", *words, "lr=0.001,0.002", "output_dir=sweep")
-    sweep = subprocess.Popen(start, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    sweep = subprocess.Popen(
+        start, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     run = tmp_path / "sweep" / "0"
     while not list(run.glob("checkpoints/step-*")):
         assert sweep.poll() is None
@@ -69,7 +76,9 @@ def test_a_job_that_a_kill_of_the_sweep_cut_short_is_continued(tmp_path: Path) -
         assert time.monotonic() < deadline, "the job went on without its sweep"
         time.sleep(0.05)
     assert json.loads((run / "result.json").read_text())["status"] == "interrupted"
-    again = subprocess.run(start, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300, check=False)
+    again = subprocess.run(
+        start, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300, check=False
+    )
     assert_clean(again, 0)
     assert again.stdout.count("(continued)") == 1
     assert differences(run, run_undisturbed(tmp_path, [*words, "lr=0.001"])) == []
@@ -77,8 +86,12 @@ def test_a_job_that_a_kill_of_the_sweep_cut_short_is_continued(tmp_path: Path) -
 
 
 def test_a_signal_ends_a_sweep_and_its_job_and_says_how_to_go_on(tmp_path: Path) -> None:
-    start = script("train-scenario", "-m", *TOY_WORDS, *LONG, "trainer.checkpoint_every_n_steps=100", "lr=0.001,0.002")
-    sweep = subprocess.Popen(start, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    start = script(
+        "train-scenario", "-m", *TOY_WORDS, *LONG, "trainer.checkpoint_every_n_steps=100", "lr=0.001,0.002"
+    )
+    sweep = subprocess.Popen(
+        start, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     while not list(tmp_path.glob("outputs/*/0/checkpoints/step-*")):
         assert sweep.poll() is None
         time.sleep(0.01)
@@ -109,7 +122,11 @@ def test_a_signal_ends_a_sweep_and_its_job_and_says_how_to_go_on(tmp_path: Path)
     ],
 )
 def test_a_sweep_that_cannot_start_leaves_nothing_behind(
-    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """With `-m` among the words, where Hydra itself refuses it."""
     monkeypatch.chdir(tmp_path)

@@ -11,9 +11,16 @@ import pytest
 
 
 @pytest.mark.long
-def test_meso4_on_faces(command: Callable[..., subprocess.CompletedProcess[str]], shared_data: Path, tmp_path: Path) -> None:
+def test_meso4_on_faces(
+    command: Callable[..., subprocess.CompletedProcess[str]], shared_data: Path, tmp_path: Path
+) -> None:
     faces = shared_data / "faces"
-    words = [f"data.train_dir={faces / 'train'}", f"data.val_dir={faces / 'val'}", "epochs=12", "output_dir=faces"]
+    words = [
+        f"data.train_dir={faces / 'train'}",
+        f"data.val_dir={faces / 'val'}",
+        "epochs=12",
+        "output_dir=faces",
+    ]
     result = command("train-scenario", "scenario=mesonet", "data=image_folder", *words, timeout=1500)
     assert result.returncode == 0, result.stderr
     lines = [json.loads(line) for line in (tmp_path / "faces" / "metrics.jsonl").read_text().splitlines()]

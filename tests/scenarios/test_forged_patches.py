@@ -33,7 +33,9 @@ def test_the_default_set():
         assert set(np.unique(labels)) == {0, 1}
         assert labels.sum() == count / 2
         assert source.classes == ForgedPatches().classes == ("forged", "real")
-        assert [source.sample_name(i).startswith("forged") for i in range(count)] == (labels[:, 0] == 1).tolist()
+        assert [source.sample_name(i).startswith("forged") for i in range(count)] == (
+            labels[:, 0] == 1
+        ).tolist()
 
 
 def test_yaml_holds_the_defaults():
@@ -41,7 +43,8 @@ def test_yaml_holds_the_defaults():
     assert plain.pop("name") == "forged_patches"
     problems: list[Problem] = []
     assert read(ForgedPatches, plain, "data", problems) == ForgedPatches()
-    # A key that the file lacks could not be overridden; batch_size is the one that config.yaml sets for all data.
+    # A key that the file lacks could not be overridden; batch_size is the one that config.yaml sets for all
+    # data.
     assert {*plain, "batch_size"} == {*to_plain(ForgedPatches())} - {"name"}
 
 
@@ -79,7 +82,8 @@ def test_image_size_out_of_range(size: int):
     assert [problem.path for problem in problems] == ["data.image_size"]
 
 
-# Where the patches come from. Without noise, the border of a patch, which no forgery touches, is found in a photograph. ---------
+# Where the patches come from. Without noise, the border of a patch, which no forgery touches, is found in a
+# photograph. ---------
 
 
 def exposed() -> list[np.ndarray]:
@@ -110,7 +114,9 @@ def find(patch: np.ndarray, photographs: list[np.ndarray]) -> tuple[int, int, in
 
 def test_no_pixel_is_in_both_splits():
     photographs = exposed()
-    seen = {split: [np.zeros(p.shape[:2], bool) for p in photographs] for split in (Split.TRAIN, Split.VALIDATION)}
+    seen = {
+        split: [np.zeros(p.shape[:2], bool) for p in photographs] for split in (Split.TRAIN, Split.VALIDATION)
+    }
     tiles: dict[Split, set[tuple[int, int, int]]] = {split: set() for split in seen}
     for split in seen:
         for image in patches(split, noise=0.0, train_samples=80, validation_samples=40)[0]:
@@ -120,7 +126,10 @@ def test_no_pixel_is_in_both_splits():
     for which in range(2):
         assert not (seen[Split.TRAIN][which] & seen[Split.VALIDATION][which]).any()
     assert tiles[Split.VALIDATION] == {(0, 0, 1), (1, 0, 1)}
-    assert tiles[Split.TRAIN] == {(w, r, c) for w in (0, 1) for r in (0, 1) for c in (0, 1, 2)} - tiles[Split.VALIDATION]
+    assert (
+        tiles[Split.TRAIN]
+        == {(w, r, c) for w in (0, 1) for r in (0, 1) for c in (0, 1, 2)} - tiles[Split.VALIDATION]
+    )
 
 
 def test_only_forged_patches_differ_from_the_photographs():
@@ -145,7 +154,7 @@ def test_the_noise_is_that_of_the_setting_and_a_forgery_lacks_it():
     assert np.median(middle.std(axis=(1, 2, 3))) < 3
 
 
-# Learning ----------------------------------------------------------------------------------------------------------------------
+# Learning ---------------------------------------------------------------------------------------------------
 
 
 def recalibrated(model: keras.Model, images: np.ndarray) -> keras.Model:

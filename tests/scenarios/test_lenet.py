@@ -24,12 +24,17 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def idx(array: np.ndarray) -> bytes:
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype("uint8").tobytes()
+    return (
+        bytes([0, 0, 8, array.ndim])
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.astype("uint8").tobytes()
+    )
 
 
 @pytest.fixture
 def mnist(tmp_path: Path) -> Path:
-    """Files as MNIST has them, some packed and some not, of 100 and 20 digits; a digit's pixels say which one it is."""
+    """Files as MNIST has them, some packed and some not, of 100 and 20 digits; a digit's pixels say which one
+    it is."""
     folder = tmp_path / "mnist"
     folder.mkdir()
     for name, count in (("train", 100), ("t10k", 20)):
@@ -37,11 +42,13 @@ def mnist(tmp_path: Path) -> Path:
         images = np.zeros((count, 28, 28)) + 10 * labels[:, None, None]
         (folder / f"{name}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
         dotted = name == "t10k"
-        (folder / (f"{name}-labels.idx1-ubyte" if dotted else f"{name}-labels-idx1-ubyte")).write_bytes(idx(labels))
+        (folder / (f"{name}-labels.idx1-ubyte" if dotted else f"{name}-labels-idx1-ubyte")).write_bytes(
+            idx(labels)
+        )
     return folder
 
 
-# The network -------------------------------------------------------------------------------------------------------------------
+# The network ------------------------------------------------------------------------------------------------
 
 
 def test_the_network_is_that_of_the_tutorial() -> None:
@@ -76,7 +83,7 @@ def test_the_settings_of_the_network() -> None:
     assert [model.get_layer(f"dropout{i}").rate for i in (1, 2)] == [0.3, 0.3]
 
 
-# The digits --------------------------------------------------------------------------------------------------------------------
+# The digits -------------------------------------------------------------------------------------------------
 
 
 def test_mnist_is_read_from_its_files(mnist: Path) -> None:
@@ -117,13 +124,17 @@ def test_a_damaged_file_is_named(mnist: Path, content: bytes, reason: str) -> No
 
 def test_missing_files_are_answered_with_what_is_wanted(mnist: Path, tmp_path: Path) -> None:
     (mnist / "t10k-images-idx3-ubyte.gz").unlink()
-    with pytest.raises(DataError, match=r"no t10k-images-idx3-ubyte or t10k-images-idx3-ubyte\.gz in(.|\n)*train-labels"):
+    with pytest.raises(
+        DataError, match=r"no t10k-images-idx3-ubyte or t10k-images-idx3-ubyte\.gz in(.|\n)*train-labels"
+    ):
         Mnist(dir=str(mnist)).source(Split.VALIDATION, seed=0)
     with pytest.raises(ConfigError, match=r"data\.dir"):
         Mnist(dir=str(tmp_path / "nowhere")).source(Split.TRAIN, seed=0)
 
 
-def test_a_run_records_where_the_files_are_whatever_the_working_directory(mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_records_where_the_files_are_whatever_the_working_directory(
+    mnist: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(mnist.parent)
     resolved = Mnist(dir="mnist").resolve()
     assert resolved.dir == str(mnist)
@@ -158,7 +169,7 @@ def test_the_digits_of_scikit_learn() -> None:
         Digits().source(Split.TEST, seed=0)
 
 
-# The scenario ------------------------------------------------------------------------------------------------------------------
+# The scenario -----------------------------------------------------------------------------------------------
 
 
 def test_augmentation_is_a_choice() -> None:
@@ -175,7 +186,11 @@ def test_augmentation_is_a_choice() -> None:
 
 def test_another_optimizer_can_be_chosen() -> None:
     scenario = compose("scenario=lenet")
-    assert (scenario.optimizer.name, scenario.optimizer.momentum, scenario.learning_rate.lr) == ("momentum", 0.9, 0.01)
+    assert (scenario.optimizer.name, scenario.optimizer.momentum, scenario.learning_rate.lr) == (
+        "momentum",
+        0.9,
+        0.01,
+    )
     assert compose("scenario=lenet", "optimizer=adam").optimizer.name == "adam"
 
 
@@ -189,7 +204,12 @@ def test_one_size_is_set_in_one_place() -> None:
 def test_the_walk_of_a_run(command: Command, tmp_path: Path) -> None:
     """Trained as the README has it, in fewer epochs, validated, and asked about files."""
     result = command(
-        "train-scenario", "scenario=lenet", "lr=0.05", "epochs=20", "output_dir=run", "trainer.export_saved_model=false"
+        "train-scenario",
+        "scenario=lenet",
+        "lr=0.05",
+        "epochs=20",
+        "output_dir=run",
+        "trainer.export_saved_model=false",
     )
     assert result.returncode == 0, result.stderr
     best = json.loads((tmp_path / "run" / "result.json").read_text())["best"]["metrics"]

@@ -13,7 +13,8 @@ from framework.evaluators import BinaryReport, ClassReport, Evaluator, Sample
 
 
 def report_on(words: list[str], outputs: dict[str, list[float]]) -> tuple[Evaluator, dict[str, float]]:
-    """The report on a model that gives for each class always the same output, over the training samples of a scenario."""
+    """The report on a model that gives for each class always the same output, over the training samples of a
+    scenario."""
     scenario = compose("scenario=mesonet", *words)
     source = scenario.source(Split.TRAIN)
     (evaluator,) = scenario.evaluators()
@@ -50,7 +51,11 @@ def test_forged_patches(positive: str):
 
 @pytest.mark.parametrize("positive", ["deep fake", "real"])
 def test_a_folder_of_two_classes(tmp_path: Path, positive: str):
-    words = [folder_of(tmp_path, {"deep fake": 10, "real": 5}), f"data.positive_class='{positive}'", "data=image_folder"]
+    words = [
+        folder_of(tmp_path, {"deep fake": 10, "real": 5}),
+        f"data.positive_class='{positive}'",
+        "data=image_folder",
+    ]
     outputs = {name: [0.8] if name == positive else [0.1] for name in ("deep fake", "real")}
     evaluator, result = report_on([*words, "data.image_size=32"], outputs)
     assert isinstance(evaluator, BinaryReport)
@@ -59,7 +64,11 @@ def test_a_folder_of_two_classes(tmp_path: Path, positive: str):
 
 
 def test_a_folder_of_three_classes(tmp_path: Path):
-    words = [folder_of(tmp_path, {"fake": 5, "real": 10, "unsure": 5}), "data=image_folder", "data.image_size=32"]
+    words = [
+        folder_of(tmp_path, {"fake": 5, "real": 10, "unsure": 5}),
+        "data=image_folder",
+        "data.image_size=32",
+    ]
     outputs = {"fake": [0.7, 0.2, 0.1], "real": [0.2, 0.7, 0.1], "unsure": [0.2, 0.7, 0.1]}
     evaluator, result = report_on(words, outputs)
     assert isinstance(evaluator, ClassReport)

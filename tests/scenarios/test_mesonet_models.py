@@ -27,7 +27,7 @@ def photograph(size: int) -> np.ndarray:
     return load_sample_image("china.jpg")[40 : 40 + size, 80 : 80 + size].astype("float32")[None]
 
 
-# The models once more, in NumPy: each takes the arrays of its layers in order, and images in [0, 1] -----------------------------
+# The models once more, in NumPy: each takes the arrays of its layers in order, and images in [0, 1] ---------
 
 
 def conv(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, dilation: int = 1) -> np.ndarray:
@@ -70,7 +70,9 @@ def meso_inception4(x: np.ndarray, a: list[np.ndarray]) -> np.ndarray:
     for _ in range(2):
         reduce1, reduce2, reduce3, point, wide1, wide2, wide3 = [a[i : i + 2] for i in range(0, 14, 2)]
         branches = [conv(x, *point)]
-        for dilation, (reduced, wide) in enumerate([(reduce1, wide1), (reduce2, wide2), (reduce3, wide3)], start=1):
+        for dilation, (reduced, wide) in enumerate(
+            [(reduce1, wide1), (reduce2, wide2), (reduce3, wide3)], start=1
+        ):
             branches.append(conv(conv(x, *reduced), *wide, dilation=dilation))
         x = norm_and_pool(np.concatenate(branches, axis=-1), 2, *a[14:18])
         a = a[18:]
@@ -93,11 +95,12 @@ def draw_weights(model: keras.Model) -> None:
             weight.assign(rng.normal(0, 0.2, weight.shape))
 
 
-# Sizes and shapes --------------------------------------------------------------------------------------------------------------
+# Sizes and shapes -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("config", "parameters", "trainable"), [(Meso1, 4_629, 4_621), (Meso4, 28_073, 27_977), (MesoInception4, 28_725, 28_615)]
+    ("config", "parameters", "trainable"),
+    [(Meso1, 4_629, 4_621), (Meso4, 28_073, 27_977), (MesoInception4, 28_725, 28_615)],
 )
 def test_parameters_are_the_authors(config: type[MesoModel], parameters: int, trainable: int):
     model = config().build(classes=2)
@@ -119,7 +122,9 @@ def test_computes_what_the_architecture_says(config: type[MesoModel]):
 
 @pytest.mark.parametrize("config", ALL)
 def test_more_than_two_classes_give_a_probability_each(config: type[MesoModel]):
-    output = config(image_size=64).build(classes=5)(np.repeat(photograph(64), 3, axis=0), training=False).numpy()
+    output = (
+        config(image_size=64).build(classes=5)(np.repeat(photograph(64), 3, axis=0), training=False).numpy()
+    )
     assert output.shape == (3, 5)
     np.testing.assert_allclose(output.sum(axis=1), 1, atol=1e-6)
 
@@ -141,7 +146,7 @@ def test_output_is_float32_under_mixed_precision(config: type[MesoModel]):
     assert model.input.dtype == "float32"
 
 
-# Settings ----------------------------------------------------------------------------------------------------------------------
+# Settings ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -157,10 +162,14 @@ def test_yaml_holds_the_defaults(name: str):
     ("setting", "expected"),
     [("relu", [0.0, 2.0]), ("elu", [np.expm1(-1.0), 2.0]), ("lrelu", [-0.1, 2.0])],
 )
-@pytest.mark.parametrize(("field", "layer"), [("activation", "conv4_activation"), ("hidden_activation", "hidden_activation")])
+@pytest.mark.parametrize(
+    ("field", "layer"), [("activation", "conv4_activation"), ("hidden_activation", "hidden_activation")]
+)
 def test_activation(setting: str, expected: list[float], field: str, layer: str):
     model = Meso4(image_size=64, **{field: setting}).build(classes=2)
-    np.testing.assert_allclose(model.get_layer(layer)(np.array([-1.0, 2.0], "float32")).numpy(), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        model.get_layer(layer)(np.array([-1.0, 2.0], "float32")).numpy(), expected, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("config", [Meso4, MesoInception4])
@@ -183,11 +192,16 @@ def test_image_too_small(config: type[MesoModel], smallest: int):
 
 
 def test_a_config_needs_no_tensorflow():
-    code = "import sys, scenarios.mesonet.model, scenarios.mesonet.data; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+    code = (
+        "import sys, scenarios.mesonet.model, scenarios.mesonet.data; sys.exit('tensorflow' in sys.modules)"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode
+        == 0
+    )
 
 
-# The authors' weights ----------------------------------------------------------------------------------------------------------
+# The authors' weights ---------------------------------------------------------------------------------------
 
 
 def test_the_authors_weights_load(shared_data: Path):
@@ -203,4 +217,6 @@ def test_the_authors_weights_load(shared_data: Path):
     for weight, array in zip(model.get_weights(), arrays, strict=True):
         np.testing.assert_array_equal(weight, array)
     image = photograph(256)
-    np.testing.assert_allclose(model(image, training=False).numpy(), meso4(image.astype("float64") / 255, arrays), atol=1e-5)
+    np.testing.assert_allclose(
+        model(image, training=False).numpy(), meso4(image.astype("float64") / 255, arrays), atol=1e-5
+    )

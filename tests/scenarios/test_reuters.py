@@ -24,7 +24,11 @@ from scenarios.reuters.model import MODELS
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
-WORDS = {"fruit": "apple pear plum cherry grape", "tools": "hammer saw drill nail screw", "sky": "sun moon star cloud rain"}
+WORDS = {
+    "fruit": "apple pear plum cherry grape",
+    "tools": "hammer saw drill nail screw",
+    "sky": "sun moon star cloud rain",
+}
 
 
 def rows_of(classes: list[str], count: int, seed: int = 0) -> list[dict[str, str]]:
@@ -45,7 +49,9 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
         content = "".join(json.dumps(row) + "\n" for row in rows)
     else:
         lines = [list(rows[0]), *(list(row.values()) for row in rows)]
-        content = "\n".join(("\t" if suffix == "tsv" else ",").join(f'"{cell}"' for cell in line) for line in lines)
+        content = "\n".join(
+            ("\t" if suffix == "tsv" else ",").join(f'"{cell}"' for cell in line) for line in lines
+        )
     path.write_bytes(gzip.compress(content.encode()) if path.name.endswith(".gz") else content.encode())
     return path
 
@@ -55,7 +61,7 @@ def train(tmp_path: Path) -> Path:
     return write(tmp_path / "train.jsonl", rows_of(list(WORDS), 60))
 
 
-# Files -------------------------------------------------------------------------------------------------------------------------
+# Files ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.csv", "a.tsv.gz"])
@@ -63,7 +69,9 @@ def test_each_kind_of_file_gives_the_same_texts(tmp_path: Path, name: str) -> No
     rows = rows_of(list(WORDS), 9)
     rows[3]["text"] = "zwölf, 名前"
     path = write(tmp_path / name, rows)
-    assert [(text, label) for text, label, _ in read_texts(str(path))] == [(row["text"], row["label"]) for row in rows]
+    assert [(text, label) for text, label, _ in read_texts(str(path))] == [
+        (row["text"], row["label"]) for row in rows
+    ]
     assert read_texts(str(path))[4][2] == f"{path}:5"
 
 
@@ -75,7 +83,11 @@ def test_each_kind_of_file_gives_the_same_texts(tmp_path: Path, name: str) -> No
             b'{"text": "a", "label": "b"}\n{"text": "a"\n[1]\n',
             r"2 of 3 rows(.|\n)*a\.jsonl:2: is no JSON(.|\n)*:3: is no JSON object",
         ),
-        ("a.jsonl", b'{"body": "a", "label": "b"}', r"1 of 1 rows(.|\n)*has no 'text'; it has 'body', 'label'(.|\n)*data\.text"),
+        (
+            "a.jsonl",
+            b'{"body": "a", "label": "b"}',
+            r"1 of 1 rows(.|\n)*has no 'text'; it has 'body', 'label'(.|\n)*data\.text",
+        ),
         ("a.csv", b"body,topic\na,b\n", "has no 'text' and no 'label'; it has 'body', 'topic'"),
         ("a.csv", b"text,label\n", "has no rows"),
         ("a.csv", b"", "has no rows"),
@@ -99,7 +111,10 @@ def test_other_columns_can_be_named(tmp_path: Path) -> None:
 def test_targets_are_those_of_a_classifier(tmp_path: Path, train: Path) -> None:
     texts, targets = TextFiles(train=str(train), val=str(train)).source(Split.VALIDATION, seed=0).numpy()
     assert texts.dtype == object
-    assert (targets.dtype, targets[:4].tolist()) == (np.int32, [0, 2, 1, 0])  # fruit, tools, sky; sorted: fruit, sky, tools
+    assert (targets.dtype, targets[:4].tolist()) == (
+        np.int32,
+        [0, 2, 1, 0],
+    )  # fruit, tools, sky; sorted: fruit, sky, tools
     two = write(tmp_path / "two.csv", rows_of(["fruit", "tools"], 6))
     for positive, expected in ((None, [0, 1]), ("fruit", [1, 0])):
         config = TextFiles(train=str(two), val=str(two), classes=("fruit", "tools"), positive_class=positive)
@@ -150,13 +165,16 @@ def test_texts_have_a_fingerprint_and_an_empty_one_is_remarked(tmp_path: Path, t
     assert [(fault.name, fault.kind) for fault in report.faults] == [(f"{changed}:8", "empty text")]
 
 
-# Networks ----------------------------------------------------------------------------------------------------------------------
+# Networks ---------------------------------------------------------------------------------------------------
 
 
 def test_the_network_is_that_of_the_tutorial() -> None:
     model = MODELS["text_cnn"]().build(classes=46, texts=["a b c", "B, d!"])
     shapes = {layer.name: tuple(layer.output.shape)[1:] for layer in model.layers}
-    assert [shapes[name] for name in ("words", "embedding", "conv1", "pool1", "conv2", "pool2", "flatten", "output")] == [
+    assert [
+        shapes[name]
+        for name in ("words", "embedding", "conv1", "pool1", "conv2", "pool2", "flatten", "output")
+    ] == [
         (300,),
         (300, 7),
         (296, 64),
@@ -172,7 +190,9 @@ def test_the_network_is_that_of_the_tutorial() -> None:
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_the_settings_of_the_networks(name: str) -> None:
     more: dict[str, Any] = {"widths": (2, 6), "filters": 9} if name == "wide_text_cnn" else {}
-    model = MODELS[name](words=3, tokens=40, embedding=11, dropout=0.3, **more).build(classes=2, texts=["a b c d e a b c"])
+    model = MODELS[name](words=3, tokens=40, embedding=11, dropout=0.3, **more).build(
+        classes=2, texts=["a b c d e a b c"]
+    )
     assert model.get_layer("words").vocabulary_size() == 5
     assert tuple(model.get_layer("embedding").output.shape) == (None, 40, 11)
     assert model.get_layer("dropout").rate == 0.3
@@ -182,18 +202,29 @@ def test_the_settings_of_the_networks(name: str) -> None:
         assert model.get_layer("dropout").output.shape == (None, 18)
 
 
-# Runs --------------------------------------------------------------------------------------------------------------------------
+# Runs -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "classes", [pytest.param(["fruit", "tools"], id="two", marks=pytest.mark.long), pytest.param(list(WORDS), id="three")]
+    "classes",
+    [
+        pytest.param(["fruit", "tools"], id="two", marks=pytest.mark.long),
+        pytest.param(list(WORDS), id="three"),
+    ],
 )
 def test_the_walk_of_a_run(command: Command, tmp_path: Path, classes: list[str]) -> None:
-    """Trained, interrupted by nothing, resumed, validated, and asked: the vocabulary goes along with the model."""
+    """Trained, interrupted by nothing, resumed, validated, and asked: the vocabulary goes along with the
+    model."""
     write(tmp_path / "train.csv.gz", rows_of(classes, 120))
     write(tmp_path / "val.jsonl", rows_of(classes, 40, seed=1))
-    words = ["scenario=reuters", "data.train=train.csv.gz", "data.val=val.jsonl", "model=wide_text_cnn", "model.tokens=20"]
+    words = [
+        "scenario=reuters",
+        "data.train=train.csv.gz",
+        "data.val=val.jsonl",
+        "model=wide_text_cnn",
+        "model.tokens=20",
+    ]
     small = ["model.embedding=8", "model.filters=8", "batch_size=8", "lr=0.01", "output_dir=run"]
     trained = command("train-scenario", *words, *small, "epochs=3")
     assert trained.returncode == 0, trained.stderr
@@ -239,8 +270,13 @@ def test_many_classes_are_judged_by_the_first_five_too(tmp_path: Path) -> None:
     [(["scenario=reuters"], 0.75, 0.89), (["experiment=reuters_best"], 0.90, 0.98)],
     ids=["plain", "best"],
 )
-def test_reuters(command: Command, tmp_path: Path, shared_data: Path, words: list[str], top_1: float, top_5: float) -> None:
-    data = [f"data.train={shared_data / 'reuters' / 'train.jsonl.gz'}", f"data.val={shared_data / 'reuters' / 'test.jsonl.gz'}"]
+def test_reuters(
+    command: Command, tmp_path: Path, shared_data: Path, words: list[str], top_1: float, top_5: float
+) -> None:
+    data = [
+        f"data.train={shared_data / 'reuters' / 'train.jsonl.gz'}",
+        f"data.val={shared_data / 'reuters' / 'test.jsonl.gz'}",
+    ]
     result = command("train-scenario", *words, *data, "output_dir=run", timeout=1700)
     assert result.returncode == 0, result.stderr
     best = json.loads((tmp_path / "run" / "result.json").read_text())["best"]["metrics"]

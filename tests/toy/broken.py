@@ -106,7 +106,8 @@ class RandomSource(Sound):
 
 @keras.saving.register_keras_serializable("broken")
 class Unsteady(keras.layers.Layer):
-    """Noise that no variable holds the state of, the mean of whatever shares the batch, and a call into Python."""
+    """Noise that no variable holds the state of, the mean of whatever shares the batch, and a call into
+    Python."""
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         if training:
@@ -175,7 +176,11 @@ class Frozen(Sound):
     def build_model(self) -> keras.Model:
         body = keras.layers.Dense(4, name="body", trainable=False)
         return keras.Sequential(
-            [keras.Input((4,)), body, keras.layers.Dense(3, "softmax", kernel_initializer="zeros", name="head")]
+            [
+                keras.Input((4,)),
+                body,
+                keras.layers.Dense(3, "softmax", kernel_initializer="zeros", name="head"),
+            ]
         )
 
 

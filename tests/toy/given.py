@@ -54,7 +54,9 @@ class Given(Scenario):
     def build_model(self) -> keras.Model:
         import keras
 
-        return keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.2), keras.layers.Dense(2, "softmax")])
+        return keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dropout(0.2), keras.layers.Dense(2, "softmax")]
+        )
 
     def source(self, split: Split) -> Any:
         import keras
@@ -83,8 +85,12 @@ class Given(Scenario):
             "drawn rows": lambda: Rows(_Noisy(points), labels),
             "list of samples": lambda: [rows[i] for i in range(50)],
             "dataset": lambda: tf.data.Dataset.from_tensor_slices((points, labels)),
-            "batched dataset": lambda: tf.data.Dataset.from_tensor_slices((points, labels)).batch(7).prefetch(2),
-            "even batches": lambda: tf.data.Dataset.from_tensor_slices((points, labels)).batch(5, drop_remainder=True),
+            "batched dataset": lambda: (
+                tf.data.Dataset.from_tensor_slices((points, labels)).batch(7).prefetch(2)
+            ),
+            "even batches": lambda: tf.data.Dataset.from_tensor_slices((points, labels)).batch(
+                5, drop_remainder=True
+            ),
             "unbatched": lambda: tf.data.Dataset.from_tensor_slices((points, labels)).batch(7).unbatch(),
             "PyDataset": Batches,
             "generator": generate,

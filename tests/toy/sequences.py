@@ -26,7 +26,10 @@ class Sequences(Scenario):
         import numpy as np
 
         rng = np.random.default_rng(list(Split).index(split))
-        tokens = [rng.integers(1, 21, length).astype("int32") for length in rng.integers(1, 31, 83 if split == "train" else 34)]
+        tokens = [
+            rng.integers(1, 21, length).astype("int32")
+            for length in rng.integers(1, 31, 83 if split == "train" else 34)
+        ]
         more = np.array([[np.mean(of > 10) > 0.5] for of in tokens], "float32")
         return PaddedSource(({"tokens": tokens}, more), buckets=(8, 16, 32))
 

@@ -1,4 +1,5 @@
-"""Scenarios of other structures than one input and one label: dicts in, dicts out, and numbers in place of classes."""
+"""Scenarios of other structures than one input and one label: dicts in, dicts out, and numbers in place of
+classes."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
 
 @register_scenario("two_by_two")
 class TwoByTwo(Scenario):
-    """Which of two patterns is in an image, and how bright is it, seen under a known lamp? Two inputs, two outputs."""
+    """Which of two patterns is in an image, and how bright is it, seen under a known lamp? Two inputs, two
+    outputs."""
 
     def build_model(self) -> keras.Model:
         import keras
@@ -31,11 +33,17 @@ class TwoByTwo(Scenario):
         import numpy as np
 
         rng = np.random.default_rng(list(Split).index(split))
-        pattern, lamp, brightness = rng.integers(0, 2, 90), rng.uniform(0.5, 1.5, (90, 1)), rng.uniform(0.5, 1.5, (90, 1))
+        pattern, lamp, brightness = (
+            rng.integers(0, 2, 90),
+            rng.uniform(0.5, 1.5, (90, 1)),
+            rng.uniform(0.5, 1.5, (90, 1)),
+        )
         stripes = np.where(pattern[:, None, None], np.arange(6)[:, None] % 2, np.arange(6) % 2)
         image = (stripes + 0.1 * rng.normal(size=(90, 6, 6))) * (lamp * brightness)[:, :, None]
         inputs = {"image": image[..., None].astype("float32"), "lamp": lamp.astype("float32")}
-        return ArraySource((inputs, {"pattern": pattern.astype("int32"), "brightness": brightness.astype("float32")}))
+        return ArraySource(
+            (inputs, {"pattern": pattern.astype("int32"), "brightness": brightness.astype("float32")})
+        )
 
     def objective(self) -> Objective:
         losses = {"pattern": "sparse_categorical_crossentropy", "brightness": "mse"}

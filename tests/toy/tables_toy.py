@@ -21,7 +21,10 @@ NUMBERS = 4
 def network(numbers: int, outputs: int, activation: str | None) -> keras.Model:
     import keras
 
-    layers = [keras.layers.Dense(8, activation="relu", name="hidden"), keras.layers.Dense(outputs, activation, name="output")]
+    layers = [
+        keras.layers.Dense(8, activation="relu", name="hidden"),
+        keras.layers.Dense(outputs, activation, name="output"),
+    ]
     return keras.Sequential([keras.Input((numbers,)), *layers])
 
 
@@ -35,7 +38,9 @@ class TableToy(Classification):
         if self.data.task == "regression":
             return network(len(self.data.inputs), 1, None)
         two = len(self.classes) == 2
-        return network(len(self.data.inputs), 1 if two else len(self.classes), "sigmoid" if two else "softmax")
+        return network(
+            len(self.data.inputs), 1 if two else len(self.classes), "sigmoid" if two else "softmax"
+        )
 
     def objective(self) -> Objective:
         return Objective(loss="mse") if self.data.task == "regression" else super().objective()
@@ -63,7 +68,10 @@ class RecordsToy(Scenario):
     def parse(serialized: tf.Tensor) -> Any:
         import tensorflow as tf
 
-        features = {"x": tf.io.FixedLenFeature([NUMBERS], tf.float32), "y": tf.io.FixedLenFeature([1], tf.float32)}
+        features = {
+            "x": tf.io.FixedLenFeature([NUMBERS], tf.float32),
+            "y": tf.io.FixedLenFeature([1], tf.float32),
+        }
         example = tf.io.parse_single_example(serialized, features)
         return example["x"], example["y"]
 

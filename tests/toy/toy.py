@@ -1,4 +1,5 @@
-"""A small scenario with everything that makes resume hard: BatchNorm, dropout, augmentation, a schedule, an odd number of samples."""
+"""A small scenario with everything that makes resume hard: BatchNorm, dropout, augmentation, a schedule, an
+odd number of samples."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ class Settings:
     noise: float = setting(0.1, "Standard deviation of the augmentation.", ge=0)
     batch_norm: bool = setting(True, "Whether the network has BatchNorm.")
     dropout: float = setting(0.2, "Part of the hidden units that is dropped in training.", ge=0, lt=1)
-    poison: tuple[int, ...] = setting((), "Indices of training samples whose labels are NaN.", ge=0, le=100_000)
+    poison: tuple[int, ...] = setting(
+        (), "Indices of training samples whose labels are NaN.", ge=0, le=100_000
+    )
     stall: int | None = setting(None, "Loading that training sample does not end.", ge=0, le=100_000)
     blind: bool = setting(False, "Whether the labels of the validation samples are NaN.")
 
@@ -72,7 +75,10 @@ class MeanOutput(Evaluator):
             self.positive.append(float(sample.output[0]))
 
     def result(self) -> Mapping[str, float]:
-        return {"mean_output": statistics.fmean(self.outputs), "positive/mean_output": statistics.fmean(self.positive)}
+        return {
+            "mean_output": statistics.fmean(self.outputs),
+            "positive/mean_output": statistics.fmean(self.positive),
+        }
 
 
 @register_scenario("toy")
@@ -88,7 +94,10 @@ class Toy(Scenario):
         layers: list[Any] = [keras.Input((8,)), keras.layers.Dense(16, activation="relu", name="hidden")]
         if self.settings.batch_norm:
             layers.append(keras.layers.BatchNormalization(name="norm"))
-        layers += [keras.layers.Dropout(self.settings.dropout), keras.layers.Dense(1, activation="sigmoid", name="output")]
+        layers += [
+            keras.layers.Dropout(self.settings.dropout),
+            keras.layers.Dense(1, activation="sigmoid", name="output"),
+        ]
         return keras.Sequential(layers)
 
     def source(self, split: Split) -> Source:
@@ -121,5 +130,7 @@ class Toy(Scenario):
         import tensorflow as tf
 
         points, labels = batch
-        noise = tf.map_fn(lambda seed: tf.random.stateless_normal([8], seed), seeds, fn_output_signature=tf.float32)
+        noise = tf.map_fn(
+            lambda seed: tf.random.stateless_normal([8], seed), seeds, fn_output_signature=tf.float32
+        )
         return points + self.settings.noise * noise, labels

@@ -1,4 +1,5 @@
-"""Layers of a scenario's own: docs/custom_layers.md, typed, and what finds their classes in a process that has not built the model."""
+"""Layers of a scenario's own: docs/custom_layers.md, typed, and what finds their classes in a process that
+has not built the model."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def run(package: Path) -> Path:
     scenario = compose("scenario=module", "scenario.target=my_package.scenario:Scaled", *SHORT)
-    assert Trainer(scenario, RunDirectory.create(package / "run"), console=quiet()).train().status == "finished"
+    assert (
+        Trainer(scenario, RunDirectory.create(package / "run"), console=quiet()).train().status == "finished"
+    )
     return package / "run"
 
 
@@ -77,7 +80,9 @@ def test_validation_and_prediction_find_the_classes(run: Path, tmp_path: Path) -
 
 def test_a_process_of_its_own_finds_them(run: Path, package: Path) -> None:
     words = [sys.executable, "-m", "framework.cli.lav", str(run), "--output", str(package / "lav.json")]
-    done = subprocess.run(words, env=environment() | {"PYTHONPATH": str(package)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        words, env=environment() | {"PYTHONPATH": str(package)}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -85,11 +90,18 @@ def test_weights_of_a_run_and_a_warm_start_need_nothing_more(run: Path, tmp_path
     weights = RunWeights(run)
     weights.export(weights.candidate("raw"), tmp_path / "raw", {})
     forget()
-    words = ("scenario=module", "scenario.target=my_package.scenario:Scaled", f"warmstart.model={run}", *SHORT, "lr=0")
+    words = (
+        "scenario=module",
+        "scenario.target=my_package.scenario:Scaled",
+        f"warmstart.model={run}",
+        *SHORT,
+        "lr=0",
+    )
     trainer = Trainer(compose(*words), RunDirectory.create(tmp_path / "warm"), console=quiet())
     trainer.train()
     before, after = (
-        load_model(folder, trainer.scenario.build_model).get_weights() for folder in (run / "best", tmp_path / "warm/best")
+        load_model(folder, trainer.scenario.build_model).get_weights()
+        for folder in (run / "best", tmp_path / "warm/best")
     )
     assert [array.tobytes() for array in before] == [array.tobytes() for array in after]
 

@@ -1,4 +1,5 @@
-"""Each file of a run is damaged in turn: the run goes on to the same end, or says in one line what is damaged."""
+"""Each file of a run is damaged in turn: the run goes on to the same end, or says in one line what is
+damaged."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_on_the_path: None)
 
 @pytest.fixture(autouse=True)
 def names_begin_anew() -> None:
-    """As in a process of its own: Keras numbers the layers of a process, and an exported model has their names."""
+    """As in a process of its own: Keras numbers the layers of a process, and an exported model has their
+    names."""
     import keras
 
     keras.utils.clear_session()
@@ -152,7 +154,9 @@ def test_without_an_intact_checkpoint_the_best_model_is_usable(run: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", DAMAGES)
-def test_an_exported_model_that_was_lost_is_exported_again(undisturbed: Path, tmp_path: Path, kind: str) -> None:
+def test_an_exported_model_that_was_lost_is_exported_again(
+    undisturbed: Path, tmp_path: Path, kind: str
+) -> None:
     run = tmp_path / "run"
     shutil.copytree(undisturbed, run)
     damage(run / "export" / "model.keras", kind)
@@ -173,10 +177,14 @@ def test_a_run_of_the_first_format_is_continued(tmp_path: Path) -> None:
     result = resume(run, "epochs=3")
     assert (result.status, result.epochs) == ("finished", 3)
     assert records(run)[: len(before)] == before
-    assert [session["started_at_step"] for session in RunDirectory.open(run).load_provenance()["sessions"]] == [0, 24]
+    assert [
+        session["started_at_step"] for session in RunDirectory.open(run).load_provenance()["sessions"]
+    ] == [0, 24]
 
 
-def test_another_version_is_named(run: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_is_named(
+    run: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(logging.getLogger("framework"), "propagate", True)
     monkeypatch.setattr("framework.run.run_directory._versions", lambda: {"tensorflow": "99.0"})
     resume(run)

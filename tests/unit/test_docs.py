@@ -1,4 +1,5 @@
-"""What the documents say can be typed: every command in them is composed, or applied to the config of a run."""
+"""What the documents say can be typed: every command in them is composed, or applied to the config of a
+run."""
 
 from __future__ import annotations
 
@@ -33,11 +34,15 @@ WRONG = "scenario.fliters=8"
 
 
 def commands() -> Iterator[tuple[Path, list[str]]]:
-    """The commands on lines of their own, and those in the text, but for those about scenarios that nobody has."""
+    """The commands on lines of their own, and those in the text, but for those about scenarios that nobody
+    has."""
     for document in DOCUMENTS:
         text = document.read_text()
         lines = [match[1] for match in map(LINE.fullmatch, text.splitlines()) if match]
-        for command in [*lines, *INLINE.findall(re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))]:
+        for command in [
+            *lines,
+            *INLINE.findall(re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)),
+        ]:
             words = shlex.split(re.sub(r"\s#\s.*", "", command))
             theirs = {"key=value", "scenario=NAME", "scenario=my_digits"} & set(words) or (
                 "--config-dir" in words and "scenario=strokes" not in words
@@ -55,7 +60,9 @@ def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     package = tmp_path_factory.mktemp("tutorial")
     page = (REPOSITORY / "docs" / "tutorial.md").read_text()
     # Copied whole, as in tests/cli/test_tutorial.py.
-    for content, name in re.findall(r"^```\w+\n((?:# @package \S+\n)?# (\S+\.\w+)\n.*?)^```", page, re.MULTILINE | re.DOTALL):
+    for content, name in re.findall(
+        r"^```\w+\n((?:# @package \S+\n)?# (\S+\.\w+)\n.*?)^```", page, re.MULTILINE | re.DOTALL
+    ):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(content)
     with pytest.MonkeyPatch.context() as patch:
@@ -66,14 +73,20 @@ def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_there_are_commands_of_each_kind() -> None:
     assert len(COMMANDS) > 60
     assert {param.values[0][0] for param in COMMANDS} == {*COMPOSED, *ON_A_RUN}  # type: ignore[index]
-    assert any({"-m", "scenario=strokes"} <= set(param.values[0]) for param in COMMANDS), "the tutorial's, in its text"
+    assert any({"-m", "scenario=strokes"} <= set(param.values[0]) for param in COMMANDS), (
+        "the tutorial's, in its text"
+    )
 
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_what_the_documents_say_can_be_typed(words: list[str], tutorial: Path) -> None:
     settings = [word for word in words if "=" in word and not word.startswith(("hydra.", "hydra/"))]
-    if words[0] in ON_A_RUN and not any(word.startswith("scenario=") for word in settings):  # those are on weights without a run
-        config = compose_config(["scenario=mesonet", "data=image_folder", "data.train_dir=DIR", "data.val_dir=DIR"])
+    if words[0] in ON_A_RUN and not any(
+        word.startswith("scenario=") for word in settings
+    ):  # those are on weights without a run
+        config = compose_config(
+            ["scenario=mesonet", "data=image_folder", "data.train_dir=DIR", "data.val_dir=DIR"]
+        )
         parse(apply_overrides(config.to_plain(), settings))
         return
     folder = tutorial if "--config-dir" in words else None
@@ -89,11 +102,15 @@ def test_what_the_documents_say_can_be_typed(words: list[str], tutorial: Path) -
 
 
 def test_the_evaluator_of_the_training_page() -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "training.md").read_text(), re.DOTALL)
+    (block,) = re.findall(
+        r"```python\n(.*?)```", (REPOSITORY / "docs" / "training.md").read_text(), re.DOTALL
+    )
     names: dict[str, type] = {}
     exec(block, names)
     evaluator = names["WorstMistake"]()
     for output, target in ((0.9, 1.0), (0.7, 0.0), (0.2, 0.0)):
-        evaluator.update(names["Sample"](inputs=np.zeros(2), target=np.array([target]), output=np.array([output])))
+        evaluator.update(
+            names["Sample"](inputs=np.zeros(2), target=np.array([target]), output=np.array([output]))
+        )
     assert evaluator.result() == {"worst_mistake": pytest.approx(0.7)}
     assert tuple(evaluator.result()) == evaluator.names

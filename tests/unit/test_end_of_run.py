@@ -21,12 +21,26 @@ from tests.runs import InterruptedAfter, quiet, records
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
 STATE = ("trainer.calc_ema=0.9", "trainer.post_hoc_ema=[0.1]", "trainer.post_hoc_every_n_epochs=2")
-SELDOM = (*STATE, "trainer.val_every_n=3", "trainer.lav_every_n=3", "early_stopping.monitor=val_loss", "early_stopping.n_to_go=2")
-STILL = (*STATE, "trainer.val_every_n=2", "trainer.lav_every_n=4", "lr=0", "scenario.noise=0", "scenario.batch_norm=false")
+SELDOM = (
+    *STATE,
+    "trainer.val_every_n=3",
+    "trainer.lav_every_n=3",
+    "early_stopping.monitor=val_loss",
+    "early_stopping.n_to_go=2",
+)
+STILL = (
+    *STATE,
+    "trainer.val_every_n=2",
+    "trainer.lav_every_n=4",
+    "lr=0",
+    "scenario.noise=0",
+    "scenario.batch_norm=false",
+)
 
 
 def train(path: Path, *words: str) -> Result:
-    """As in a process of its own: Keras numbers the layers of a process, and an exported model has their names."""
+    """As in a process of its own: Keras numbers the layers of a process, and an exported model has their
+    names."""
     import keras
 
     keras.utils.clear_session()
@@ -85,7 +99,13 @@ def test_more_epochs_give_the_bits_of_a_run_that_was_to_have_them(run: Path, tmp
 
 @pytest.mark.slow
 def test_so_they_do_however_often_and_from_whatever_end(tmp_path: Path) -> None:
-    words = (*STATE, "trainer.val_every_n=2", "trainer.lav_every_n=2", "optimizer.accumulate_steps=2", "batch_size=4")
+    words = (
+        *STATE,
+        "trainer.val_every_n=2",
+        "trainer.lav_every_n=2",
+        "optimizer.accumulate_steps=2",
+        "batch_size=4",
+    )
     train(tmp_path / "run", "epochs=1", *words)
     resume(tmp_path / "run", "epochs=3")
     resume(tmp_path / "run", "epochs=4")
@@ -95,9 +115,13 @@ def test_so_they_do_however_often_and_from_whatever_end(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_more_patience_gives_the_bits_of_a_run_that_had_it(tmp_path: Path) -> None:
-    result = train(tmp_path / "run", "epochs=9", *STILL, "early_stopping.monitor=loss", "early_stopping.n_to_go=2")
+    result = train(
+        tmp_path / "run", "epochs=9", *STILL, "early_stopping.monitor=loss", "early_stopping.n_to_go=2"
+    )
     assert result.status == "stopped_early"
-    assert phases(tmp_path / "run", "validation")[-1] == result.epochs, "the last epoch, whatever ends the run"
+    assert phases(tmp_path / "run", "validation")[-1] == result.epochs, (
+        "the last epoch, whatever ends the run"
+    )
     more = resume(tmp_path / "run", "early_stopping.n_to_go=5")
     assert more.epochs > result.epochs
     train(tmp_path / "other", "epochs=9", *STILL, "early_stopping.monitor=loss", "early_stopping.n_to_go=5")
@@ -150,7 +174,9 @@ def failing_the_second_time() -> Callable[[], None]:
     return check
 
 
-def test_a_kill_right_after_more_patience_was_given_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_right_after_more_patience_was_given_does_not_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "run"
     train(path, "epochs=9", *STILL, "early_stopping.n_to_go=1")
     trainer = Trainer.resume(path, "early_stopping.n_to_go=2", console=quiet())

@@ -13,7 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from framework.evaluators import BinaryReport, ClassReport, Evaluator, Sample, ScikitLearnMetric, equal_error_rate
+from framework.evaluators import (
+    BinaryReport,
+    ClassReport,
+    Evaluator,
+    Sample,
+    ScikitLearnMetric,
+    equal_error_rate,
+)
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -22,7 +29,12 @@ THREE = ("cat", "dog", "owl")
 NAN = math.nan
 
 
-def found(evaluator: Evaluator, targets: Sequence[Any], outputs: Sequence[Any], weights: Iterable[float] | None = None):
+def found(
+    evaluator: Evaluator,
+    targets: Sequence[Any],
+    outputs: Sequence[Any],
+    weights: Iterable[float] | None = None,
+):
     """What an evaluator says of these samples."""
     for target, output, weight in zip(targets, outputs, weights or [1.0] * len(targets), strict=True):
         evaluator.update(Sample(inputs=None, target=target, output=output, weight=weight))
@@ -44,13 +56,13 @@ def approx(values: dict[str, float]):
     return pytest.approx(values, abs=1e-9, nan_ok=True)
 
 
-# By hand -----------------------------------------------------------------------------------------------------------------------
+# By hand ----------------------------------------------------------------------------------------------------
 
 
 def test_a_binary_report_by_hand():
-    # From the highest score down: + + - + -. Of the 6 pairs of a positive and a negative sample, 5 are in the right order.
-    # The ROC goes (0, 1/3), (0, 2/3), (1/2, 2/3), (1/2, 1), (1, 1). On its piece at tpr 2/3, both errors are 1/3.
-    # Above 0.5 are + + -: of the positive class 2 of 3 found, 2 of 3 right.
+    # From the highest score down: + + - + -. Of the 6 pairs of a positive and a negative sample, 5 are in the
+    # right order. The ROC goes (0, 1/3), (0, 2/3), (1/2, 2/3), (1/2, 1), (1, 1). On its piece at tpr 2/3,
+    # both errors are 1/3. Above 0.5 are + + -: of the positive class 2 of 3 found, 2 of 3 right.
     assert binary([1, 1, 0, 1, 0], [0.9, 0.8, 0.7, 0.4, 0.2]) == approx(
         {
             "auc": 5 / 6,
@@ -90,7 +102,9 @@ def test_equal_error_rate_by_hand(targets: list[int], scores: list[float], eer: 
 
 def test_equal_error_rate_of_a_curve():
     # Between (0.2, 0.4) and (0.4, 0.8): 0.4 + 2 (x - 0.2) = 1 - x gives x = 1/3.
-    assert equal_error_rate(np.array([0, 0.2, 0.4, 1]), np.array([0, 0.4, 0.8, 1])) == pytest.approx(1 / 3, abs=1e-12)
+    assert equal_error_rate(np.array([0, 0.2, 0.4, 1]), np.array([0, 0.4, 0.8, 1])) == pytest.approx(
+        1 / 3, abs=1e-12
+    )
 
 
 def test_a_class_report_by_hand():
@@ -138,19 +152,22 @@ def test_shapes_that_models_and_data_have():
 def test_a_name_is_parted_at_its_last_slash():
     names = BinaryReport(("a/b", "deep fake"), "a/b").names
     rows = {tuple(name.rsplit("/", 1)) for name in names[5:]}
-    assert rows == {(row, column) for row in ("a/b", "deep fake") for column in ("precision", "recall", "f1", "samples")}
+    assert rows == {
+        (row, column) for row in ("a/b", "deep fake") for column in ("precision", "recall", "f1", "samples")
+    }
     assert not any("/" in name for name in names[:4])
 
 
-# Rules -------------------------------------------------------------------------------------------------------------------------
+# Rules ------------------------------------------------------------------------------------------------------
 
 GRID = 64
 """Scores are multiples of 1/64, so that no transformation below makes two of them one by rounding."""
-rated = st.lists(st.tuples(st.booleans(), st.integers(0, GRID), st.integers(0, 3)), min_size=2, max_size=40).filter(
-    lambda samples: len({target for target, _, weight in samples if weight}) == 2
-)
+rated = st.lists(
+    st.tuples(st.booleans(), st.integers(0, GRID), st.integers(0, 3)), min_size=2, max_size=40
+).filter(lambda samples: len({target for target, _, weight in samples if weight}) == 2)
 labelled = st.lists(
-    st.tuples(st.integers(0, 2), st.lists(st.integers(0, 5), min_size=3, max_size=3), st.integers(0, 3)), max_size=30
+    st.tuples(st.integers(0, 2), st.lists(st.integers(0, 5), min_size=3, max_size=3), st.integers(0, 3)),
+    max_size=30,
 )
 quickly = settings(max_examples=40, deadline=None)
 
@@ -162,7 +179,9 @@ def columns(samples: list[tuple[Any, Any, Any]]) -> tuple[np.ndarray, np.ndarray
 
 @quickly
 @given(rated, st.sampled_from([lambda p: p / 4, lambda p: p**3, np.sqrt, lambda p: 1 - (1 - p) ** 2]))
-def test_rates_are_rates_and_depend_on_the_order_of_scores_alone(samples, rising: Callable[[np.ndarray], np.ndarray]):
+def test_rates_are_rates_and_depend_on_the_order_of_scores_alone(
+    samples, rising: Callable[[np.ndarray], np.ndarray]
+):
     targets, scores, weights = columns(samples)
     plain, risen = binary(targets, scores, weights), binary(targets, rising(scores), weights)
     for name in ("auc", "eer", "average_precision"):
@@ -213,7 +232,7 @@ def test_a_class_report_counts_by_weight_too(samples):
     assert classes(targets[::-1], outputs[::-1], weights[::-1]) == approx(plain)
 
 
-# scikit-learn ------------------------------------------------------------------------------------------------------------------
+# scikit-learn -----------------------------------------------------------------------------------------------
 
 
 @quickly
@@ -222,12 +241,16 @@ def test_a_binary_report_says_what_scikit_learn_says(samples):
     targets, scores, weights = columns(samples)
     report = binary(targets, scores, weights)
     assert report["auc"] == pytest.approx(metrics.roc_auc_score(targets, scores, sample_weight=weights))
-    assert report["average_precision"] == pytest.approx(metrics.average_precision_score(targets, scores, sample_weight=weights))
-    expected = metrics.precision_recall_fscore_support(targets, scores > 0.5, sample_weight=weights, zero_division=0)
+    assert report["average_precision"] == pytest.approx(
+        metrics.average_precision_score(targets, scores, sample_weight=weights)
+    )
+    expected = metrics.precision_recall_fscore_support(
+        targets, scores > 0.5, sample_weight=weights, zero_division=0
+    )
     for i, name in enumerate(BOTH):
-        assert [report[f"{name}/{part}"] for part in ("precision", "recall", "f1", "samples")] == pytest.approx(
-            [float(column[i]) for column in expected]
-        )
+        assert [
+            report[f"{name}/{part}"] for part in ("precision", "recall", "f1", "samples")
+        ] == pytest.approx([float(column[i]) for column in expected])
     assert report["f1"] == report["real/f1"]
 
 
@@ -241,12 +264,14 @@ def test_a_class_report_says_what_scikit_learn_says(weighted: bool):
     assert report["balanced_accuracy"] == pytest.approx(
         metrics.balanced_accuracy_score(targets, predicted, sample_weight=weights)
     )
-    assert report["f1"] == pytest.approx(metrics.f1_score(targets, predicted, average="macro", sample_weight=weights))
+    assert report["f1"] == pytest.approx(
+        metrics.f1_score(targets, predicted, average="macro", sample_weight=weights)
+    )
     expected = metrics.precision_recall_fscore_support(targets, predicted, sample_weight=weights)
     for i, name in enumerate(THREE):
-        assert [report[f"{name}/{part}"] for part in ("precision", "recall", "f1", "samples")] == pytest.approx(
-            [float(column[i]) for column in expected]
-        )
+        assert [
+            report[f"{name}/{part}"] for part in ("precision", "recall", "f1", "samples")
+        ] == pytest.approx([float(column[i]) for column in expected])
 
 
 def test_a_function_of_scikit_learn():
@@ -264,7 +289,9 @@ def test_a_function_gets_what_the_model_gives():
         seen.append((targets, outputs))
         return 7
 
-    assert found(ScikitLearnMetric("seven", function), np.float32([[1], [0]]), np.float32([[0.5], [0.25]])) == {"seven": 7.0}
+    assert found(
+        ScikitLearnMetric("seven", function), np.float32([[1], [0]]), np.float32([[0.5], [0.25]])
+    ) == {"seven": 7.0}
     ((targets, outputs),) = seen
     np.testing.assert_array_equal(targets, np.float32([1, 0]))
     np.testing.assert_array_equal(outputs, np.float32([0.5, 0.25]))
@@ -272,7 +299,9 @@ def test_a_function_gets_what_the_model_gives():
     np.testing.assert_array_equal(seen[1][1], np.eye(2))
 
 
-@pytest.mark.parametrize("function", [metrics.mean_absolute_error, functools.partial(metrics.mean_absolute_error)])
+@pytest.mark.parametrize(
+    "function", [metrics.mean_absolute_error, functools.partial(metrics.mean_absolute_error)]
+)
 def test_weights_reach_a_function_that_takes_them(function: Callable[..., float]):
     result = found(ScikitLearnMetric("error", function), [0.0, 0.0, 0.0], [1.0, 4.0, 9.0], [2, 1, 0])
     assert result == {"error": pytest.approx(2)}
@@ -283,7 +312,7 @@ def test_another_function_sees_all_samples_alike_but_those_that_do_not_count():
     assert found(largest, [0.0, 0.0, 0.0], [1.0, 4.0, 9.0], [2, 1, 0]) == {"largest": 4.0}
 
 
-# What the data do not define ---------------------------------------------------------------------------------------------------
+# What the data do not define --------------------------------------------------------------------------------
 
 
 def defined(result: dict[str, float]) -> dict[str, float]:
@@ -314,9 +343,14 @@ def test_a_binary_report_on_one_class(weights: list[float]):
 
 
 def test_a_class_report_leaves_a_missing_class_out():
-    # An owl was seen where there is none: its figures are nan all the same, and the means are those of cat and dog.
+    # An owl was seen where there is none: its figures are nan all the same, and the means are those of cat
+    # and dog.
     report = classes([0, 0, 1], np.eye(3)[[0, 2, 1]])
-    assert {name for name, value in report.items() if math.isnan(value)} == {"owl/precision", "owl/recall", "owl/f1"}
+    assert {name for name, value in report.items() if math.isnan(value)} == {
+        "owl/precision",
+        "owl/recall",
+        "owl/f1",
+    }
     assert report["owl/samples"] == 0
     assert report["balanced_accuracy"] == pytest.approx((1 / 2 + 1) / 2)
     assert report["f1"] == pytest.approx((2 / 3 + 1) / 2)
@@ -362,22 +396,28 @@ def test_what_a_function_raises_is_raised():
         found(ScikitLearnMetric("accuracy", metrics.accuracy_score), [0, 1], [0.3, 0.6])
 
 
-# Wrong use ---------------------------------------------------------------------------------------------------------------------
+# Wrong use --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("names", "positive"), [(BOTH, "forged"), (BOTH, None), (THREE, "cat"), (("fake",), "fake")])
+@pytest.mark.parametrize(
+    ("names", "positive"), [(BOTH, "forged"), (BOTH, None), (THREE, "cat"), (("fake",), "fake")]
+)
 def test_a_binary_report_needs_two_classes(names: tuple[str, ...], positive: str):
     with pytest.raises(ValueError, match="two classes"):
         BinaryReport(names, positive)
 
 
-@pytest.mark.parametrize(("target", "output"), [(2, 0.5), (-1, 0.5), (0.3, 0.5), ([0, 1], 0.5), (1, [0.2, 0.8])])
+@pytest.mark.parametrize(
+    ("target", "output"), [(2, 0.5), (-1, 0.5), (0.3, 0.5), ([0, 1], 0.5), (1, [0.2, 0.8])]
+)
 def test_a_binary_report_refuses_what_it_cannot_read(target: Any, output: Any):
     with pytest.raises(ValueError, match=r"target|size 1"):
         binary([target], [output])
 
 
-@pytest.mark.parametrize(("target", "output"), [(3, [0, 0, 1]), (-1, [0, 0, 1]), (0.5, [0, 0, 1]), (0, [0, 1]), (0, 0.5)])
+@pytest.mark.parametrize(
+    ("target", "output"), [(3, [0, 0, 1]), (-1, [0, 0, 1]), (0.5, [0, 0, 1]), (0, [0, 1]), (0, 0.5)]
+)
 def test_a_class_report_refuses_what_it_cannot_read(target: Any, output: Any):
     with pytest.raises(ValueError, match="do not fit 3 classes"):
         classes([target], [output])
@@ -393,12 +433,15 @@ def test_a_class_report_refuses_what_it_cannot_read(target: Any, output: Any):
     ],
 )
 def test_the_threshold_of_the_equal_error_rate(targets: list[int], scores: list[float], threshold: float):
-    """A sample above it is positive; then the error rates of both classes are as near to each other as they can be."""
+    """A sample above it is positive; then the error rates of both classes are as near to each other as they
+    can be."""
     assert binary(targets, scores)["eer_threshold"] == pytest.approx(threshold)
 
 
 def test_a_report_at_another_threshold():
     targets, scores = [1, 1, 0, 1, 0], [0.9, 0.8, 0.7, 0.4, 0.2]
     values = found(BinaryReport(("fake", "real"), "real", threshold=0.3), targets, scores)
-    assert (values["real/recall"], values["fake/recall"], values["real/precision"]) == approx((1, 1 / 2, 3 / 4))
+    assert (values["real/recall"], values["fake/recall"], values["real/precision"]) == approx(
+        (1, 1 / 2, 3 / 4)
+    )
     assert values["auc"] == approx(5 / 6)

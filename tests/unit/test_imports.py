@@ -21,7 +21,8 @@ ROOMS = [
 
 
 def imports_of(path: Path) -> set[str]:
-    """The modules of framework/ that a file imports, within functions and for types alone, too; `""` is the package itself."""
+    """The modules of framework/ that a file imports, within functions and for types alone, too; `""` is the
+    package itself."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -39,7 +40,10 @@ def modules() -> dict[str, Path]:
     """The modules of framework/ by their names in it."""
     root = REPOSITORY / "framework"
     files = [path for path in root.rglob("*.py") if path != root / "__init__.py"]
-    return {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
+    return {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in files
+    }
 
 
 def test_each_module_is_in_a_room() -> None:
@@ -50,7 +54,11 @@ def test_rooms_import_downward() -> None:
     upward = []
     for module, path in modules().items():
         place = ROOMS.index(module.split(".")[0])
-        upward += [f"{module} -> {name}" for name in imports_of(path) if name and ROOMS.index(name.split(".")[0]) > place]
+        upward += [
+            f"{module} -> {name}"
+            for name in imports_of(path)
+            if name and ROOMS.index(name.split(".")[0]) > place
+        ]
     assert upward == []
 
 
@@ -65,19 +73,29 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
 def test_the_package_is_imported_for_its_version_alone() -> None:
     """Its public names lead to all rooms, so who imports from it stands above all of them."""
     assert [
-        module for module, path in modules().items() if "" in imports_of(path) and not module.startswith(("cli", "launcher"))
+        module
+        for module, path in modules().items()
+        if "" in imports_of(path) and not module.startswith(("cli", "launcher"))
     ] == []
 
 
 def test_the_tests_mirror_the_rooms() -> None:
-    folders = {path.name for path in (REPOSITORY / "tests" / "unit").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    folders = {
+        path.name
+        for path in (REPOSITORY / "tests" / "unit").iterdir()
+        if path.is_dir() and path.name != "__pycache__"
+    }
     assert folders <= set(ROOMS)
 
 
 def test_the_wheel_holds_every_package() -> None:
     listed = set(tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     roots = [REPOSITORY / name for name in ("framework", "scenarios")]
-    found = {".".join(path.parent.relative_to(REPOSITORY).parts) for root in roots for path in root.rglob("__init__.py")}
+    found = {
+        ".".join(path.parent.relative_to(REPOSITORY).parts)
+        for root in roots
+        for path in root.rglob("__init__.py")
+    }
     assert listed == found - {"framework.launcher"} | {"framework.conf", "tf_scenarios"}
 
 

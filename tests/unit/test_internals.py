@@ -1,4 +1,5 @@
-"""docs/internals.md names what the code relies on inside Keras, TensorFlow and Hydra: no more, and no less."""
+"""docs/internals.md names what the code relies on inside Keras, TensorFlow and Hydra: no more, and no
+less."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from tests.conftest import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "internals.md").read_text(encoding="utf-8")
 FILES = sorted((REPOSITORY / "framework").rglob("*.py"))
-# Methods of our own classes, called by their own class methods; and the one private name that Python documents.
+# Methods of our own classes, called by their own class methods; and the one private name that Python
+# documents.
 OURS = {"_check_self_contained", "_check_writable", "_changes", "_divides", "_exit"}
 
 
@@ -33,7 +35,11 @@ def private_names(path: Path) -> Iterator[str]:
 def patched_names(path: Path) -> Iterator[str]:
     """The methods that a file replaces."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("patch", "patching"):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("patch", "patching")
+        ):
             yield from (keyword.arg for keyword in node.keywords if keyword.arg)
 
 
@@ -55,13 +61,17 @@ def used(names_of: object) -> dict[str, set[str]]:
 def test_private_names_are_listed() -> None:
     found = {file: kept for file, names in used(private_names).items() if (kept := names - OURS)}
     patched = {"_all_reduce_sum_gradients"}  # replaced, and not called
-    listed = {file: kept for file, names in named(r"`(_\w+|hydra\._[\w.]+)`").items() if (kept := names - patched)}
+    listed = {
+        file: kept for file, names in named(r"`(_\w+|hydra\._[\w.]+)`").items() if (kept := names - patched)
+    }
     assert found == listed
 
 
 def test_replaced_methods_are_listed() -> None:
     found = used(patched_names)
-    found["optim/gradient_accumulation.py"].remove("whole_steps")  # an attribute of our own, in which they are found again
+    found["optim/gradient_accumulation.py"].remove(
+        "whole_steps"
+    )  # an attribute of our own, in which they are found again
     assert found == named(r"`(?:layer|optimizer|model|loss|scenario)\.(\w+)`")
 
 
@@ -76,4 +86,6 @@ def test_nothing_else_is_replaced() -> None:
     """`setattr` and `vars(...).update` would go around the one mechanism."""
     for path in FILES:
         if path.name != "patching.py":
-            assert not re.search(r"\bsetattr\(|\bvars\((?!self)\w+\)\.update", path.read_text(encoding="utf-8")), path
+            assert not re.search(
+                r"\bsetattr\(|\bvars\((?!self)\w+\)\.update", path.read_text(encoding="utf-8")
+            ), path

@@ -18,7 +18,8 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def headings(page: Path) -> set[str]:
-    """The anchors of a page's headings, as code hosts make them: lower case, hyphens for blanks, punctuation left out."""
+    """The anchors of a page's headings, as code hosts make them: lower case, hyphens for blanks, punctuation
+    left out."""
     found = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
 

@@ -38,7 +38,9 @@ def checkpoints(path: Path) -> list[int]:
         (["trainer.keep_checkpoints=2"], [12, 15]),
     ],
 )
-def test_when_checkpoints_are_saved_and_how_many_are_kept(tmp_path: Path, words: list[str], steps: list[int]) -> None:
+def test_when_checkpoints_are_saved_and_how_many_are_kept(
+    tmp_path: Path, words: list[str], steps: list[int]
+) -> None:
     train(tmp_path / "run", "epochs=5", *SHORT, *words)
     assert checkpoints(tmp_path / "run") == steps
 
@@ -57,7 +59,9 @@ def test_how_many_steps_a_call_does_at_most(tmp_path: Path, word: str) -> None:
     first = trainer(tmp_path / "run", "epochs=1", "trainer.val_every_n=0", word)
     first.interruption = counting = Counting()
     first.train()
-    assert counting.asked == 1 + 12 + 3, "when all is built, before each step, and around each model that is exported"
+    assert counting.asked == 1 + 12 + 3, (
+        "when all is built, before each step, and around each model that is exported"
+    )
 
 
 def test_the_number_of_batches_for_batch_norm_matters(tmp_path: Path) -> None:
@@ -71,7 +75,11 @@ def test_the_number_of_batches_for_batch_norm_matters(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [True, False])
 def test_what_is_written_beside_the_model(tmp_path: Path, value: bool) -> None:
     scenario = compose(
-        "scenario=toy", f"trainer.tensorboard={value}", f"trainer.export_saved_model={value}", "epochs=1", config_dir=TOY / "conf"
+        "scenario=toy",
+        f"trainer.tensorboard={value}",
+        f"trainer.export_saved_model={value}",
+        "epochs=1",
+        config_dir=TOY / "conf",
     )
     from framework.run.run_directory import RunDirectory
     from framework.training.trainer import Trainer
@@ -147,7 +155,9 @@ def test_xla(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_kept_in_memory() -> None:
     def kept(*words: str) -> bool:
         # A source of samples one by one, of which none stalls.
-        return isinstance(prepare_source(compose_toy("scenario.stall=5000", *words), Split.TRAIN), ArraySource)
+        return isinstance(
+            prepare_source(compose_toy("scenario.stall=5000", *words), Split.TRAIN), ArraySource
+        )
 
     assert kept("data.cache=auto")
     assert not kept("data.cache=off")
@@ -155,7 +165,9 @@ def test_what_is_kept_in_memory() -> None:
     assert kept("data.cache=memory", "data.cache_limit=1e-6")
 
 
-def test_how_many_samples_are_loaded_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_many_samples_are_loaded_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import tensorflow as tf
 
     seen: list[Any] = []

@@ -1,4 +1,5 @@
-"""No setting is ignored: each has a test that fails when it is. The table names it, and the long test proves it."""
+"""No setting is ignored: each has a test that fails when it is. The table names it, and the long test proves
+it."""
 
 from __future__ import annotations
 
@@ -268,11 +269,16 @@ TABLE: dict[str, dict[str, str]] = {
         "workers": "tests/unit/test_option_effects.py::test_how_many_samples_are_loaded_at_the_same_time",
     },
 }
-ROWS = [pytest.param(home, name, test, id=f"{home}.{name}") for home, names in TABLE.items() for name, test in names.items()]
+ROWS = [
+    pytest.param(home, name, test, id=f"{home}.{name}")
+    for home, names in TABLE.items()
+    for name, test in names.items()
+]
 
 
 def configs() -> Iterator[type]:
-    """The config classes of the framework, those too that no shipped scenario uses, and of the shipped scenarios."""
+    """The config classes of the framework, those too that no shipped scenario uses, and of the shipped
+    scenarios."""
     for name in ("mesonet", "lenet", "reuters"):
         importlib.import_module(f"scenarios.{name}.scenario")
     shipped = [cls for cls in SCENARIOS.values() if cls.__module__.startswith("scenarios.")]
@@ -287,13 +293,16 @@ def configs() -> Iterator[type]:
 
 
 def settings_of(cls: Any) -> Iterator[tuple[str, str]]:
-    """The settings of a config class and of the sections in it: where each is declared first, and its name."""
+    """The settings of a config class and of the sections in it: where each is declared first, and its
+    name."""
     for field in dataclasses.fields(cls):
         if dataclasses.is_dataclass(kind := type_hints(cls)[field.name]):
             yield from settings_of(kind)
             continue
         bases = [base for base in reversed(cls.__mro__) if dataclasses.is_dataclass(base)]
-        home = next(base for base in bases if field.name in {known.name for known in dataclasses.fields(base)})
+        home = next(
+            base for base in bases if field.name in {known.name for known in dataclasses.fields(base)}
+        )
         yield f"{home.__module__}:{home.__qualname__}", field.name
 
 
@@ -308,7 +317,9 @@ def test_each_whole_number_has_both_bounds() -> None:
     for cls in configs():
         for home, name in settings_of(cls):
             declaring = locate(home)
-            bounds = next(field for field in dataclasses.fields(declaring) if field.name == name).metadata.get("bounds", {})
+            bounds = next(
+                field for field in dataclasses.fields(declaring) if field.name == name
+            ).metadata.get("bounds", {})
             if int in leaf_types(type_hints(declaring)[name]) and not (
                 bounds.keys() & {"ge", "gt"} and bounds.keys() & {"le", "lt"}
             ):
@@ -325,7 +336,9 @@ def test_a_whole_number_out_of_bounds_is_answered(value: float) -> None:
                 in_a_list = any(typing.get_origin(kind) is tuple for kind in (hint, *typing.get_args(hint)))
                 given = [value] if in_a_list else value
                 assert read(cls, {name: given}, "section", problems) is None, f"{cls.__name__}.{name}"
-                assert any(problem.message == "out of range" for problem in problems), f"{cls.__name__}.{name}"
+                assert any(problem.message == "out of range" for problem in problems), (
+                    f"{cls.__name__}.{name}"
+                )
 
 
 def leaf_types(hint: Any) -> set[Any]:
@@ -351,7 +364,8 @@ def test_an_ignored_setting_makes_its_test_fail(home: str, name: str, test: str)
 
 @contextlib.contextmanager
 def ignored(cls: type, name: str) -> Iterator[None]:
-    """Within the context a setting has its default, whatever is set, in all classes derived from the one that declares it."""
+    """Within the context a setting has its default, whatever is set, in all classes derived from the one that
+    declares it."""
     with pytest.MonkeyPatch.context() as patch:
         for derived in {cls, *_derived(cls)}:
             patch.setattr(derived, "__init__", _with_default(derived.__init__, name))  # type: ignore[misc]

@@ -1,4 +1,5 @@
-"""Optimizers, schedules and loops that a user registers. docs/extending.md has one of each, and tests/cli/test_tutorial.py types them."""
+"""Optimizers, schedules and loops that a user registers. docs/extending.md has one of each, and
+tests/cli/test_tutorial.py types them."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ def test_a_registered_class_is_chosen_by_name_and_typed(register: Any) -> None:
 
 def test_names_that_nothing_is_registered_under_are_answered(register: Any) -> None:
     with pytest.raises(
-        ConfigError, match=r"unknown optimizer\n.*'heavy'\n.*adam, .*\n.*one of your own is registered by the module"
+        ConfigError,
+        match=r"unknown optimizer\n.*'heavy'\n.*adam, .*\n.*one of your own is registered by the module",
     ):
         compose_toy(*OWN)
     with pytest.raises(ConfigError, match=r"loop: unknown option\n.*'my-own'\n.*custom, fit, train_on_batch"):
@@ -86,7 +88,9 @@ def test_a_class_without_the_decorator_is_answered(register: Any) -> None:
     for name, cls in (("bare", Bare), ("no_config", NoConfig), ("named", Named)):
         register("optimizer", name, cls)
     for name in ("bare", "no_config"):
-        with pytest.raises(ConfigError, match=r"optimizer.name: .* is registered, but is not a config dataclass"):
+        with pytest.raises(
+            ConfigError, match=r"optimizer.name: .* is registered, but is not a config dataclass"
+        ):
             compose_toy(f"optimizer={name}")
     assert compose_toy("optimizer=named").optimizer == Named()
 
@@ -107,5 +111,7 @@ def test_a_loop_that_does_not_say_whether_it_shows_batches_does_not(register: An
     register("loop", "own", Own)
     words = ("loop=own", "loop.needed=1")
     assert train_with([], tmp_path / "run", *words).status == "finished"
-    with pytest.raises(ConfigError, match=r"loop: callbacks of toy look at each batch \(Looking\).*\n.*\n.*fit, train_on"):
+    with pytest.raises(
+        ConfigError, match=r"loop: callbacks of toy look at each batch \(Looking\).*\n.*\n.*fit, train_on"
+    ):
         train_with([Looking([])], tmp_path / "other", *words)

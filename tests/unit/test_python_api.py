@@ -1,4 +1,5 @@
-"""A scenario from `compose` is what a Trainer trains: its data are asked for what the words leave to them, when that is needed."""
+"""A scenario from `compose` is what a Trainer trains: its data are asked for what the words leave to them,
+when that is needed."""
 
 from __future__ import annotations
 
@@ -20,7 +21,13 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def words(images: Path) -> list[str]:
-    return ["scenario=mesonet", "model=meso1", "data=image_folder", f"data.train_dir={images}", "data.image_size=16"]
+    return [
+        "scenario=mesonet",
+        "model=meso1",
+        "data=image_folder",
+        f"data.train_dir={images}",
+        "data.image_size=16",
+    ]
 
 
 def test_model_and_data_are_built_as_the_trainer_builds_them(images: Path, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""The pages in docs/: that of all settings is what the code says, that of reliability names tests that exist."""
+"""The pages in docs/: that of all settings is what the code says, that of reliability names tests that
+exist."""
 
 from __future__ import annotations
 
@@ -52,7 +53,10 @@ IDS = [f"{cls.__name__}-{path}.{field.name}" for path, cls, field in FIELDS]
 def row_cells(page: str) -> set[tuple[str, ...]]:
     """The lines of all tables of a page, by cells."""
     lines = (line for line in page.splitlines() if line.startswith("| "))
-    return {tuple(cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]) for line in lines}
+    return {
+        tuple(cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1])
+        for line in lines
+    }
 
 
 CELLS = row_cells(PAGE)
@@ -64,11 +68,19 @@ def test_the_page_is_up_to_date() -> None:
 
 
 @pytest.mark.parametrize(("path", "cls", "field"), FIELDS, ids=IDS)
-def test_each_setting_has_a_help_text_and_its_line(path: str, cls: type, field: dataclasses.Field[Any]) -> None:
+def test_each_setting_has_a_help_text_and_its_line(
+    path: str, cls: type, field: dataclasses.Field[Any]
+) -> None:
     help_text = field.metadata.get("help", "")
-    assert help_text.endswith("."), f"{cls.__module__}.{cls.__name__}.{field.name} needs a help text that ends in a full stop"
+    assert help_text.endswith("."), (
+        f"{cls.__module__}.{cls.__name__}.{field.name} needs a help text that ends in a full stop"
+    )
     words = describe_type(type_hints(cls)[field.name], field.metadata.get("bounds", {}))
-    lines = [cells for cells in CELLS if cells[0] == f"`{path}.{field.name}`" and (cells[1], cells[3]) == (words, help_text)]
+    lines = [
+        cells
+        for cells in CELLS
+        if cells[0] == f"`{path}.{field.name}`" and (cells[1], cells[3]) == (words, help_text)
+    ]
     defaults = {cells[2] for cells in lines}
     if field.default_factory is not dataclasses.MISSING:
         expected = default_text(field.default_factory())
@@ -81,7 +93,9 @@ def test_each_section_and_each_shipped_option_has_its_place() -> None:
     headings = re.findall(r"^## `(\w+)`$", PAGE, re.MULTILINE)
     assert headings[: len(SECTIONS)] == list(SECTIONS)
     for heading in headings:
-        assert re.search(rf"^## `{heading}`\n\n[A-Z`].*\.$", PAGE, re.MULTILINE), f"{heading}: say in a sentence what it is for"
+        assert re.search(rf"^## `{heading}`\n\n[A-Z`].*\.$", PAGE, re.MULTILINE), (
+            f"{heading}: say in a sentence what it is for"
+        )
     assert OPTIONS
     for path in OPTIONS:
         assert re.search(rf"^- `{path.parent.name}={path.stem}`: \S", PAGE, re.MULTILINE), path
@@ -155,7 +169,8 @@ def test_rows_of_every_kind_of_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "`null`"), (True, "`true`"), (1e-7, "`1e-07`"), ("", '`""`'), (("a", "b"), "`[a, b]`")]
+    ("value", "text"),
+    [(None, "`null`"), (True, "`true`"), (1e-7, "`1e-07`"), ("", '`""`'), (("a", "b"), "`[a, b]`")],
 )
 def test_defaults_are_written_as_one_types_them(value: Any, text: str) -> None:
     assert default_text(value) == text
@@ -168,7 +183,12 @@ def test_another_scenario_appears_with_its_settings(tmp_path: Path, monkeypatch:
     shutil.copy(TOY / "conf" / "scenario" / "toy.yaml", conf / "scenario")
     page = reference(conf)
     assert "- `scenario=toy`: Which side of a plane is a point on?" in page
-    assert ("`scenario.noise`", "a number >= 0", "`0.1`", "Standard deviation of the augmentation.") in row_cells(page)
+    assert (
+        "`scenario.noise`",
+        "a number >= 0",
+        "`0.1`",
+        "Standard deviation of the augmentation.",
+    ) in row_cells(page)
     model, data = (page.split(f"## `{name}`")[1].split("\n## ")[0] for name in ("model", "data"))
     assert "### With `scenario=toy`\n\nIt has no settings." in model
     assert "`data.batch_size`" in data.split("### With `scenario=toy`")[1].split("\n### ")[0]
@@ -178,7 +198,9 @@ def test_an_experiment_appears_with_its_comment(tmp_path: Path) -> None:
     conf = tmp_path / "conf"
     shutil.copytree(CONF, conf)
     (conf / "experiment").mkdir(exist_ok=True)
-    (conf / "experiment" / "long.yaml").write_text("# @package _global_\n# Ten times\n# as long.\n#\n# More.\nepochs: 100\n")
+    (conf / "experiment" / "long.yaml").write_text(
+        "# @package _global_\n# Ten times\n# as long.\n#\n# More.\nepochs: 100\n"
+    )
     assert "- `experiment=long`: Ten times as long.\n" in reference(conf)
 
 
@@ -199,7 +221,12 @@ def run_script(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     script = str(checkout / "scripts" / "reference")
     return subprocess.run(
-        [script, *words], cwd="/", env=environment() | {"PATH": path}, capture_output=True, text=True, check=False
+        [script, *words],
+        cwd="/",
+        env=environment() | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -217,7 +244,10 @@ def test_the_script_finds_what_is_stale_and_writes_it_anew(checkout: Path) -> No
     source.write_text(source.read_text().replace('"Epochs to train."', '"Epochs to train for."'))
     stale = run_script(checkout, "--check")
     assert stale.returncode == 1
-    assert "+| `trainer.epochs` | a whole number >= 1 and <= 1,000,000 | `10` | Epochs to train for. |" in stale.stdout
+    assert (
+        "+| `trainer.epochs` | a whole number >= 1 and <= 1,000,000 | `10` | Epochs to train for. |"
+        in stale.stdout
+    )
     assert "docs/reference.md is stale" in stale.stderr
     assert page.read_text(encoding="utf-8") == before
 
@@ -228,7 +258,8 @@ def test_the_script_finds_what_is_stale_and_writes_it_anew(checkout: Path) -> No
 
 
 def test_no_tensorflow_is_imported() -> None:
-    code = "import sys; from scripts.reference_page import reference; reference(); assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    code = "import sys; from scripts.reference_page import reference; reference(); assert not "
+    "{'tensorflow', 'keras'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env=environment())
 
 
@@ -237,7 +268,11 @@ NAMED_TESTS = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", RELIABILITY)))
 
 @pytest.mark.parametrize(("file", "name"), NAMED_TESTS)
 def test_each_test_that_the_page_of_reliability_names_exists(file: str, name: str) -> None:
-    functions = [node.name for node in ast.parse((REPOSITORY / file).read_text()).body if isinstance(node, ast.FunctionDef)]
+    functions = [
+        node.name
+        for node in ast.parse((REPOSITORY / file).read_text()).body
+        if isinstance(node, ast.FunctionDef)
+    ]
     assert name in functions
 
 

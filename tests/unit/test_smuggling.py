@@ -46,7 +46,13 @@ class Smuggled:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, toy_on_the_path: None) -> Path:
     run = tmp_path_factory.mktemp("smuggling") / "run"
-    train(run, "epochs=1", "trainer.post_hoc_ema=[0.1]", "trainer.export_saved_model=true", "trainer.tensorboard=true")
+    train(
+        run,
+        "epochs=1",
+        "trainer.post_hoc_ema=[0.1]",
+        "trainer.export_saved_model=true",
+        "trainer.tensorboard=true",
+    )
     (run / "result.json").unlink()  # so that a resume goes through all of it
     return run
 
@@ -101,7 +107,12 @@ def test_a_run_has_the_files_that_are_tried_here(run: Path) -> None:
         tuple(
             f"{folder}/{name}"
             for folder in ("best", "export")
-            for name in ("model.json", "model.keras", "saved_model/saved_model.pb", "saved_model/variables/variables.index")
+            for name in (
+                "model.json",
+                "model.keras",
+                "saved_model/saved_model.pb",
+                "saved_model/variables/variables.index",
+            )
         ),
     ],
     ids=["config", "records", "models"],
@@ -121,7 +132,10 @@ def test_a_pickle_in_a_checkpoint_is_not_run(run: Path, folder: str) -> None:
     np.savez(checkpoint / "variables.npz", **{name: np.array([Smuggled()], dtype=object) for name in names})  # type: ignore[arg-type]
     manifest = json.loads((checkpoint / "manifest.json").read_text())
     content = (checkpoint / "variables.npz").read_bytes()
-    manifest["files"]["variables.npz"] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    manifest["files"]["variables.npz"] = {
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
     (checkpoint / "manifest.json").write_text(json.dumps(manifest))
     open_everything(run)
 
@@ -139,7 +153,9 @@ def test_a_pickle_in_a_checkpoint_is_not_run(run: Path, folder: str) -> None:
         "{target: 'toy:Toy', name: toy, samples: '${oc.eval:touch}'}",
     ],
 )
-def test_code_that_a_config_names_is_not_run(run: Path, name: str, head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_that_a_config_names_is_not_run(
+    run: Path, name: str, head: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = yaml.safe_load((run / "config.yaml").read_text())
     del plain["scenario"]
     (run / "config.yaml").unlink()
@@ -162,14 +178,22 @@ LAYERS: dict[str, dict[str, Any]] = {
     "a Lambda": {
         "module": "keras.layers",
         "class_name": "Lambda",
-        "config": {"name": "l", "function": {"class_name": "__lambda__", "config": {"code": code_of_a_lambda()}}},
+        "config": {
+            "name": "l",
+            "function": {"class_name": "__lambda__", "config": {"code": code_of_a_lambda()}},
+        },
     },
     "a function": {
         "module": "keras.layers",
         "class_name": "Lambda",
         "config": {
             "name": "l",
-            "function": {"module": "os", "class_name": "function", "config": "system", "registered_name": "system"},
+            "function": {
+                "module": "os",
+                "class_name": "function",
+                "config": "system",
+                "registered_name": "system",
+            },
             "arguments": {"command": SHELL},
         },
     },
@@ -264,7 +288,9 @@ def test_a_run_directory_is_what_it_says(run: Path) -> None:
     assert resume(run, "epochs=2").epochs == 2
 
 
-def test_a_model_with_code_in_it_is_refused_before_it_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_with_code_in_it_is_refused_before_it_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It could be exported, and nobody could load it."""
     import keras
 

@@ -1,4 +1,5 @@
-"""Models of several inputs and outputs, and samples with weights: what is measured of them is what it is called."""
+"""Models of several inputs and outputs, and samples with weights: what is measured of them is what it is
+called."""
 
 from __future__ import annotations
 
@@ -17,14 +18,18 @@ from framework.training.validation import Validator
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
 
-def values_of(scenario: Scenario, *, batch_size: int = 7, **objective: object) -> tuple[Mapping[str, float], keras.Model]:
+def values_of(
+    scenario: Scenario, *, batch_size: int = 7, **objective: object
+) -> tuple[Mapping[str, float], keras.Model]:
     """Loss and metrics of a new model over the training samples."""
     from framework.data.source import Split
 
     keras.utils.set_random_seed(0)
     model = scenario.build_model()
     model.compile(**dataclasses.replace(scenario.objective(), **objective).compile_arguments())
-    validate = Validator(model, scenario.source(Split.TRAIN), batch_size=batch_size, strategy=tf.distribute.get_strategy())
+    validate = Validator(
+        model, scenario.source(Split.TRAIN), batch_size=batch_size, strategy=tf.distribute.get_strategy()
+    )
     return validate(), model
 
 
@@ -64,5 +69,12 @@ def test_the_columns_of_a_prediction_are_called_after_the_outputs(tmp_path: Path
     scenario = compose("scenario=module", "scenario.target=structures:Line")
     assert scenario.describe_prediction(np.float32([2])) == {"output": 2.0}
     assert scenario.describe_prediction(np.float32([[1, 2]])) == {"output_0": 1.0, "output_1": 2.0}
-    assert scenario.describe_prediction({"a": np.float32(1), "b": np.float32([2, 3])}) == {"a": 1.0, "b_0": 2.0, "b_1": 3.0}
-    assert scenario.describe_prediction([np.float32(1), np.float32([2])]) == {"output_0": 1.0, "output_1": 2.0}
+    assert scenario.describe_prediction({"a": np.float32(1), "b": np.float32([2, 3])}) == {
+        "a": 1.0,
+        "b_0": 2.0,
+        "b_1": 3.0,
+    }
+    assert scenario.describe_prediction([np.float32(1), np.float32([2])]) == {
+        "output_0": 1.0,
+        "output_1": 2.0,
+    }

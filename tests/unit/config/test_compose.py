@@ -36,7 +36,9 @@ def compose_toy(*words: str) -> RunConfig:
 
 
 def test_the_groups_compose_into_typed_sections() -> None:
-    config = compose_config(["scenario=mesonet", "optimizer=sgd", "lr=1e-2", "optimizer.momentum=0.9", "epochs=3"])
+    config = compose_config(
+        ["scenario=mesonet", "optimizer=sgd", "lr=1e-2", "optimizer.momentum=0.9", "epochs=3"]
+    )
     assert config.scenario.name == "mesonet"
     assert (config.optimizer.name, config.optimizer.momentum) == ("sgd", 0.9)
     assert (config.learning_rate.lr, config.trainer.epochs, config.data.batch_size) == (0.01, 3, 32)
@@ -53,7 +55,15 @@ def test_each_short_form_is_what_its_long_form_refers_to(short: str) -> None:
 
 
 def test_all_problems_come_in_one_message() -> None:
-    words = ["scenario=toy", "optimizer=adamm", "lr=abc", "epochz=3", "+new=1", "trainer.val_every_n=-1", "scenario.sampels=4"]
+    words = [
+        "scenario=toy",
+        "optimizer=adamm",
+        "lr=abc",
+        "epochz=3",
+        "+new=1",
+        "trainer.val_every_n=-1",
+        "scenario.sampels=4",
+    ]
     assert sorted(paths_of(*words)) == sorted(
         ["optimizer", "lr (learning_rate.lr)", "epochz", "new", "trainer.val_every_n", "scenario.sampels"]
     )
@@ -90,15 +100,31 @@ def test_a_wrong_word_is_answered_at_its_path(words: list[str], path: str) -> No
         (["scenario=[toy,mesonet]"], "scenario", "must be the name of one option"),
         (["scenario=[toy]"], "scenario", "must be the name of one option"),
         (["scenario=null"], "scenario", "must be the name of one option"),
-        (["scenario=toy", "scenario=mesonet"], "scenario", "is given twice, as 'scenario=toy' and as 'scenario=mesonet'"),
+        (
+            ["scenario=toy", "scenario=mesonet"],
+            "scenario",
+            "is given twice, as 'scenario=toy' and as 'scenario=mesonet'",
+        ),
         (["scenario=toy", "lr=1", "lr=2"], "learning_rate.lr", "is given twice, as 'lr=1' and as 'lr=2'"),
-        (["scenario=toy", "+lr=1", "learning_rate.lr=2"], "learning_rate.lr", "lr is short for learning_rate.lr"),
+        (
+            ["scenario=toy", "+lr=1", "learning_rate.lr=2"],
+            "learning_rate.lr",
+            "lr is short for learning_rate.lr",
+        ),
         (["scenario=toy", "optimizer=adam", "optimizer=sgd"], "optimizer", "leave one of them out"),
-        (["scenario=toy", "trainer={epochs: 3}", "epochs=4"], "trainer.epochs", "is given twice, as 'trainer={epochs: 3}'"),
+        (
+            ["scenario=toy", "trainer={epochs: 3}", "epochs=4"],
+            "trainer.epochs",
+            "is given twice, as 'trainer={epochs: 3}'",
+        ),
         (["scenario=toy", "optimizer={name: sgd}"], "optimizer", "set values with optimizer.SETTING=VALUE"),
         (["scenario=toy", "optimizer=null"], "optimizer", "leave the word out for the default"),
         (["scenario=toy", "trainer=null"], "trainer", "leave it out for the defaults"),
-        (["scenario=toy", "experiment=[lenet_best,reuters_best]"], "experiment", "must be the name of one option"),
+        (
+            ["scenario=toy", "experiment=[lenet_best,reuters_best]"],
+            "experiment",
+            "must be the name of one option",
+        ),
         (["scenario=toy", "~trainer"], "~trainer", "nothing can be taken out"),
         (["scenario=toy", "~optimizer.lr"], "~optimizer.lr", "nothing can be taken out"),
         (["scenario=toy", "optimizer@x=sgd"], "optimizer@x", "write optimizer=NAME"),
@@ -114,7 +140,9 @@ def test_a_wrong_word_is_answered_at_its_path(words: list[str], path: str) -> No
         (["scenario=toy", "lr=${oc.env:NO_SUCH_NAME}"], "lr", "'NO_SUCH_NAME' is not set"),
     ],
 )
-def test_what_would_have_another_effect_than_it_says_is_refused(words: list[str], path: str, said: str) -> None:
+def test_what_would_have_another_effect_than_it_says_is_refused(
+    words: list[str], path: str, said: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         compose_config(words, config_dir=TOY_CONF)
     (problem,) = caught.value.problems
@@ -131,7 +159,11 @@ def test_a_section_that_is_typed_as_a_mapping_leaves_the_rest_of_it() -> None:
     config = compose_toy("trainer={epochs: 3, val_every_n: 2}", "trainer.keep_checkpoints=7")
     assert (config.trainer.epochs, config.trainer.val_every_n, config.trainer.keep_checkpoints) == (3, 2, 7)
     changed = parse(apply_overrides(config.to_plain(), ["trainer={epochs: 5}"]))
-    assert (changed.trainer.epochs, changed.trainer.val_every_n, changed.trainer.keep_checkpoints) == (5, 2, 7)
+    assert (changed.trainer.epochs, changed.trainer.val_every_n, changed.trainer.keep_checkpoints) == (
+        5,
+        2,
+        7,
+    )
 
 
 def test_a_near_name_is_offered() -> None:
@@ -147,9 +179,36 @@ WORDS = st.lists(
             "{}{}={}".format,
             st.sampled_from(["", "+", "++", "~"]),
             st.sampled_from(
-                ["lr", "epochs", "optimizer", "optimizer.beta_1", "trainer", "data", "model", "scenario.name", "x.y", "hydra"]
+                [
+                    "lr",
+                    "epochs",
+                    "optimizer",
+                    "optimizer.beta_1",
+                    "trainer",
+                    "data",
+                    "model",
+                    "scenario.name",
+                    "x.y",
+                    "hydra",
+                ]
             ),
-            st.sampled_from(["1", "-1", "abc", "null", "[1,2]", "{a: 1}", "sgd", "${lr}", "${nosuch}", "'", "", "nan", "1e400"]),
+            st.sampled_from(
+                [
+                    "1",
+                    "-1",
+                    "abc",
+                    "null",
+                    "[1,2]",
+                    "{a: 1}",
+                    "sgd",
+                    "${lr}",
+                    "${nosuch}",
+                    "'",
+                    "",
+                    "nan",
+                    "1e400",
+                ]
+            ),
         ),
     ),
     max_size=4,
@@ -181,7 +240,9 @@ JUNK = st.recursive(
     | st.floats()
     | st.text(max_size=5)
     | st.sampled_from(["toy", "toy:Toy", "adam", "a:b"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3)
+    ),
     max_leaves=4,
 )
 
@@ -194,7 +255,8 @@ def toy_config() -> RunConfig:
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_no_values_make_a_traceback(data: st.DataObject) -> None:
-    """A config.yaml with anything in the place of one of its values, or with something missing, or something more."""
+    """A config.yaml with anything in the place of one of its values, or with something missing, or something
+    more."""
     node = plain = toy_config().to_plain()
     while True:
         key = data.draw(st.sampled_from(sorted(node)))
@@ -221,7 +283,11 @@ def test_a_config_survives_its_yaml() -> None:
 
 def test_words_change_a_run_that_exists() -> None:
     plain = compose_toy("lr=0.5").to_plain()
-    changed = parse(apply_overrides(plain, ["epochs=60", "trainer.val_every_n=2", "optimizer=sgd", "learning_rate=cosine_decay"]))
+    changed = parse(
+        apply_overrides(
+            plain, ["epochs=60", "trainer.val_every_n=2", "optimizer=sgd", "learning_rate=cosine_decay"]
+        )
+    )
     assert (changed.trainer.epochs, changed.trainer.val_every_n) == (60, 2)
     assert (changed.optimizer.name, changed.learning_rate.name) == ("sgd", "cosine_decay")
     assert changed.learning_rate.lr == 0.5, "another schedule keeps the run's own lr"
@@ -231,8 +297,20 @@ def test_words_change_a_run_that_exists() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        *[["scenario=mesonet"], ["optimizer=nosuch"], ["rubbish"], ["~trainer"], ["optimizer=null"], ["optimizer=[sgd,adam]"]],
-        *[["epochs=3", "epochs=4"], ["epochs=3", "trainer.epochs=4"], ["hydra.run.dir=x"], ["optimizer={name: sgd}"]],
+        *[
+            ["scenario=mesonet"],
+            ["optimizer=nosuch"],
+            ["rubbish"],
+            ["~trainer"],
+            ["optimizer=null"],
+            ["optimizer=[sgd,adam]"],
+        ],
+        *[
+            ["epochs=3", "epochs=4"],
+            ["epochs=3", "trainer.epochs=4"],
+            ["hydra.run.dir=x"],
+            ["optimizer={name: sgd}"],
+        ],
     ],
 )
 def test_words_that_cannot_change_a_run_are_answered(words: list[str]) -> None:
@@ -259,7 +337,10 @@ def test_the_yaml_defaults_are_the_defaults_of_the_code(group: str) -> None:
     assert set(shown) == set(expected), "each setting stands in the YAML, where a person looks for it"
 
 
-_OF_SCENARIO = {"lenet": ("lenet5", "digits", "mnist"), "reuters": ("text_cnn", "wide_text_cnn", "text_files")}
+_OF_SCENARIO = {
+    "lenet": ("lenet5", "digits", "mnist"),
+    "reuters": ("text_cnn", "wide_text_cnn", "text_files"),
+}
 
 
 def shipped(group: str) -> list[Path]:

@@ -48,7 +48,12 @@ def test_missing_keys_take_their_defaults() -> None:
 
 def test_values_are_taken_and_numbers_converted() -> None:
     problems: list[Problem] = []
-    section = read(Example, {"count": 1e3, "rate": 2, "sizes": [4], "kind": False, "inner": {"rate": 0}}, "example", problems)
+    section = read(
+        Example,
+        {"count": 1e3, "rate": 2, "sizes": [4], "kind": False, "inner": {"rate": 0}},
+        "example",
+        problems,
+    )
     assert not problems
     assert section == Example(count=1000, rate=2.0, sizes=(4,), kind="off", inner=Inner(rate=0.0))
     assert isinstance(section.count, int)
@@ -92,7 +97,12 @@ def test_a_problem_names_its_path_and_what_is_allowed(node: Any, path: str, word
 
 def test_all_problems_come_at_once_with_the_nearest_name() -> None:
     problems = problems_of({"count": 0, "rat": 1, "flag": "yes", "inner": {"rate": 3}})
-    assert [p.path for p in problems] == ["example.rat", "example.count", "example.flag", "example.inner.rate"]
+    assert [p.path for p in problems] == [
+        "example.rat",
+        "example.count",
+        "example.flag",
+        "example.inner.rate",
+    ]
     assert "did you mean 'rate'?" in str(problems[0])
 
 
@@ -104,13 +114,19 @@ def test_a_section_checks_itself() -> None:
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["count", "rate", "inner", "x"]), inner, max_size=3)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["count", "rate", "inner", "x"]), inner, max_size=3)
     ),
     max_leaves=8,
 )
 
 
-@given(st.dictionaries(st.sampled_from(["count", "rate", "flag", "name", "kind", "sizes", "extra", "inner", "x"]), plain) | plain)
+@given(
+    st.dictionaries(
+        st.sampled_from(["count", "rate", "flag", "name", "kind", "sizes", "extra", "inner", "x"]), plain
+    )
+    | plain
+)
 def test_no_input_makes_a_traceback_and_what_is_read_is_written_back(node: Any) -> None:
     problems: list[Problem] = []
     section = read(Example, node, "example", problems)

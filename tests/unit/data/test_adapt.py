@@ -1,4 +1,5 @@
-"""What a scenario gives in place of a source: the same samples, in the same order, or one line that says what is allowed."""
+"""What a scenario gives in place of a source: the same samples, in the same order, or one line that says what
+is allowed."""
 
 from __future__ import annotations
 
@@ -74,7 +75,9 @@ class Batches(keras.utils.PyDataset):
 
 def test_check_scenario_finds_samples_that_are_drawn_anew(tmp_path: Path) -> None:
     check = CHECKS["the stream is the same from any step"]
-    with pytest.raises(Broken, match=r"sample 0 is another one when it is loaded again: the sample\[0\], in 4 of 4 values"):
+    with pytest.raises(
+        Broken, match=r"sample 0 is another one when it is loaded again: the sample\[0\], in 4 of 4 values"
+    ):
         check(Subject(["scenario.target=given:Given", "scenario.kind=drawn rows"], None, tmp_path))
     check(Subject(["scenario.target=given:Given", "scenario.kind=rows"], None, tmp_path))
 
@@ -90,11 +93,15 @@ def test_each_kind_gives_the_same_batches(kind: str, caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.INFO):
         source = prepare_source(scenario(kind), Split.TRAIN)
     inputs, labels = next(iter(Stream(source, batch_size=50, seed=3).from_step(1)))
-    expected = next(iter(Stream(prepare_source(scenario("arrays"), Split.TRAIN), batch_size=50, seed=3).from_step(1)))
+    expected = next(
+        iter(Stream(prepare_source(scenario("arrays"), Split.TRAIN), batch_size=50, seed=3).from_step(1))
+    )
     np.testing.assert_array_equal(inputs, expected[0])
     np.testing.assert_array_equal(labels, expected[1])
     assert (inputs.dtype, labels.dtype) == (tf.float32, tf.int64)
-    said = [record.getMessage() for record in caplog.records if "were read into memory" in record.getMessage()]
+    said = [
+        record.getMessage() for record in caplog.records if "were read into memory" in record.getMessage()
+    ]
     by_index = kind in ("arrays", "lists", "rows", "list of samples")
     assert len(said) == (0 if by_index else 1)
     if said:
@@ -137,9 +144,14 @@ def test_parts_of_all_kinds() -> None:
 
 def test_rows_that_are_dicts_are_transformed() -> None:
     rows = Rows(lambda i: {"image": X[i], "label": int(Y[i])})
-    with pytest.raises(DataError, match=r"(?s)it is a dict of 'image', 'label'.*\(row\['image'\], row\['label'\]\).*MapSource"):
+    with pytest.raises(
+        DataError,
+        match=r"(?s)it is a dict of 'image', 'label'.*\(row\['image'\], row\['label'\]\).*MapSource",
+    ):
         adapted(rows)
-    source = MapSource(rows, transform=lambda row: (row["image"], row["label"]), names=[f"row {i}" for i in range(20)])
+    source = MapSource(
+        rows, transform=lambda row: (row["image"], row["label"]), names=[f"row {i}" for i in range(20)]
+    )
     assert source.sample_name(4) == "row 4"
     whole = [x.numpy() for x, _ in Stream(source, batch_size=3, seed=0).from_step(0).take(9)]
     for ours, (theirs, _) in zip(whole[5:], Stream(source, batch_size=3, seed=0).from_step(5), strict=False):
@@ -154,13 +166,21 @@ def test_a_sample_that_cannot_be_loaded_or_has_another_shape_is_named() -> None:
 
     source = adapted(Rows(made))
     (fault,) = source.inspect(range(20))
-    assert re.fullmatch(r"sample 5: cannot be loaded: OSError: the cable is out \(test_adapt\.py:\d+\)", str(fault))
-    with pytest.raises(DataError, match=r"(?s)1 of 20 samples cannot be loaded:.*sample 5: .*the cable is out"):
+    assert re.fullmatch(
+        r"sample 5: cannot be loaded: OSError: the cable is out \(test_adapt\.py:\d+\)", str(fault)
+    )
+    with pytest.raises(
+        DataError, match=r"(?s)1 of 20 samples cannot be loaded:.*sample 5: .*the cable is out"
+    ):
         cached(source, None, None)
-    with pytest.raises(DataError, match=r"(?s)sample 7: has float32 \(1,\) where sample 0 has float32 \(2,\).*PaddedSource"):
+    with pytest.raises(
+        DataError, match=r"(?s)sample 7: has float32 \(1,\) where sample 0 has float32 \(2,\).*PaddedSource"
+    ):
         cached(adapted(Rows(lambda i: (X[i, : 1 if i == 7 else 2], 1))), None, None)
     (fault,) = adapted(Rows(lambda i: (X[i], 1.5 if i == 9 else 1))).inspect(range(20))
-    assert str(fault) == "sample 9: has float32 () where sample 0 has int64 (); all of a source have one shape"
+    assert (
+        str(fault) == "sample 9: has float32 () where sample 0 has int64 (); all of a source have one shape"
+    )
     (fault,) = adapted(Rows(lambda i: (X[i], None if i == 9 else 1))).inspect(range(20))
     assert str(fault) == "sample 9: it[1] is None"
 
@@ -181,7 +201,8 @@ class _Shaped(Source):
 @pytest.mark.parametrize("odd", [range(70, 71), range(64, 200)])
 def test_a_sample_of_another_shape_is_named_where_a_source_of_ones_own_loads_it(odd: range) -> None:
     with pytest.raises(
-        DataError, match=rf"(?s){len(odd)} of 200 .*sample {odd[0]}: has the shape \(1,\), and sample 0 has \(3,\)"
+        DataError,
+        match=rf"(?s){len(odd)} of 200 .*sample {odd[0]}: has the shape \(1,\), and sample 0 has \(3,\)",
     ):
         cached(_Shaped(odd), None, None)
 
@@ -189,11 +210,15 @@ def test_a_sample_of_another_shape_is_named_where_a_source_of_ones_own_loads_it(
 def test_arrays_of_unequal_samples_are_answered_with_the_sample() -> None:
     unequal = [X[0], X[1], X[2, :1]]
     for given in (unequal, np.array(unequal, object), [[1, 2], [3, 4], [5]]):
-        with pytest.raises(DataError, match=r"(?s)sample 2 has the shape \(1,\), and sample 0 has \(2,\).*PaddedSource"):
+        with pytest.raises(
+            DataError, match=r"(?s)sample 2 has the shape \(1,\), and sample 0 has \(2,\).*PaddedSource"
+        ):
             ArraySource((given, np.arange(3)))
     with pytest.raises(DataError, match="PaddedSource"):
         ArraySource((tf.ragged.constant([[1], [1, 2]]), np.arange(2)))
-    assert ArraySource(([X, X], Y)).load(tf.constant(1, tf.int64))[0][1].shape == (2,)  # a list of inputs, as before
+    assert ArraySource(([X, X], Y)).load(tf.constant(1, tf.int64))[0][1].shape == (
+        2,
+    )  # a list of inputs, as before
 
 
 def test_one_sample_is_loaded_at_a_time() -> None:
@@ -221,7 +246,14 @@ def test_several_samples_are_loaded_at_a_time_where_they_may() -> None:
         return X[index], 1
 
     # An even number of them: each waits for another one.
-    assert len(list(in_order(Subset(MapSource(Rows(made), parallel=True), range(1, 19)), batch_size=6, workers=4))) == 3
+    assert (
+        len(
+            list(
+                in_order(Subset(MapSource(Rows(made), parallel=True), range(1, 19)), batch_size=6, workers=4)
+            )
+        )
+        == 3
+    )
 
 
 def test_samples_that_are_drawn_anew_are_noticed(caplog: pytest.LogCaptureFixture) -> None:
@@ -259,12 +291,21 @@ DATA = tf.data.Dataset.from_tensor_slices((X, Y))
         (DATA.take(0), "without samples"),
         (DATA.map(lambda x, y: {"image": x, "label": y}), "sample 0 of .* is a dict of 'image', 'label'"),
         (DATA.map(lambda x, y: x), "of the type ndarray"),
-        (tf.data.Dataset.from_tensor_slices((tf.ragged.constant([[1], [1, 2]]), [1, 2])), "not tensors.*PaddedSource"),
+        (
+            tf.data.Dataset.from_tensor_slices((tf.ragged.constant([[1], [1, 2]]), [1, 2])),
+            "not tensors.*PaddedSource",
+        ),
         (endless(), r"take more than the 0.0001 GB.*data.cache_limit.*load"),
-        (iter([(X[0], 1), (X[1][:1], 1)]), r"sample 1 of .* has float32 \(1,\), int64 \(\), and the first has .*PaddedSource"),
+        (
+            iter([(X[0], 1), (X[1][:1], 1)]),
+            r"sample 1 of .* has float32 \(1,\), int64 \(\), and the first has .*PaddedSource",
+        ),
         (iter([1]), "sample 0 of .* is of the type int"),
         (Rows(lambda i: {}[i]), "sample 0 of the Rows: cannot be loaded: KeyError: 0"),
-        (type("Loader", (Rows,), {"dataset": Rows(), "batch_size": 2})(), "return its data set: loader.dataset"),
+        (
+            type("Loader", (Rows,), {"dataset": Rows(), "batch_size": 2})(),
+            "return its data set: loader.dataset",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",  # the same in each process
 )

@@ -1,4 +1,5 @@
-"""Augmentation: each setting does what it says, nothing else moves, and a sample depends on itself and its seed alone."""
+"""Augmentation: each setting does what it says, nothing else moves, and a sample depends on itself and its
+seed alone."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ def only(**settings) -> AffineAugmentation:
 
 
 def seeds_of(count: int, first: int = 0) -> tf.Tensor:
-    return tf.stack([tf.fill([count], tf.constant(3, tf.int64)), tf.range(first, first + count, dtype=tf.int64)], axis=1)
+    return tf.stack(
+        [tf.fill([count], tf.constant(3, tf.int64)), tf.range(first, first + count, dtype=tf.int64)], axis=1
+    )
 
 
 def noise(count: int, height: int = SIZE, width: int = SIZE) -> np.ndarray:
@@ -35,7 +38,8 @@ def noise(count: int, height: int = SIZE, width: int = SIZE) -> np.ndarray:
 
 
 def maps_of(augmentation: AffineAugmentation, count: int) -> np.ndarray:
-    """The affine maps of `count` samples, [count, 2, 3], in pixels from the centre: which place (x, y) each output pixel shows.
+    """The affine maps of `count` samples, [count, 2, 3], in pixels from the centre: which place (x, y) each
+    output pixel shows.
 
     They are read off an image whose values are its own coordinates, where the border does not disturb.
     """
@@ -43,7 +47,10 @@ def maps_of(augmentation: AffineAugmentation, count: int) -> np.ndarray:
     ramps = np.tile(np.stack([x, y], axis=-1), (count, 1, 1, 1))
     shown = augmentation.apply(ramps, seeds_of(count)).numpy()
     inner = slice(SIZE // 3, -SIZE // 3)
-    places = np.stack([x[inner, inner].ravel() - CENTRE, y[inner, inner].ravel() - CENTRE, np.ones(x[inner, inner].size)], axis=1)
+    places = np.stack(
+        [x[inner, inner].ravel() - CENTRE, y[inner, inner].ravel() - CENTRE, np.ones(x[inner, inner].size)],
+        axis=1,
+    )
     values = shown[:, inner, inner].reshape(count, -1, 2) - CENTRE
     return np.stack([np.linalg.lstsq(places, value, rcond=None)[0].T for value in values])
 
@@ -63,7 +70,9 @@ def test_rotation_turns_about_the_centre_by_its_degrees_at_most():
     assert angles.min() < -12
     assert angles.max() > 12
     cos, sin = np.cos(np.radians(angles)), np.sin(np.radians(angles))
-    np.testing.assert_allclose(maps[:, :, :2], np.stack([cos, -sin, sin, cos], -1).reshape(-1, 2, 2), atol=1e-3)
+    np.testing.assert_allclose(
+        maps[:, :, :2], np.stack([cos, -sin, sin, cos], -1).reshape(-1, 2, 2), atol=1e-3
+    )
     np.testing.assert_allclose(maps[:, :, 2], 0, atol=0.01)
 
 
@@ -153,7 +162,11 @@ def test_the_same_bits_in_a_graph_and_in_a_parallel_pipeline():
     augmentation = AffineAugmentation(shift=0.1)
     images = noise(12)
     eager = augmentation.apply(images, seeds_of(12)).numpy()
-    batches = tf.data.Dataset.from_tensor_slices((images, seeds_of(12))).batch(4).map(augmentation.apply, num_parallel_calls=2)
+    batches = (
+        tf.data.Dataset.from_tensor_slices((images, seeds_of(12)))
+        .batch(4)
+        .map(augmentation.apply, num_parallel_calls=2)
+    )
     np.testing.assert_array_equal(np.concatenate(list(batches.as_numpy_iterator())), eager)
     assert batches.element_spec.shape[1:] == (SIZE, SIZE, 3)
 
@@ -173,11 +186,22 @@ def test_switching_one_setting_off_leaves_what_the_others_draw():
 
 def test_the_defaults_are_those_of_the_paper_and_bounds_are_checked():
     problems: list[Problem] = []
-    given = {"rotation": 15, "zoom": 0.2, "shift": 0, "brightness": [0.8, 1.2], "channel_shift": 30, "horizontal_flip": True}
+    given = {
+        "rotation": 15,
+        "zoom": 0.2,
+        "shift": 0,
+        "brightness": [0.8, 1.2],
+        "channel_shift": 30,
+        "horizontal_flip": True,
+    }
     assert read(AffineAugmentation, given, "", problems) == AffineAugmentation()
     assert not problems
     read(AffineAugmentation, {"zoom": 1.0, "rotation": -1, "channel_shift": 300}, "augmentation", problems)
-    assert [p.path for p in problems] == ["augmentation.rotation", "augmentation.zoom", "augmentation.channel_shift"]
+    assert [p.path for p in problems] == [
+        "augmentation.rotation",
+        "augmentation.zoom",
+        "augmentation.channel_shift",
+    ]
 
 
 @pytest.mark.parametrize("brightness", [[1.0], [1.2, 0.8], [0.8, 1.0, 1.2]])

@@ -1,4 +1,5 @@
-"""Fifteen kinds of image files that are not as they should be: each is told apart before training, and left out or answered by name."""
+"""Fifteen kinds of image files that are not as they should be: each is told apart before training, and left
+out or answered by name."""
 
 from __future__ import annotations
 
@@ -44,12 +45,18 @@ UNUSUAL: dict[str, tuple[str | None, bytes]] = {
     "cmyk.jpg": ("CMYK", encoded(PHOTO.convert("CMYK"), "JPEG")),
     "a png.jpg": ("suffix of another format", PNG),
     "16 bits.png": ("16 bits", tf.io.encode_png(np.zeros((40, 40, 3), np.uint16)).numpy()),
-    "animation.gif": ("animation", encoded(PHOTO.quantize(64), "GIF", save_all=True, append_images=[Image.new("P", (40, 40))])),
+    "animation.gif": (
+        "animation",
+        encoded(PHOTO.quantize(64), "GIF", save_all=True, append_images=[Image.new("P", (40, 40))]),
+    ),
     "one pixel.png": ("tiny", encoded(PHOTO.resize((1, 1)), "PNG")),
     "wide.png": ("huge", encoded(Image.new("RGB", (20_000, 9)), "PNG")),
     "zwölf 🐱 名前.png": (None, PNG),
 }
-LINKS: dict[str, tuple[str, str]] = {"loop.jpg": ("link loop", "loop.jpg"), "gone.jpg": ("broken link", "nowhere.jpg")}
+LINKS: dict[str, tuple[str, str]] = {
+    "loop.jpg": ("link loop", "loop.jpg"),
+    "gone.jpg": ("broken link", "nowhere.jpg"),
+}
 
 
 @pytest.fixture
@@ -65,7 +72,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def scenario_on(folder: Path, *words: str):
-    return compose("scenario=mesonet", "data=image_folder", f"data.train_dir={folder}", f"data.val_dir={folder}", *words)
+    return compose(
+        "scenario=mesonet", "data=image_folder", f"data.train_dir={folder}", f"data.val_dir={folder}", *words
+    )
 
 
 def test_a_pipe_and_a_device_are_told_and_never_opened(tmp_path: Path) -> None:
@@ -73,7 +82,9 @@ def test_a_pipe_and_a_device_are_told_and_never_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "cat" / "pipe.jpg")
     (tmp_path / "dog" / "zero.png").symlink_to("/dev/zero")
     names = {"pipe.jpg", "zero.png"}
-    with pytest.raises(DataError, match=r"(?s)pipe\.jpg: is a pipe or a device.*zero\.png: is a pipe or a device"):
+    with pytest.raises(
+        DataError, match=r"(?s)pipe\.jpg: is a pipe or a device.*zero\.png: is a pipe or a device"
+    ):
         scenario_on(tmp_path).source(Split.TRAIN)
     skipping = scenario_on(tmp_path, "data.on_error=skip")
     assert len(skipping.source(Split.TRAIN)) == 6
@@ -83,7 +94,9 @@ def test_a_pipe_and_a_device_are_told_and_never_opened(tmp_path: Path) -> None:
     }
     source = skipping.prediction_source([tmp_path / "cat"])
     assert [os.path.basename(fault.name) for fault in source.unreadable(range(len(source)))] == ["pipe.jpg"]
-    assert [fault.kind for fault in Subset(source, range(len(source))).unreadable(range(len(source)))] == ["no file"]
+    assert [fault.kind for fault in Subset(source, range(len(source))).unreadable(range(len(source)))] == [
+        "no file"
+    ]
     with pytest.raises(DataError, match="is a pipe or a device"):
         load_image(tmp_path / "cat" / "pipe.jpg", 32)
 
@@ -101,10 +114,14 @@ def test_every_kind_is_told_apart(folder: Path) -> None:
 
 
 def test_skip_leaves_out_what_cannot_be_used_and_keeps_what_is_unusual(folder: Path) -> None:
-    source = ImageFolder(train_dir=str(folder), val_dir=str(folder), on_error="skip", image_size=16).source(Split.TRAIN, seed=0)
-    assert {os.path.basename(path) for path in source.paths if "/cat/" in path and "0" not in os.path.basename(path)} | {
-        "16 bits.png"
-    } == set(UNUSUAL)
+    source = ImageFolder(train_dir=str(folder), val_dir=str(folder), on_error="skip", image_size=16).source(
+        Split.TRAIN, seed=0
+    )
+    assert {
+        os.path.basename(path)
+        for path in source.paths
+        if "/cat/" in path and "0" not in os.path.basename(path)
+    } | {"16 bits.png"} == set(UNUSUAL)
     for index in range(len(source)):
         assert source.load(tf.constant(index, tf.int64))[0].shape == (16, 16, 3)
 
@@ -123,10 +140,16 @@ def test_fail_names_the_file(folder: Path, name: str) -> None:
 
 def test_what_was_found_is_written_as_csv(folder: Path, tmp_path: Path) -> None:
     write_faults(check_data(scenario_on(folder)), tmp_path / "faults.csv")
-    lines = [line for line in (tmp_path / "faults.csv").read_text().splitlines() if ",duplicate in train," not in line]
+    lines = [
+        line
+        for line in (tmp_path / "faults.csv").read_text().splitlines()
+        if ",duplicate in train," not in line
+    ]
     assert lines[0] == "split,sample,kind,reason,usable"
     assert f"train,{folder}/cat/zero bytes.jpg,empty,is empty,no" in lines
-    assert len(lines) == 1 + 2 * (len(FATAL) + len(LINKS) + sum(kind is not None for kind, _ in UNUSUAL.values()))
+    assert len(lines) == 1 + 2 * (
+        len(FATAL) + len(LINKS) + sum(kind is not None for kind, _ in UNUSUAL.values())
+    )
 
 
 def test_numbers_that_are_not_finite_are_found_in_any_source() -> None:
@@ -144,9 +167,13 @@ def test_numbers_that_are_not_finite_are_found_in_any_source() -> None:
 
 
 @pytest.mark.parametrize("change", [None, "rename", "label", "remove", "move"])
-def test_a_fingerprint_tells_samples_from_others_and_knows_a_moved_folder(tmp_path: Path, change: str | None) -> None:
+def test_a_fingerprint_tells_samples_from_others_and_knows_a_moved_folder(
+    tmp_path: Path, change: str | None
+) -> None:
     def fingerprint(folder: Path) -> str:
-        return ImageFolder(train_dir=str(folder), val_dir=str(folder)).source(Split.TRAIN, seed=0).fingerprint()
+        return (
+            ImageFolder(train_dir=str(folder), val_dir=str(folder)).source(Split.TRAIN, seed=0).fingerprint()
+        )
 
     folder = folder_of(tmp_path / "a", cat=3, dog=3)
     before = fingerprint(folder)

@@ -39,7 +39,9 @@ def photos(tmp_path) -> ImageFiles:
         path = tmp_path / f"{i:03}.jpg"
         Image.fromarray(rng.integers(0, 256, (20 + i % 5, 30, 3), dtype=np.uint8)).save(path)
         paths.append(path)
-    return ImageFiles(paths, image_size=16, labels=[i % 2 for i in range(150)], classes=("cat", "dog"), positive_class="cat")
+    return ImageFiles(
+        paths, image_size=16, labels=[i % 2 for i in range(150)], classes=("cat", "dog"), positive_class="cat"
+    )
 
 
 def batches(source: Source) -> list:

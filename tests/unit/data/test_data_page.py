@@ -73,7 +73,10 @@ def test_tables(tmp_path: Path) -> None:
 
 
 def test_tf_records(tmp_path: Path) -> None:
-    feature = {name: tf.train.Feature(float_list=tf.train.FloatList(value=[1.0] * size)) for name, size in (("x", 4), ("y", 1))}
+    feature = {
+        name: tf.train.Feature(float_list=tf.train.FloatList(value=[1.0] * size))
+        for name, size in (("x", 4), ("y", 1))
+    }
     with tf.io.TFRecordWriter(str(tmp_path / "a")) as writer:
         writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
     sums = scenario("Sums", train=(str(tmp_path / "a"),))
@@ -89,7 +92,9 @@ def test_a_source_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         (tmp_path / "sounds" / "train" / label / "one.wav").write_bytes(sound.numpy())
     monkeypatch.chdir(tmp_path)
     source = scenario("Speech").source(Split.TRAIN)
-    loaded = [(float(sound[0, 0]), float(label)) for sound, label in tf.data.Dataset.range(2).map(source.load)]
+    loaded = [
+        (float(sound[0, 0]), float(label)) for sound, label in tf.data.Dataset.range(2).map(source.load)
+    ]
     assert loaded == [(0.0, 0.0), (pytest.approx(0.5, abs=1e-3), 1.0)]
     assert not list(source.inspect(range(2)))
 

@@ -1,4 +1,5 @@
-"""The pixels of a photograph: a JPEG to the values that Pillow gives, turned upright as its EXIF data say; and as earlier runs read it."""
+"""The pixels of a photograph: a JPEG to the values that Pillow gives, turned upright as its EXIF data say;
+and as earlier runs read it."""
 
 from __future__ import annotations
 
@@ -30,9 +31,18 @@ PHOTO = Image.fromarray(CHINA[100 : 100 + HEIGHT, 200 : 200 + WIDTH])
 def exif_data(orientation: int, order: str = "<", kind: int = 3) -> bytes:
     """A TIFF directory with a width and an orientation in it."""
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
-    value = struct.pack(order + ("I" if kind == 4 else "HH"), *([orientation] if kind == 4 else [orientation, 0]))
+    value = struct.pack(
+        order + ("I" if kind == 4 else "HH"), *([orientation] if kind == 4 else [orientation, 0])
+    )
     width = struct.pack(order + "HHII", 0x0100, 4, 1, WIDTH)
-    return head + struct.pack(order + "H", 2) + width + struct.pack(order + "HHI", 0x0112, kind, 1) + value + bytes(4)
+    return (
+        head
+        + struct.pack(order + "H", 2)
+        + width
+        + struct.pack(order + "HHI", 0x0112, kind, 1)
+        + value
+        + bytes(4)
+    )
 
 
 def encoded(kind: str, exif: bytes = b"", **options: object) -> bytes:
@@ -51,10 +61,12 @@ def written(path: Path, content: bytes) -> Path:
     return path
 
 
-# How a JPEG is decoded ---------------------------------------------------------------------------------------------------------
+# How a JPEG is decoded --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2}, {"progressive": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2}, {"progressive": True}], ids=str
+)
 def test_a_jpeg_has_the_values_of_pillow(tmp_path: Path, options: dict[str, object]) -> None:
     path = written(tmp_path / "photo.jpg", encoded("JPEG", quality=80, **options))
     size = (HEIGHT, WIDTH)
@@ -67,17 +79,22 @@ def test_real_faces_have_the_values_of_pillow(shared_data: Path) -> None:
         np.testing.assert_array_equal(load_image(face, pillow(face).shape[:2]), pillow(face))
 
 
-# Which way up it is ------------------------------------------------------------------------------------------------------------
+# Which way up it is -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("kind", "order", "number"), [("JPEG", "<", 3), ("JPEG", ">", 3), ("JPEG", ">", 4), ("PNG", ">", 3), ("WEBP", "<", 3)]
+    ("kind", "order", "number"),
+    [("JPEG", "<", 3), ("JPEG", ">", 3), ("JPEG", ">", 4), ("PNG", ">", 3), ("WEBP", "<", 3)],
 )
-def test_each_orientation_is_applied_as_pillow_does(tmp_path: Path, kind: str, order: str, number: int) -> None:
+def test_each_orientation_is_applied_as_pillow_does(
+    tmp_path: Path, kind: str, order: str, number: int
+) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
     shapes = set()
     for orientation in range(10):  # 0 and 9 mean nothing
-        path = written(tmp_path / f"{orientation}.img", encoded(kind, exif_data(orientation, order, number), **options))
+        path = written(
+            tmp_path / f"{orientation}.img", encoded(kind, exif_data(orientation, order, number), **options)
+        )
         expected = pillow(path)
         np.testing.assert_array_equal(load_image(path, expected.shape[:2]), expected)
         np.testing.assert_array_equal(
@@ -89,7 +106,9 @@ def test_each_orientation_is_applied_as_pillow_does(tmp_path: Path, kind: str, o
 
 
 @pytest.mark.parametrize("size", [40, (30, 70), (200, 150)], ids=str)
-def test_a_turned_image_is_resized_as_one_that_was_stored_upright(tmp_path: Path, size: int | tuple[int, int]) -> None:
+def test_a_turned_image_is_resized_as_one_that_was_stored_upright(
+    tmp_path: Path, size: int | tuple[int, int]
+) -> None:
     for orientation in (3, 5, 6, 8):
         path = written(tmp_path / "turned.png", encoded("PNG", exif_data(orientation)))
         Image.fromarray(pillow(path)).save(tmp_path / "upright.png")
@@ -114,14 +133,19 @@ DAMAGES = {
     "cut off before the entry": exif_data(6)[:20],
     "no TIFF": b"XX*\0" + exif_data(6)[4:],
     "a directory beyond the end": b"II*\0\xff\xff\xff\xff",
-    "another type": exif_data(6).replace(struct.pack("<HHI", 0x0112, 3, 1), struct.pack("<HHI", 0x0112, 2, 1)),
+    "another type": exif_data(6).replace(
+        struct.pack("<HHI", 0x0112, 3, 1), struct.pack("<HHI", 0x0112, 2, 1)
+    ),
     "nothing": b"II*\0",
 }
 
 
 @pytest.mark.parametrize("what", DAMAGES)
 def test_damaged_exif_turns_nothing(tmp_path: Path, what: str) -> None:
-    path, plain = written(tmp_path / "a.jpg", encoded("JPEG", DAMAGES[what])), written(tmp_path / "b.jpg", encoded("JPEG"))
+    path, plain = (
+        written(tmp_path / "a.jpg", encoded("JPEG", DAMAGES[what])),
+        written(tmp_path / "b.jpg", encoded("JPEG")),
+    )
     np.testing.assert_array_equal(load_image(path, 64), load_image(plain, 64))
 
 
@@ -144,13 +168,18 @@ def test_what_is_turned_is_named(tmp_path: Path) -> None:
     assert ignored.reason == "is not rotated by 90 degrees clockwise, though its EXIF data say so"
 
 
-# What runs record, and earlier ones were made with -----------------------------------------------------------------------------
+# What runs record, and earlier ones were made with ----------------------------------------------------------
 
 
 @pytest.fixture
 def words(tmp_path: Path) -> list[str]:
     folder_of(tmp_path / "images", cat=2, dog=2)
-    return ["scenario=mesonet", "data=image_folder", f"data.train_dir={tmp_path}/images", f"data.val_dir={tmp_path}/images"]
+    return [
+        "scenario=mesonet",
+        "data=image_folder",
+        f"data.train_dir={tmp_path}/images",
+        f"data.val_dir={tmp_path}/images",
+    ]
 
 
 def test_a_run_of_the_first_format_goes_on_with_the_pixels_of_then(tmp_path: Path, words: list[str]) -> None:
@@ -164,21 +193,29 @@ def test_a_run_of_the_first_format_goes_on_with_the_pixels_of_then(tmp_path: Pat
     assert (data.exif, data.jpeg) == ("ignore", "fast")
     photo = written(tmp_path / "a.jpg", encoded("JPEG", exif_data(6)))
     (image,) = data.files([photo]).load(tf.constant(0, tf.int64))
-    then = tf.image.resize(tf.io.decode_image(photo.read_bytes(), channels=3, expand_animations=False), [256, 256])
+    then = tf.image.resize(
+        tf.io.decode_image(photo.read_bytes(), channels=3, expand_animations=False), [256, 256]
+    )
     np.testing.assert_array_equal(image, tf.cast(tf.round(then), tf.uint8))
     path.write_text("\n".join(lines).replace(f"format: {FORMAT}", f"format: {FORMAT + 1}") + "\n")
-    with pytest.raises(RunDirectoryError, match=rf"format {FORMAT + 1}, and this version .* reads formats 1 to {FORMAT}"):
+    with pytest.raises(
+        RunDirectoryError, match=rf"format {FORMAT + 1}, and this version .* reads formats 1 to {FORMAT}"
+    ):
         read_config(path)
 
 
 def test_a_run_that_has_begun_keeps_its_pixels() -> None:
     with pytest.raises(ConfigError) as caught:
-        check_changes({"data.exif": ("ignore", "apply"), "data.jpeg": ("fast", "accurate"), "data.workers": (None, 2)})
+        check_changes(
+            {"data.exif": ("ignore", "apply"), "data.jpeg": ("fast", "accurate"), "data.workers": (None, 2)}
+        )
     assert [problem.path for problem in caught.value.problems] == ["data.exif", "data.jpeg"]
 
 
 @pytest.mark.parametrize("word", ["data.exif=ignore", "data.jpeg=fast", "data.image_size=[64,32]"])
-def test_what_is_predicted_is_read_as_the_training_images(tmp_path: Path, words: list[str], word: str) -> None:
+def test_what_is_predicted_is_read_as_the_training_images(
+    tmp_path: Path, words: list[str], word: str
+) -> None:
     photo = written(tmp_path / "a.jpg", encoded("JPEG", exif_data(6)))
     scenario = compose(*words, word)
     (image,) = scenario.prediction_source([photo]).load(tf.constant(0, tf.int64))
@@ -188,15 +225,19 @@ def test_what_is_predicted_is_read_as_the_training_images(tmp_path: Path, words:
         assert (image.numpy() != load_image(photo, data.image_size)).any()
 
 
-# Images that are not square ----------------------------------------------------------------------------------------------------
+# Images that are not square ---------------------------------------------------------------------------------
 
 
 def test_a_model_of_images_that_are_not_square(words: list[str]) -> None:
-    scenario = compose(*words, "model=meso1", "data.image_size=[32,64]", "scenario.augment=true", "data.classes=[cat,dog]")
+    scenario = compose(
+        *words, "model=meso1", "data.image_size=[32,64]", "scenario.augment=true", "data.classes=[cat,dog]"
+    )
     model = scenario.build_model()
     assert model.input_shape == (None, 32, 64, 3)
     images = np.stack([FLOWER[:32, :64], CHINA[:32, :64]])
-    augmented, _ = scenario.augment((tf.constant(images), tf.zeros([2, 1])), tf.constant([[1, 2], [3, 4]], tf.int64))
+    augmented, _ = scenario.augment(
+        (tf.constant(images), tf.zeros([2, 1])), tf.constant([[1, 2], [3, 4]], tf.int64)
+    )
     assert augmented.shape == images.shape
     assert model(augmented).shape == (2, 1)
 
@@ -205,5 +246,8 @@ def test_a_model_of_images_that_are_not_square(words: list[str]) -> None:
 def test_what_is_no_size(words: list[str], size: str) -> None:
     with pytest.raises(ConfigError) as caught:
         compose(*words, f"data.image_size={size}")
-    assert {problem.path.partition("[")[0] for problem in caught.value.problems} <= {"data.image_size", "model.image_size"}
+    assert {problem.path.partition("[")[0] for problem in caught.value.problems} <= {
+        "data.image_size",
+        "model.image_size",
+    }
     assert "whole number" in str(caught.value)

@@ -39,7 +39,10 @@ def save(path: Path, image: Image.Image, **options: object) -> Path:
 def folder(tmp_path: Path) -> Path:
     """Twelve different images: eight to train on, four to validate on."""
     for i in range(12):
-        save(tmp_path / ("train" if i < 8 else "val") / ("cat" if i % 2 else "dog") / f"{i:02}.png", crop(2 * i))
+        save(
+            tmp_path / ("train" if i < 8 else "val") / ("cat" if i % 2 else "dog") / f"{i:02}.png",
+            crop(2 * i),
+        )
     return tmp_path
 
 
@@ -49,7 +52,11 @@ def sources_of(folder: Path) -> dict[Split, ImageFiles]:
 
 
 def told(found: Mapping[Split, list[Fault]]) -> list[tuple[str, str, str]]:
-    return [(split.value, fault.kind, Path(fault.name).name) for split, faults in found.items() for fault in faults]
+    return [
+        (split.value, fault.kind, Path(fault.name).name)
+        for split, faults in found.items()
+        for fault in faults
+    ]
 
 
 def test_different_images_are_none(folder: Path) -> None:
@@ -58,7 +65,9 @@ def test_different_images_are_none(folder: Path) -> None:
 
 def test_a_content_in_two_splits_or_under_two_labels(folder: Path) -> None:
     first = (folder / "train" / "dog" / "00.png").read_bytes()
-    (folder / "train" / "dog" / "copy.png").write_bytes(first)  # of one class and split, which is told by nothing
+    (folder / "train" / "dog" / "copy.png").write_bytes(
+        first
+    )  # of one class and split, which is told by nothing
     (folder / "train" / "dog" / "zz.png").write_bytes(first[:-1] + b"x")  # of the same size
     (folder / "train" / "cat" / "same.png").write_bytes(first)
     (folder / "val" / "cat" / "leaked.png").write_bytes(first)
@@ -100,7 +109,9 @@ def test_the_close_hashes_are_those_that_all_pairs_would_show() -> None:
     groups = np.arange(300) % 3
     candidates = np.array([i for i in range(300) if i % 10])
     found = {
-        (int(a), int(b)) for later, earlier in _close(planted, groups, candidates) for a, b in zip(later, earlier, strict=True)
+        (int(a), int(b))
+        for later, earlier in _close(planted, groups, candidates)
+        for a, b in zip(later, earlier, strict=True)
     }
     expected = {
         (later, earlier)
@@ -113,11 +124,18 @@ def test_the_close_hashes_are_those_that_all_pairs_would_show() -> None:
 
 def test_validate_data_tells_of_them(folder: Path) -> None:
     (folder / "val" / "cat" / "leaked.png").write_bytes((folder / "train" / "cat" / "01.png").read_bytes())
-    words = ("scenario=mesonet", "data=image_folder", f"data.train_dir={folder}/train", f"data.val_dir={folder}/val")
+    words = (
+        "scenario=mesonet",
+        "data=image_folder",
+        f"data.train_dir={folder}/train",
+        f"data.val_dir={folder}/val",
+    )
     train, validation = check_data(compose(*words))
     assert (train.faults, train.unusable, validation.unusable) == ([], [], [])
     assert validation.kinds() == [("duplicate in train", 1, False)]
-    assert [report.split for report in check_data(compose(*words[:3], "data.validation_split=0"))] == [Split.TRAIN]
+    assert [report.split for report in check_data(compose(*words[:3], "data.validation_split=0"))] == [
+        Split.TRAIN
+    ]
 
 
 def test_training_warns_of_the_same_paths(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

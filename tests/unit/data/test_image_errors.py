@@ -1,4 +1,5 @@
-"""Image folders that are not as they should be, and images that cannot be read: each is named, with what to do."""
+"""Image folders that are not as they should be, and images that cannot be read: each is named, with what to
+do."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ def folder_of(root: Path, **classes: int) -> Path:
 
 def problems_of(*, split: Split = Split.TRAIN, **folders: Path | None) -> list[Problem]:
     with pytest.raises(ConfigError) as caught:
-        ImageFolder(**{field: folder and str(folder) for field, folder in folders.items()}).source(split, seed=0)
+        ImageFolder(**{field: folder and str(folder) for field, folder in folders.items()}).source(
+            split, seed=0
+        )
     return list(caught.value.problems)
 
 
@@ -36,7 +39,7 @@ def problem_of(**folders: Path | None) -> Problem:
     return problem
 
 
-# Folders -----------------------------------------------------------------------------------------------------------------------
+# Folders ----------------------------------------------------------------------------------------------------
 
 
 def test_a_missing_folder_with_the_one_that_was_meant(tmp_path):
@@ -138,7 +141,7 @@ def test_a_positive_class_that_the_folder_lacks(tmp_path):
     assert [p.path for p in caught.value.problems] == ["data.positive_class"]
 
 
-# Files -------------------------------------------------------------------------------------------------------------------------
+# Files ------------------------------------------------------------------------------------------------------
 
 
 def break_off(path: Path) -> None:
@@ -197,14 +200,18 @@ def test_skip_does_not_lose_a_whole_class(tmp_path):
     folder_of(tmp_path, cat=4, dog=1)
     break_off(tmp_path / "dog" / "00.jpg")
     with pytest.raises(DataError, match="none of class 'dog'"):
-        ImageFolder(train_dir=str(tmp_path), val_dir=str(tmp_path), on_error="skip").source(Split.TRAIN, seed=0)
+        ImageFolder(train_dir=str(tmp_path), val_dir=str(tmp_path), on_error="skip").source(
+            Split.TRAIN, seed=0
+        )
 
 
 def test_a_file_that_breaks_off_fails_when_loaded_and_can_be_named(tmp_path):
     folder_of(tmp_path, cat=4, dog=4)
     bad = tmp_path / "dog" / "01.jpg"
     break_off(bad)
-    source = ImageFolder(train_dir=str(tmp_path), val_dir=str(tmp_path), image_size=8).source(Split.TRAIN, seed=0)
+    source = ImageFolder(train_dir=str(tmp_path), val_dir=str(tmp_path), image_size=8).source(
+        Split.TRAIN, seed=0
+    )
     with pytest.raises(tf.errors.InvalidArgumentError):
         list(tf.data.Dataset.range(8).map(source.load))
     (fault,) = source.unreadable(range(8))
@@ -222,7 +229,7 @@ def test_load_image_names_the_file(tmp_path):
         load_image(tmp_path / "nowhere.jpg", 8)
 
 
-# Files to predict --------------------------------------------------------------------------------------------------------------
+# Files to predict -------------------------------------------------------------------------------------------
 
 
 def test_find_images_expands_folders_and_keeps_files(tmp_path, caplog):

@@ -32,7 +32,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def list_of(path: Path, files: list[str] = FILES, labels: list[str] = LABELS) -> str:
-    return str(write(path, [{"file": file, "label": label} for file, label in zip(files, labels, strict=True)]))
+    return str(
+        write(path, [{"file": file, "label": label} for file, label in zip(files, labels, strict=True)])
+    )
 
 
 def source_of(path: str, split: Split = Split.TRAIN, **settings) -> ImageFiles:
@@ -53,13 +55,20 @@ def test_each_kind_of_list_gives_the_same_images(folder: Path, name: str) -> Non
     source = source_of(str(folder / name), image_size=8)
     assert source.paths == tuple(str(folder / file) for file in FILES)
     assert source.classes == ("cat", "dog")
-    assert [source.load(tf.constant(i, tf.int64))[1].numpy().tolist() for i in range(4)] == [[0.0], [1.0], [0.0], [1.0]]
+    assert [source.load(tf.constant(i, tf.int64))[1].numpy().tolist() for i in range(4)] == [
+        [0.0],
+        [1.0],
+        [0.0],
+        [1.0],
+    ]
     spec = tf.data.Dataset.range(4).map(source.load).element_spec
     assert spec == (tf.TensorSpec([8, 8, 3], tf.uint8), tf.TensorSpec([1], tf.float32))
     assert source.sample_name(1) == str(folder / "more" / "two 2.png")
 
 
-def test_paths_are_absolute_or_relative_to_the_folder_of_the_list(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_absolute_or_relative_to_the_folder_of_the_list(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (folder / "lists").mkdir()
     path = list_of(folder / "lists" / "a.csv", ["../one.png", str(folder / "three.png")], ["b", "a"])
     monkeypatch.chdir(folder)
@@ -93,11 +102,19 @@ def test_without_val_a_part_is_held_out(folder: Path) -> None:
     ("name", "content", "reason"),
     [
         ("a.csv", "file,label\none.png,cat\nthree.png\n", r"1 of 2 rows(.|\n)*a\.csv:2: has 1 cells"),
-        ("a.csv", "files,label\none.png,cat\n", r"a\.csv:1: has no 'file'(.|\n)*data\.file(.|\n)*did you mean 'files'"),
+        (
+            "a.csv",
+            "files,label\none.png,cat\n",
+            r"a\.csv:1: has no 'file'(.|\n)*data\.file(.|\n)*did you mean 'files'",
+        ),
         ("a.csv", "file,label\n,cat\n", r"a\.csv:1: its 'file' is '', and no path"),
         ("a.jsonl", '{"file": "a\\u0000b", "label": "cat"}\n', r"a\.jsonl:1: its 'file' .*, and no path"),
         ("a.csv", "file,label\none.png,\n", r"a\.csv:1: its 'label' is empty"),
-        ("a.txt", "one.png cat\n\nthree.png\n", r"a\.txt:2: has a single word, 'three\.png', where `FILE LABEL`"),
+        (
+            "a.txt",
+            "one.png cat\n\nthree.png\n",
+            r"a\.txt:2: has a single word, 'three\.png', where `FILE LABEL`",
+        ),
         ("a.txt", "\n", r"a\.txt has no rows(.|\n)*\.txt"),
         ("a.xls", "", r"what kind of file(.|\n)*FILE LABEL"),
     ],
@@ -110,9 +127,13 @@ def test_a_list_that_cannot_be_used(folder: Path, name: str, content: str, reaso
 
 def test_a_list_that_is_not_there(folder: Path) -> None:
     list_of(folder / "train.csv")
-    with pytest.raises(ConfigError, match=r"data\.train: is no file(.|\n)*\.txt(.|\n)*did you mean .*train\.csv"):
+    with pytest.raises(
+        ConfigError, match=r"data\.train: is no file(.|\n)*\.txt(.|\n)*did you mean .*train\.csv"
+    ):
         source_of(str(folder / "trian.csv"))
-    with pytest.raises(ConfigError, match=r"data\.train: is needed for the train images(.|\n)*data\.train=FILE"):
+    with pytest.raises(
+        ConfigError, match=r"data\.train: is needed for the train images(.|\n)*data\.train=FILE"
+    ):
         ImageList().resolve()
 
 
@@ -150,7 +171,9 @@ def test_validate_data_finds_what_is_wrong(folder: Path) -> None:
     content = (folder / "one.png").read_bytes()
     (folder / "one.png").write_bytes(content[: len(content) // 2])
     path = list_of(folder / "a.csv", [*FILES, "gone.png"], [*LABELS, "cat"])
-    train, validation = check_data(compose("scenario=mesonet", "data=image_list", f"data.train={path}", f"data.val={path}"))
+    train, validation = check_data(
+        compose("scenario=mesonet", "data=image_list", f"data.train={path}", f"data.val={path}")
+    )
     assert [(fault.name, fault.kind) for fault in train.unusable] == [
         (f"{folder}/one.png", "truncated"),
         (f"{folder}/gone.png", "missing"),
@@ -176,7 +199,9 @@ def test_a_fingerprint_tells_lists_apart_and_knows_a_moved_folder(tmp_path: Path
 
 
 def test_the_shipped_option_holds_the_defaults() -> None:
-    plain = OmegaConf.to_container(OmegaConf.load(Path(__file__).parents[3] / "conf" / "data" / "image_list.yaml"))
+    plain = OmegaConf.to_container(
+        OmegaConf.load(Path(__file__).parents[3] / "conf" / "data" / "image_list.yaml")
+    )
     assert plain.pop("name") == "image_list"
     problems: list[Problem] = []
     assert read(ImageList, plain, "data", problems) == ImageList(), problems

@@ -18,7 +18,9 @@ from framework.data.images import ImageFiles, ImageFolder, load_image
 from framework.data.source import Split
 from framework.errors import ConfigError, DataError
 
-COLOURS = (np.add.outer(np.arange(40) * 3, np.arange(40) * 2)[..., None] + np.array([0, 40, 15])).astype(np.uint8)
+COLOURS = (np.add.outer(np.arange(40) * 3, np.arange(40) * 2)[..., None] + np.array([0, 40, 15])).astype(
+    np.uint8
+)
 PHOTO = Image.fromarray(COLOURS)
 
 
@@ -53,7 +55,7 @@ def config_problem(config: ImageFolder, split: Split = Split.TRAIN):
     return problem
 
 
-# Formats -----------------------------------------------------------------------------------------------------------------------
+# Formats ----------------------------------------------------------------------------------------------------
 
 
 def with_alpha() -> Image.Image:
@@ -87,7 +89,11 @@ FORMATS = {
         0,
     ),
     "picture.gif": (PHOTO.quantize(64), {}, 0),
-    "animation.gif": (PHOTO.quantize(64), {"save_all": True, "append_images": [Image.new("RGB", (40, 40))]}, 0),
+    "animation.gif": (
+        PHOTO.quantize(64),
+        {"save_all": True, "append_images": [Image.new("RGB", (40, 40))]},
+        0,
+    ),
 }
 
 
@@ -119,19 +125,23 @@ def test_the_content_tells_the_format_and_not_the_suffix(tmp_path):
 
 
 def test_an_animated_webp_without_alpha_is_refused(tmp_path):
-    path = save(tmp_path / "moving.webp", save_all=True, append_images=[Image.new("RGB", (40, 40))], lossless=True)
+    path = save(
+        tmp_path / "moving.webp", save_all=True, append_images=[Image.new("RGB", (40, 40))], lossless=True
+    )
     with pytest.raises(DataError, match=r"moving\.webp.*Animation"):
         load_image(path, 40)
 
 
-# Samples -----------------------------------------------------------------------------------------------------------------------
+# Samples ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [100, 256, 520])
 def test_resizing_is_bilinear_and_smooth_where_much_is_lost(tmp_path, shared_data, size):
     face = sorted((shared_data / "faces" / "train" / "real").iterdir())[0]
     with Image.open(face) as image:
-        expected = np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)).astype(int)
+        expected = np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)).astype(
+            int
+        )
     assert np.abs(load_image(face, size) - expected).mean() < 1
 
 
@@ -150,12 +160,16 @@ def test_a_pipeline_loads_the_same_bits_as_load_image(tmp_path, shared_data):
             np.testing.assert_array_equal(image, load_image(face, size))
 
 
-@pytest.mark.parametrize(("positive", "expected"), [(None, [0, 0, 1]), ("dog", [0, 0, 1]), ("cat", [1, 1, 0])])
+@pytest.mark.parametrize(
+    ("positive", "expected"), [(None, [0, 0, 1]), ("dog", [0, 0, 1]), ("cat", [1, 1, 0])]
+)
 def test_two_classes_have_one_float_as_target(tmp_path, positive, expected):
     source = train_source(folder_of(tmp_path, cat=2, dog=1), image_size=8, positive_class=positive)
     spec = tf.data.Dataset.range(3).map(source.load).element_spec
     assert spec == (tf.TensorSpec([8, 8, 3], tf.uint8), tf.TensorSpec([1], tf.float32))
-    assert [source.load(tf.constant(i, tf.int64))[1].numpy().tolist() for i in range(3)] == [[float(e)] for e in expected]
+    assert [source.load(tf.constant(i, tf.int64))[1].numpy().tolist() for i in range(3)] == [
+        [float(e)] for e in expected
+    ]
     assert source.classes == ("cat", "dog")
     assert source.labels.tolist() == [0, 0, 1]
 
@@ -195,7 +209,11 @@ def test_links_are_followed_and_loops_end(tmp_path):
     (tmp_path / "data" / "cat" / "more").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "data" / "cat" / "loop").symlink_to(tmp_path / "data" / "cat")
     (tmp_path / "data" / "dog" / "up").symlink_to(tmp_path / "data" / "dog")
-    assert names(train_source(tmp_path / "data"), tmp_path / "data") == ["cat/00.png", "cat/more/linked.png", "dog/00.png"]
+    assert names(train_source(tmp_path / "data"), tmp_path / "data") == [
+        "cat/00.png",
+        "cat/more/linked.png",
+        "dog/00.png",
+    ]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="file names are bytes on POSIX alone")
@@ -205,14 +223,16 @@ def test_a_name_that_is_no_text_is_read_all_the_same(tmp_path):
     assert train_source(tmp_path, image_size=8).load(tf.constant(0, tf.int64))[0].shape == (8, 8, 3)
 
 
-# Splits and classes ------------------------------------------------------------------------------------------------------------
+# Splits and classes -----------------------------------------------------------------------------------------
 
 
 def test_without_val_dir_a_part_of_each_class_is_held_out(tmp_path):
     folder_of(tmp_path, cat=20, dog=10, emu=2)
     config = ImageFolder(train_dir=str(tmp_path), validation_split=0.3)
     train, validation = (names(config.source(s, seed=4), tmp_path) for s in (Split.TRAIN, Split.VALIDATION))
-    assert sorted(train + validation) == sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.png"))
+    assert sorted(train + validation) == sorted(
+        p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.png")
+    )
     assert [sum(n.startswith(c) for n in validation) for c in ("cat", "dog", "emu")] == [6, 3, 1]
     assert names(config.source(Split.VALIDATION, seed=4), tmp_path) == validation
     assert names(config.source(Split.VALIDATION, seed=5), tmp_path) != validation
@@ -243,14 +263,18 @@ def test_resolve_records_what_later_commands_need(tmp_path, monkeypatch):
 
 
 def test_the_shared_faces(shared_data):
-    config = ImageFolder(train_dir=str(shared_data / "faces/train"), val_dir=str(shared_data / "faces/val")).resolve()
+    config = ImageFolder(
+        train_dir=str(shared_data / "faces/train"), val_dir=str(shared_data / "faces/val")
+    ).resolve()
     sizes = [len(config.source(split, seed=0)) for split in (Split.TRAIN, Split.VALIDATION)]
     assert sizes == [902, 387]
     assert config.classes == ("fake", "real")
 
 
 def test_the_shipped_option_holds_the_defaults():
-    plain = OmegaConf.to_container(OmegaConf.load(Path(__file__).parents[3] / "conf" / "data" / "image_folder.yaml"))
+    plain = OmegaConf.to_container(
+        OmegaConf.load(Path(__file__).parents[3] / "conf" / "data" / "image_folder.yaml")
+    )
     assert plain.pop("name") == "image_folder"
     problems: list = []
     assert read(ImageFolder, plain, "data", problems) == ImageFolder(), problems

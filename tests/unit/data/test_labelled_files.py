@@ -30,7 +30,9 @@ def problems_of(config: TextFiles, split: Split = Split.TRAIN) -> list[Problem]:
 
 
 @pytest.mark.parametrize(("part", "seed", "count"), [(0.2, 0, 10), (0.2, 7, 10), (0.01, 0, 1), (0.99, 0, 49)])
-def test_the_rows_that_are_kept_for_validation_never_change(tmp_path: Path, part: float, seed: int, count: int) -> None:
+def test_the_rows_that_are_kept_for_validation_never_change(
+    tmp_path: Path, part: float, seed: int, count: int
+) -> None:
     """Runs of years ago are validated on the same rows: those whose hash of seed and place is least."""
     config = TextFiles(train=texts(tmp_path / "a.csv", "ab" * 25), validation_split=part)
     ranked = sorted(range(50), key=lambda i: hashlib.sha256(f"{seed}/{i}".encode()).digest())
@@ -40,7 +42,11 @@ def test_the_rows_that_are_kept_for_validation_never_change(tmp_path: Path, part
 
 def test_the_first_seeds_keep_these_rows(tmp_path: Path) -> None:
     config = TextFiles(train=texts(tmp_path / "a.csv", "ab" * 5), validation_split=0.3)
-    assert [names(config, Split.VALIDATION, seed) for seed in (0, 1, 2)] == [["1", "5", "7"], ["1", "2", "4"], ["2", "6", "10"]]
+    assert [names(config, Split.VALIDATION, seed) for seed in (0, 1, 2)] == [
+        ["1", "5", "7"],
+        ["1", "2", "4"],
+        ["2", "6", "10"],
+    ]
 
 
 def test_a_file_of_its_own_is_not_divided(tmp_path: Path) -> None:
@@ -60,16 +66,24 @@ def test_a_single_row_cannot_be_divided(tmp_path: Path) -> None:
 
 def test_files_that_are_not_named_or_not_there(tmp_path: Path) -> None:
     (problem,) = problems_of(TextFiles())
-    assert (problem.path, problem.message, problem.hint) == ("data.train", "is needed for the train texts", "add data.train=FILE")
+    assert (problem.path, problem.message, problem.hint) == (
+        "data.train",
+        "is needed for the train texts",
+        "add data.train=FILE",
+    )
     assert problem.allowed is not None and ".jsonl" in problem.allowed and "head line" in problem.allowed
     train = texts(tmp_path / "train.csv", "abab")
     (problem,) = problems_of(TextFiles(train=train), Split.TEST)
     assert problem.path == "data.test"
     config = TextFiles(train=str(tmp_path / "tran.csv"), val=str(tmp_path), test=str(tmp_path / "nowhere"))
     found = problems_of(config)
-    assert [(p.path, p.message) for p in found] == [(f"data.{field}", "is no file") for field in ("train", "val", "test")]
+    assert [(p.path, p.message) for p in found] == [
+        (f"data.{field}", "is no file") for field in ("train", "val", "test")
+    ]
     assert found[0].hint == f"did you mean {train}?"
-    (problem,) = problems_of(TextFiles(train=train, val=str(tmp_path / "nowhere"), classes=("a", "b")), Split.VALIDATION)
+    (problem,) = problems_of(
+        TextFiles(train=train, val=str(tmp_path / "nowhere"), classes=("a", "b")), Split.VALIDATION
+    )
     assert problem.path == "data.val"
 
 
@@ -78,7 +92,11 @@ def test_resolve_records_what_later_commands_need(tmp_path: Path, monkeypatch: p
     texts(tmp_path / "val.csv", "ab")
     monkeypatch.chdir(tmp_path)
     resolved = TextFiles(train="train.csv", val="val.csv").resolve()
-    assert (resolved.train, resolved.val, resolved.test) == (str(tmp_path / "train.csv"), str(tmp_path / "val.csv"), None)
+    assert (resolved.train, resolved.val, resolved.test) == (
+        str(tmp_path / "train.csv"),
+        str(tmp_path / "val.csv"),
+        None,
+    )
     assert (resolved.classes, resolved.positive_class) == (("a", "b", "c"), None)
     monkeypatch.chdir("/")
     (tmp_path / "train.csv").unlink()

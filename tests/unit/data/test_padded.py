@@ -1,4 +1,5 @@
-"""Samples of unequal length: padded, in batches of like length, exactly; and a model that masks does not notice."""
+"""Samples of unequal length: padded, in batches of like length, exactly; and a model that masks does not
+notice."""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ def sequences(count: int, longest: int = 60, shortest: int = 1) -> list[np.ndarr
     start=st.integers(0, 90),
     per_step=st.integers(1, 3),
 )
-def test_a_bucketed_stream_is_the_same_from_any_step(count: int, batch_size: int, seed: int, start: int, per_step: int) -> None:
+def test_a_bucketed_stream_is_the_same_from_any_step(
+    count: int, batch_size: int, seed: int, start: int, per_step: int
+) -> None:
     given = sequences(count)
     source = PaddedSource((given, np.arange(count)), buckets=(8, 16, 64))
     stream = Stream(source, batch_size=batch_size, seed=seed, batches_per_step=per_step)
@@ -69,7 +72,9 @@ def test_each_sample_is_seen_once_a_pass_and_few_batches_are_of_several_buckets(
     assert groups is not None
     mixed = [len(set(groups[indices].tolist())) > 1 for indices in batches[:128]]
     assert sum(mixed) <= 4 * 3
-    assert (np.diff([groups[indices].max() for indices in batches[:32]]) < 0).any()  # the short ones do not all come first
+    assert (
+        np.diff([groups[indices].max() for indices in batches[:32]]) < 0
+    ).any()  # the short ones do not all come first
     assert [b.tolist() for b in batches[:128]] != [b.tolist() for b in batches[128:]]
 
 
@@ -87,7 +92,14 @@ def test_without_buckets_the_order_is_that_of_arrays() -> None:
 
 def test_parts_of_their_own_lengths_pads_texts_and_features() -> None:
     source = PaddedSource(
-        ({"text": [["a"], ["b", "ö"]], "series": [np.ones((3, 2)), np.ones((1, 2))], "length": np.array([3, 1])}, [[7], [8, 9]]),
+        (
+            {
+                "text": [["a"], ["b", "ö"]],
+                "series": [np.ones((3, 2)), np.ones((1, 2))],
+                "length": np.array([3, 1]),
+            },
+            [[7], [8, 9]],
+        ),
         pad_value=({"text": "-", "series": np.nan, "length": 0}, -1),
         names=["first", "second"],
     )
@@ -106,7 +118,9 @@ def test_parts_of_their_own_lengths_pads_texts_and_features() -> None:
 
 @pytest.mark.parametrize(("truncate", "kept"), [("end", [1, 2]), ("start", [3, 4])])
 @pytest.mark.parametrize("lengths", [{"pad_to": 2}, {"buckets": (1, 2)}])
-def test_too_long_samples_are_cut_where_that_is_asked_for(truncate: Any, kept: list[int], lengths: dict[str, Any]) -> None:
+def test_too_long_samples_are_cut_where_that_is_asked_for(
+    truncate: Any, kept: list[int], lengths: dict[str, Any]
+) -> None:
     source = PaddedSource(([[1, 2, 3, 4], [5]], [0, 1]), truncate=truncate, **lengths)
     (inputs, _) = next(iter(in_order(source, batch_size=2)))
     assert inputs.numpy().tolist() == [kept, [5, 0]]
@@ -115,9 +129,17 @@ def test_too_long_samples_are_cut_where_that_is_asked_for(truncate: Any, kept: l
 @pytest.mark.parametrize(
     ("samples", "arguments", "answer"),
     [
-        (([[1, 2, 3], [4]], [0, 1]), {"pad_to": 2}, r"1 of 2 samples are longer than 2:\s+sample 0: 3.*truncate"),
+        (
+            ([[1, 2, 3], [4]], [0, 1]),
+            {"pad_to": 2},
+            r"1 of 2 samples are longer than 2:\s+sample 0: 3.*truncate",
+        ),
         (([[1], [2]], [0, 1]), {"pad_to": 2, "buckets": (2,)}, "both given"),
-        (([[1], [2]], [0, 1]), {"buckets": (4, 2)}, r"buckets=\(4, 2\) must be whole numbers >= 1, in rising order"),
+        (
+            ([[1], [2]], [0, 1]),
+            {"buckets": (4, 2)},
+            r"buckets=\(4, 2\) must be whole numbers >= 1, in rising order",
+        ),
         (([[1], [2]], [0, 1]), {"pad_to": 0}, "pad_to=0 must be"),
         (([[1], [2]], [0, 1]), {"pad_to": "8"}, "pad_to='8' must be a whole number >= 1"),
         (([[1], [2]], [0, 1]), {"buckets": 16}, "buckets=16 must be whole numbers >= 1, in rising order"),
@@ -128,7 +150,11 @@ def test_too_long_samples_are_cut_where_that_is_asked_for(truncate: Any, kept: l
         ((np.zeros((2, 3)), [0, 1]), {}, "no part is a list with a sequence for each sample.*ArraySource"),
         (([[1], [2]], [0, 1, 2]), {}, r"not \[2, 3\]"),
         (([[1], 2], [0, 1]), {}, r"\[0\]: sample 1 is one value, and not a sequence"),
-        (([np.ones((2, 3)), np.ones((2, 4))], [0, 1]), {}, r"sample 1 has float64 \(2, 4\) where others have float64 \(2, 3\)"),
+        (
+            ([np.ones((2, 3)), np.ones((2, 4))], [0, 1]),
+            {},
+            r"sample 1 has float64 \(2, 4\) where others have float64 \(2, 3\)",
+        ),
     ],
 )
 def test_what_cannot_be_padded_is_answered(samples: Any, arguments: dict[str, Any], answer: str) -> None:
@@ -144,11 +170,17 @@ def test_some_samples_of_it_keep_their_groups() -> None:
     assert part.tolist() == whole[[3, 5, 8]].tolist()
 
 
-# A run -----------------------------------------------------------------------------------------------------------------------------
+# A run ------------------------------------------------------------------------------------------------------
 
 
 def compose_sequences(*words: str) -> Scenario:
-    quick = ("trainer.tensorboard=false", "trainer.export_saved_model=false", "epochs=2", "batch_size=8", "lr=1e-2")
+    quick = (
+        "trainer.tensorboard=false",
+        "trainer.export_saved_model=false",
+        "epochs=2",
+        "batch_size=8",
+        "lr=1e-2",
+    )
     return compose("scenario=module", "scenario.target=sequences:Sequences", *quick, *words)
 
 
@@ -160,7 +192,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, toy_on_the_path: None) -> Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [["loop=fit"], ["loop=train_on_batch"], ["loop.max_steps_per_call=1"]], ids=str)
+@pytest.mark.parametrize(
+    "words", [["loop=fit"], ["loop=train_on_batch"], ["loop.max_steps_per_call=1"]], ids=str
+)
 def test_resumed_in_the_middle_of_an_epoch_with_any_loop_it_has_the_same_bits(
     run: Path, tmp_path: Path, words: list[str]
 ) -> None:
@@ -175,7 +209,9 @@ def test_resumed_in_the_middle_of_an_epoch_with_any_loop_it_has_the_same_bits(
 def test_several_devices_are_refused_an_embedding_and_several_lengths() -> None:
     scenario = compose_sequences()
     model, source = scenario.build_model(), scenario.source(Split.TRAIN)
-    with pytest.raises(DataError, match=r"(?s)several devices cannot train the Embedding 'embedding\w*'.*pad_to"):
+    with pytest.raises(
+        DataError, match=r"(?s)several devices cannot train the Embedding 'embedding\w*'.*pad_to"
+    ):
         check_lengths(model, Stream(source, batch_size=4, seed=0).from_step(0).element_spec)
     fixed = PaddedSource(([[1], [2, 3]], [0, 1]), pad_to=3)
     check_lengths(model, Stream(fixed, batch_size=2, seed=0).from_step(0).element_spec)

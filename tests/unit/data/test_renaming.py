@@ -31,14 +31,17 @@ def problem_of(config: ImageFolder | TextFiles | Table, split: Split = Split.TRA
     return caught.value.problems[0]
 
 
-# Names -------------------------------------------------------------------------------------------------------------------------
+# Names ------------------------------------------------------------------------------------------------------
 
 
 def test_folders_get_other_names_and_are_merged(tmp_path: Path) -> None:
     train = folder_of(tmp_path / "train", df=4, f2f=3, original=5)
     val = folder_of(tmp_path / "val", df=2, real=1)
     config = ImageFolder(
-        train_dir=str(train), val_dir=str(val), rename={"df": "fake", "f2f": "fake", "original": "real"}, positive_class="fake"
+        train_dir=str(train),
+        val_dir=str(val),
+        rename={"df": "fake", "f2f": "fake", "original": "real"},
+        positive_class="fake",
     ).resolve()
     assert (config.classes, config.positive_class) == (("fake", "real"), "fake")
     source = config.source(Split.TRAIN, seed=0)
@@ -77,7 +80,9 @@ def test_a_name_that_only_the_validation_data_have(tmp_path: Path) -> None:
     rows = [{"text": f"text {i}", "label": label} for i, label in enumerate(("fake", "real", "fake"))]
     others = [row | {"label": row["label"].replace("fake", "df")} for row in rows]
     texts = TextFiles(
-        train=str(write(tmp_path / "a.csv", rows)), val=str(write(tmp_path / "b.csv", others)), rename={"df": "fake"}
+        train=str(write(tmp_path / "a.csv", rows)),
+        val=str(write(tmp_path / "b.csv", others)),
+        rename={"df": "fake"},
     ).resolve()
     assert texts.classes == ("fake", "real")
     indices = [texts.labels(texts.rows(split, seed=0)).tolist() for split in (Split.TRAIN, Split.VALIDATION)]
@@ -88,24 +93,29 @@ def test_a_name_that_only_the_validation_data_have(tmp_path: Path) -> None:
 
 def test_lists_and_tables_rename_their_labels(tmp_path: Path) -> None:
     save(tmp_path / "one.png", PHOTO)
-    rows = [{"file": "one.png", "label": label, "x": i} for i, label in enumerate(("df", "f2f", "real", "df"))]
+    rows = [
+        {"file": "one.png", "label": label, "x": i} for i, label in enumerate(("df", "f2f", "real", "df"))
+    ]
     path, names = str(write(tmp_path / "a.csv", rows)), {"df": "fake", "f2f": "fake"}
     images = ImageList(train=path, val=path, rename=names).source(Split.TRAIN, seed=0)
     assert (images.classes, images.labels.tolist()) == (("fake", "real"), [0, 0, 1, 0])
-    table = Table(train=path, val=path, target="label", inputs=("x",), rename=names).source(Split.TRAIN, seed=0)
+    table = Table(train=path, val=path, target="label", inputs=("x",), rename=names).source(
+        Split.TRAIN, seed=0
+    )
     np.testing.assert_array_equal(table.numpy()[1][:, 0], [0, 0, 1, 0])
     (problem,) = Table(task="regression", rename=names).check()
     assert (problem.path, problem.allowed) == ("rename", "{}")
 
 
-# Nothing for validation --------------------------------------------------------------------------------------------------------
+# Nothing for validation -------------------------------------------------------------------------------------
 
 
 def test_all_of_it_can_be_trained_on(tmp_path: Path) -> None:
     folder = str(folder_of(tmp_path / "images", cat=4, dog=1))
     images = ImageFolder(train_dir=folder, validation_split=0)
     texts = TextFiles(
-        train=str(write(tmp_path / "a.csv", [{"text": "x", "label": "a"}, {"text": "y", "label": "b"}])), validation_split=0
+        train=str(write(tmp_path / "a.csv", [{"text": "x", "label": "a"}, {"text": "y", "label": "b"}])),
+        validation_split=0,
     )
     assert (len(images.source(Split.TRAIN, seed=0)), len(texts.source(Split.TRAIN, seed=0))) == (5, 2)
     assert not images.validates()
@@ -121,7 +131,10 @@ def test_all_of_it_can_be_trained_on(tmp_path: Path) -> None:
 def scenario(tmp_path: Path, toy: Path) -> Scenario:
     """Two classes of points, all of them trained on."""
     rng = np.random.default_rng(0)
-    rows = [{"x": x, "y": y, "kind": "df" if x + y > 0 else "real"} for x, y in rng.normal(size=(64, 2)).round(3).tolist()]
+    rows = [
+        {"x": x, "y": y, "kind": "df" if x + y > 0 else "real"}
+        for x, y in rng.normal(size=(64, 2)).round(3).tolist()
+    ]
     words = [f"data.train={write(tmp_path / 'a.csv', rows)}", "data.target=kind", "data.validation_split=0"]
     others = [row | {"kind": row["kind"].replace("df", "forged")} for row in rows]
     write(tmp_path / "other.csv", others)
@@ -147,10 +160,13 @@ def test_a_run_without_validation_and_its_model_on_other_data(
     with caplog.at_level("INFO", "framework"):
         result = Trainer(scenario, RunDirectory.create(run), console=quiet()).train()
     assert (
-        "without validation (data.validation_split=0), the best epoch is the one with the best training accuracy" in caplog.text
+        "without validation (data.validation_split=0), the best epoch is the one with the best training "
+        "accuracy" in caplog.text
     )
     assert (result.status, result.epochs, set(result.final)) == ("finished", 3, {"accuracy", "loss"})
-    with pytest.raises(ConfigError, match=r"data\.val: is needed for the validation rows(.|\n)*add data\.val=FILE"):
+    with pytest.raises(
+        ConfigError, match=r"data\.val: is needed for the validation rows(.|\n)*add data\.val=FILE"
+    ):
         load_and_validate(run)
     other = f"data.val={tmp_path / 'other.csv'}"
     with pytest.raises(DataError, match="have labels of no class"):
@@ -160,11 +176,13 @@ def test_a_run_without_validation_and_its_model_on_other_data(
     assert report.metrics["accuracy"] == pytest.approx(result.best["metrics"]["accuracy"], abs=0.2)
     with pytest.raises(ConfigError, match="has nothing to validate on"):
         Trainer.resume(run, "epochs=4", "trainer.lav_every_n=1", console=quiet())
-    continued = Trainer.resume(run, "epochs=4", other, "data.rename={df: fake, forged: fake}", console=quiet()).train()
+    continued = Trainer.resume(
+        run, "epochs=4", other, "data.rename={df: fake, forged: fake}", console=quiet()
+    ).train()
     assert {"val_accuracy", "accuracy"} <= set(continued.final)
 
 
-# Losses ------------------------------------------------------------------------------------------------------------------------
+# Losses -----------------------------------------------------------------------------------------------------
 
 
 def loss_of(toy: Path, classes: str, targets: list[float], outputs: list[list[float]], *words: str) -> float:
@@ -190,9 +208,15 @@ Y = np.eye(3)[[0, 1]]
     [
         ([], -np.log([0.7, 0.3]).mean()),
         (["scenario.loss=categorical_crossentropy"], -np.log([0.7, 0.3]).mean()),
-        (["scenario.loss=categorical_focal_crossentropy"], -(0.25 * (1 - P) ** 2 * Y * np.log(P)).sum(1).mean()),
+        (
+            ["scenario.loss=categorical_focal_crossentropy"],
+            -(0.25 * (1 - P) ** 2 * Y * np.log(P)).sum(1).mean(),
+        ),
         (["scenario.loss=mean_squared_error"], ((P - Y) ** 2).mean()),
-        (["scenario.loss=categorical_hinge"], np.maximum(1 - (P * Y).sum(1) + (P * (1 - Y)).max(1), 0).mean()),
+        (
+            ["scenario.loss=categorical_hinge"],
+            np.maximum(1 - (P * Y).sum(1) + (P * (1 - Y)).max(1), 0).mean(),
+        ),
         (["scenario.label_smoothing=0.3"], -((0.7 * Y + 0.1) * np.log(P)).sum(1).mean()),
     ],
 )
@@ -204,7 +228,10 @@ def test_losses_of_several_classes(toy: Path, words: list[str], expected: float)
     ("words", "expected"),
     [
         ([], -np.log([0.8, 0.4]).mean()),
-        (["scenario.loss=binary_focal_crossentropy"], -(np.array([0.2, 0.6]) ** 2 * np.log([0.8, 0.4])).mean()),
+        (
+            ["scenario.loss=binary_focal_crossentropy"],
+            -(np.array([0.2, 0.6]) ** 2 * np.log([0.8, 0.4])).mean(),
+        ),
         (["scenario.loss=mean_squared_error"], np.mean([0.04, 0.36])),
         (["scenario.label_smoothing=0.2"], -np.mean(0.9 * np.log([0.8, 0.4]) + 0.1 * np.log([0.2, 0.6]))),
     ],
@@ -217,7 +244,8 @@ def test_losses_that_do_not_fit(toy: Path) -> None:
     with pytest.raises(ConfigError, match="does not fit 3 classes, of which the model gives a softmax"):
         loss_of(toy, "a,b,c", [0, 1], P.tolist(), "scenario.loss=binary_crossentropy")
     with pytest.raises(
-        ConfigError, match=r"does not fit 2 classes(.|\n)*allowed: binary_crossentropy, binary_focal_crossentropy"
+        ConfigError,
+        match=r"does not fit 2 classes(.|\n)*allowed: binary_crossentropy, binary_focal_crossentropy",
     ):
         loss_of(toy, "a,b", [1, 0], [[0.8], [0.6]], "scenario.loss=sparse_categorical_crossentropy")
     with pytest.raises(ConfigError, match=r"scenario\.loss(.|\n)*did you mean 'binary_focal_crossentropy'"):

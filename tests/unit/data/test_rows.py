@@ -13,7 +13,11 @@ import pytest
 from framework.data.rows import check_rows, read_rows
 from framework.errors import DataError
 
-ROWS = [{"text": "zwölf, 名前", "label": "a"}, {"text": 'two\nlines, "quoted"', "label": "b"}, {"text": "", "label": "c"}]
+ROWS = [
+    {"text": "zwölf, 名前", "label": "a"},
+    {"text": 'two\nlines, "quoted"', "label": "b"},
+    {"text": "", "label": "c"},
+]
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -28,7 +32,9 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
         content = "\n".join(("\t" if kind == "tsv" else ",").join(map(quoted, line)) for line in lines)
     else:
         content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    path.write_bytes(gzip.compress(content.encode(), mtime=0) if path.name.endswith(".gz") else content.encode())
+    path.write_bytes(
+        gzip.compress(content.encode(), mtime=0) if path.name.endswith(".gz") else content.encode()
+    )
     return path
 
 
@@ -44,13 +50,20 @@ def test_each_kind_of_file_gives_the_same_rows(tmp_path: Path, name: str) -> Non
     assert not any(row.problem for row in read_rows(str(path)))
 
 
-@pytest.mark.parametrize("content", [b"\xef\xbb\xbftext,label\r\na,b\r\n\r\nc,d\r\n", b"text,label\na,b\n\n\nc,d"])
+@pytest.mark.parametrize(
+    "content", [b"\xef\xbb\xbftext,label\r\na,b\r\n\r\nc,d\r\n", b"text,label\na,b\n\n\nc,d"]
+)
 def test_a_byte_order_mark_line_ends_and_empty_lines_do_not_matter(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.csv").write_bytes(content)
-    (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "a", "label": "b"}\r\n\r\n{"text": "c", "label": "d"}')
+    (tmp_path / "a.jsonl").write_bytes(
+        b'\xef\xbb\xbf{"text": "a", "label": "b"}\r\n\r\n{"text": "c", "label": "d"}'
+    )
     for name in ("a.csv", "a.jsonl"):
         assert cells_of(tmp_path / name) == [{"text": "a", "label": "b"}, {"text": "c", "label": "d"}]
-    assert [row.name for row in read_rows(tmp_path / "a.csv")] == [f"{tmp_path}/a.csv:1", f"{tmp_path}/a.csv:2"]
+    assert [row.name for row in read_rows(tmp_path / "a.csv")] == [
+        f"{tmp_path}/a.csv:1",
+        f"{tmp_path}/a.csv:2",
+    ]
 
 
 def test_json_keeps_what_it_knows_and_characters_that_end_lines_elsewhere(tmp_path: Path) -> None:
@@ -74,7 +87,11 @@ def test_rows_that_cannot_be_read_are_among_the_others(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"a": 1}\n{"a": \n[1]\n' + "[" * 100_000 + "\n")
     problems = [row.problem for row in read_rows(tmp_path / "a.jsonl")]
     assert problems[0] is None
-    assert [problem and problem[:10] for problem in problems[1:]] == ["is no JSON", "is no JSON", "is no JSON"]
+    assert [problem and problem[:10] for problem in problems[1:]] == [
+        "is no JSON",
+        "is no JSON",
+        "is no JSON",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +109,9 @@ def test_rows_that_cannot_be_read_are_among_the_others(tmp_path: Path) -> None:
         ("a.csv.gz", gzip.compress(b"text\na\n", mtime=0)[:10] + b"\xff" * 20, "cannot read"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, name: str, content: bytes | None, reason: str) -> None:
+def test_a_file_that_cannot_be_used_is_named(
+    tmp_path: Path, name: str, content: bytes | None, reason: str
+) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=reason):
@@ -110,7 +129,10 @@ def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
 
 def test_columns_that_are_not_there_are_named_with_what_was_meant(tmp_path: Path) -> None:
     rows = read_rows(
-        write(tmp_path / "a.jsonl", [{"text": "a", "label": 3}, {"text": "a", "lable": "b"}, {"text": [1], "label": "b"}])
+        write(
+            tmp_path / "a.jsonl",
+            [{"text": "a", "label": 3}, {"text": "a", "lable": "b"}, {"text": [1], "label": "b"}],
+        )
     )
     columns = {"text": "data.text", "label": "data.label"}
     check_rows(rows[:1], columns, texts=columns)

@@ -35,7 +35,9 @@ def both(length: int) -> list[Source]:
 
 def jitter(batch: Any, seeds: tf.Tensor) -> Any:
     indices, values = batch
-    noise = tf.map_fn(lambda seed: tf.random.stateless_normal([], seed), seeds, fn_output_signature=tf.float32)
+    noise = tf.map_fn(
+        lambda seed: tf.random.stateless_normal([], seed), seeds, fn_output_signature=tf.float32
+    )
     return indices, values + noise
 
 
@@ -59,7 +61,11 @@ def test_a_stream_gives_the_same_bits_from_any_start(
     runs = []
     for source in both(length):
         stream = Stream(
-            source, batch_size=batch_size, seed=seed, augment=jitter if augmented else None, batches_per_step=per_step
+            source,
+            batch_size=batch_size,
+            seed=seed,
+            augment=jitter if augmented else None,
+            batches_per_step=per_step,
         )
         whole = take(stream, 0, (start + 3) * per_step)[start * per_step :]
         tail = take(stream, start, 3 * per_step)
@@ -74,7 +80,12 @@ def test_a_stream_gives_the_same_bits_from_any_start(
 
 
 @settings(max_examples=50, deadline=None)
-@given(length=st.integers(1, 60), batch_size=st.integers(1, 20), seed=st.integers(0, 2**31 - 1), passes=st.integers(1, 3))
+@given(
+    length=st.integers(1, 60),
+    batch_size=st.integers(1, 20),
+    seed=st.integers(0, 2**31 - 1),
+    passes=st.integers(1, 3),
+)
 def test_each_pass_holds_every_sample_once(length: int, batch_size: int, seed: int, passes: int) -> None:
     stream = Stream(Squares(length), batch_size=batch_size, seed=seed)
     steps = -(-length * passes // batch_size)
@@ -85,7 +96,14 @@ def test_each_pass_holds_every_sample_once(length: int, batch_size: int, seed: i
 
 def test_passes_and_seeds_have_orders_of_their_own() -> None:
     orders = [
-        tuple(np.concatenate([Stream(Squares(100), batch_size=10, seed=seed).indices(k) for k in range(10 * p, 10 * p + 10)]))
+        tuple(
+            np.concatenate(
+                [
+                    Stream(Squares(100), batch_size=10, seed=seed).indices(k)
+                    for k in range(10 * p, 10 * p + 10)
+                ]
+            )
+        )
         for seed in (0, 1)
         for p in (0, 1)
     ]

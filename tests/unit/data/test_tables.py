@@ -44,7 +44,8 @@ def test_each_kind_of_file_gives_the_same_numbers(tmp_path: Path, name: str, spl
 
 def test_inputs_are_taken_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
     path = table_of(
-        tmp_path / "a.csv", [{"name": "x", "size": 2, "kind": 1, "age": 3}, {"name": "y", "size": 4, "kind": 0, "age": 5}]
+        tmp_path / "a.csv",
+        [{"name": "x", "size": 2, "kind": 1, "age": 3}, {"name": "y", "size": 4, "kind": 0, "age": 5}],
     )
     settings = {"inputs": ("age", "size"), "target": "kind"}
     assert values(path, **settings)[0].tolist() == [[3, 2], [5, 4]]
@@ -74,7 +75,11 @@ def test_resolve_records_what_later_commands_need(tmp_path: Path, monkeypatch: p
     table_of(tmp_path / "val.csv", ROWS[:1])
     monkeypatch.chdir(tmp_path)
     resolved = Table(train="train.csv", val="val.csv").resolve()
-    assert (resolved.inputs, resolved.classes, resolved.positive_class) == (("age", "size"), ("no", "yes"), "yes")
+    assert (resolved.inputs, resolved.classes, resolved.positive_class) == (
+        ("age", "size"),
+        ("no", "yes"),
+        "yes",
+    )
     monkeypatch.chdir("/")
     (tmp_path / "train.csv").unlink()
     assert resolved.resolve() == resolved
@@ -90,7 +95,9 @@ def test_without_val_a_part_is_held_out(tmp_path: Path) -> None:
     seen = [{int(x) for x in source.numpy()[0][:, 0]} for source in (train, validation)]
     assert (len(seen[1]), seen[0] | seen[1]) == (5, set(range(20)))
     for source in (train, validation):
-        assert [source.sample_name(i) for i in range(len(source))] == [f"{path}:{int(x) + 1}" for x in source.numpy()[0][:, 0]]
+        assert [source.sample_name(i) for i in range(len(source))] == [
+            f"{path}:{int(x) + 1}" for x in source.numpy()[0][:, 0]
+        ]
 
 
 BAD = ["", "abc", "nan", "inf", "1e39", "1_000", "1,5"]
@@ -104,7 +111,10 @@ def test_each_cell_that_is_no_finite_number_is_named(tmp_path: Path) -> None:
             config.source(Split.TRAIN, seed=0)
         assert str(caught.value).splitlines() == [
             "7 of 8 rows cannot be used:",
-            *(f"    {path}:{i}: its 'y' is {cell!r}, and no finite number" for i, cell in enumerate(BAD, start=2)),
+            *(
+                f"    {path}:{i}: its 'y' is {cell!r}, and no finite number"
+                for i, cell in enumerate(BAD, start=2)
+            ),
             "    hint:    mend or remove them; data.inputs=[...] names the columns that are numbers",
         ]
 
@@ -112,7 +122,9 @@ def test_each_cell_that_is_no_finite_number_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cell", ["true", "null", "[1]", "NaN", "1" + "0" * 400, '"x"'])
 def test_what_json_knows_and_is_no_number(tmp_path: Path, cell: str) -> None:
     (tmp_path / "a.jsonl").write_text(f'{{"x": {cell}, "target": 1.5}}\n{{"x": 2, "target": {cell}}}\n')
-    with pytest.raises(DataError, match=r"2 of 2 rows(.|\n)*a\.jsonl:1: its 'x' is (.|\n)*a\.jsonl:2: its 'target' is"):
+    with pytest.raises(
+        DataError, match=r"2 of 2 rows(.|\n)*a\.jsonl:1: its 'x' is (.|\n)*a\.jsonl:2: its 'target' is"
+    ):
         values(str(tmp_path / "a.jsonl"), task="regression")
 
 
@@ -120,15 +132,29 @@ def test_what_json_knows_and_is_no_number(tmp_path: Path, cell: str) -> None:
     ("content", "settings", "reason"),
     [
         ("x,target\n1,a,2\n2,b\n", {}, r"1 of 2 rows(.|\n)*a\.csv:1: has 3 cells"),
-        ("x,targets\n1,a\n", {}, r"has no 'target'; it has 'x', 'targets'(.|\n)*data\.target(.|\n)*did you mean 'targets'"),
-        ("size,target\n1,a\n", {"inputs": ("sise",)}, r"has no 'sise'(.|\n)*data\.inputs(.|\n)*did you mean 'size'"),
+        (
+            "x,targets\n1,a\n",
+            {},
+            r"has no 'target'; it has 'x', 'targets'(.|\n)*data\.target(.|\n)*did you mean 'targets'",
+        ),
+        (
+            "size,target\n1,a\n",
+            {"inputs": ("sise",)},
+            r"has no 'sise'(.|\n)*data\.inputs(.|\n)*did you mean 'size'",
+        ),
         ("x,target\n1,a\n2,\n", {}, r"a\.csv:2: its 'target' is empty"),
         ("x,target\n", {}, "has no rows"),
         ("", {}, "has no rows"),
-        ("x,target\n1,a\n2,b\n3,c\n", {"classes": ("a", "b")}, r"1 of 3 rows have labels of no class(.|\n)*a\.csv:3: 'c'"),
+        (
+            "x,target\n1,a\n2,b\n3,c\n",
+            {"classes": ("a", "b")},
+            r"1 of 3 rows have labels of no class(.|\n)*a\.csv:3: 'c'",
+        ),
     ],
 )
-def test_a_table_that_cannot_be_used(tmp_path: Path, content: str, settings: dict[str, Any], reason: str) -> None:
+def test_a_table_that_cannot_be_used(
+    tmp_path: Path, content: str, settings: dict[str, Any], reason: str
+) -> None:
     (tmp_path / "a.csv").write_text(content)
     with pytest.raises(DataError, match=reason):
         values(str(tmp_path / "a.csv"), **settings)
@@ -185,7 +211,7 @@ def test_a_fingerprint_is_of_the_values(tmp_path: Path) -> None:
     assert len({before, *map(fingerprint, others)}) == 4
 
 
-# A run -------------------------------------------------------------------------------------------------------------------------
+# A run ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -208,7 +234,8 @@ def test_a_run_on_a_table(conf: Path, tmp_path: Path, task: str) -> None:
     points = [[rng.uniform(-1, 1) for _ in range(3)] for _ in range(160)]
     targets = [sum(p) if task == "regression" else "over" if sum(p) > 0 else "under" for p in points]
     path = table_of(
-        tmp_path / "a.csv", [{"a": p[0], "b": p[1], "c": p[2], "sum": t} for p, t in zip(points, targets, strict=True)]
+        tmp_path / "a.csv",
+        [{"a": p[0], "b": p[1], "c": p[2], "sum": t} for p, t in zip(points, targets, strict=True)],
     )
     scenario = compose_table(conf, f"data.train={path}", "data.target=sum", f"data.task={task}")
     result = Trainer(scenario, RunDirectory.create(tmp_path / "run"), console=quiet()).train()

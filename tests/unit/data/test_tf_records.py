@@ -45,12 +45,21 @@ def first_of(source: TfRecordSource) -> list[float]:
 
 
 def test_records_are_in_the_order_of_the_files(tmp_path: Path) -> None:
-    files = [write(tmp_path / "b", numbers(5, 6)), write(tmp_path / "empty", []), write(tmp_path / "a", numbers(*range(5)))]
+    files = [
+        write(tmp_path / "b", numbers(5, 6)),
+        write(tmp_path / "empty", []),
+        write(tmp_path / "a", numbers(*range(5))),
+    ]
     source = TfRecordSource(files, parse)
     assert len(source) == 7
     assert first_of(source) == [5, 6, 0, 1, 2, 3, 4]
     names = [source.sample_name(i) for i in (0, 1, 2, 6)]
-    assert names == [f"{tmp_path}/b:record 1", f"{tmp_path}/b:record 2", f"{tmp_path}/a:record 1", f"{tmp_path}/a:record 5"]
+    assert names == [
+        f"{tmp_path}/b:record 1",
+        f"{tmp_path}/b:record 2",
+        f"{tmp_path}/a:record 1",
+        f"{tmp_path}/a:record 5",
+    ]
 
 
 def test_records_of_any_length_are_given_as_they_were_written(tmp_path: Path) -> None:
@@ -61,8 +70,13 @@ def test_records_of_any_length_are_given_as_they_were_written(tmp_path: Path) ->
 
 def test_a_stream_loads_many_at_the_same_time_from_any_step(tmp_path: Path) -> None:
     files = [write(tmp_path / f"{k}", numbers(*range(k * 50, k * 50 + 50))) for k in range(4)]
-    streams = [Stream(TfRecordSource(files, parse), batch_size=16, seed=1, workers=workers) for workers in (1, 8)]
-    long, short = ([*s.from_step(k).take(n).as_numpy_iterator()] for s, k, n in zip(streams, (0, 10), (20, 10), strict=True))
+    streams = [
+        Stream(TfRecordSource(files, parse), batch_size=16, seed=1, workers=workers) for workers in (1, 8)
+    ]
+    long, short = (
+        [*s.from_step(k).take(n).as_numpy_iterator()]
+        for s, k, n in zip(streams, (0, 10), (20, 10), strict=True)
+    )
     for expected, found in zip(long[10:], short, strict=True):
         np.testing.assert_array_equal(expected[0], found[0])
     assert {float(x[0]) for points, _ in long[:13] for x in points} == set(range(200))
@@ -70,7 +84,9 @@ def test_a_stream_loads_many_at_the_same_time_from_any_step(tmp_path: Path) -> N
     assert [part.shape.as_list() for part in spec] == [[16, 3], [16, 1]]
 
 
-def test_files_are_opened_once_and_closed_with_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_opened_once_and_closed_with_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from framework.data import tf_records
 
     monkeypatch.setattr(tf_records, "_KEPT_OPEN", 2)
@@ -78,7 +94,9 @@ def test_files_are_opened_once_and_closed_with_the_source(tmp_path: Path, monkey
 
     def opened() -> list[str]:
         links = (f"/proc/self/fd/{handle}" for handle in os.listdir("/proc/self/fd"))
-        return sorted(os.readlink(link) for link in links if os.path.exists(link) and str(tmp_path) in os.readlink(link))
+        return sorted(
+            os.readlink(link) for link in links if os.path.exists(link) and str(tmp_path) in os.readlink(link)
+        )
 
     source = TfRecordSource(files, parse)
     assert opened() == []
@@ -91,12 +109,14 @@ def test_files_are_opened_once_and_closed_with_the_source(tmp_path: Path, monkey
 
 
 def test_a_shape_that_is_not_known_is_answered(tmp_path: Path) -> None:
-    source = TfRecordSource([write(tmp_path / "a", numbers(1))], lambda serialized: tf.io.decode_raw(serialized, tf.float32))
+    source = TfRecordSource(
+        [write(tmp_path / "a", numbers(1))], lambda serialized: tf.io.decode_raw(serialized, tf.float32)
+    )
     with pytest.raises(ValueError, match=r"unknown shape, \(None,\), float32; tf\.ensure_shape"):
         in_order(source, batch_size=1)
 
 
-# Files that cannot be used -----------------------------------------------------------------------------------------------------
+# Files that cannot be used ----------------------------------------------------------------------------------
 
 
 def changed(content: bytes, at: int) -> bytes:
@@ -105,9 +125,15 @@ def changed(content: bytes, at: int) -> bytes:
 
 SIZE = 12 + 12 + 4  # a record of three float32
 DAMAGES = {
-    "its data are cut off": (lambda c: c[: 2 * SIZE + 20], r"record 3 breaks off: it has 12 bytes, and 8 bytes"),
+    "its data are cut off": (
+        lambda c: c[: 2 * SIZE + 20],
+        r"record 3 breaks off: it has 12 bytes, and 8 bytes",
+    ),
     "its last checksum is cut off": (lambda c: c[:-1], r"record 4 breaks off: it has 12 bytes, and 1 bytes"),
-    "its head is cut off": (lambda c: c[: 3 * SIZE + 5], r"record 4 breaks off: the file ends before the data begin"),
+    "its head is cut off": (
+        lambda c: c[: 3 * SIZE + 5],
+        r"record 4 breaks off: the file ends before the data begin",
+    ),
     "a length is damaged": (lambda c: changed(c, SIZE), r"record 2 is damaged: its length"),
     "a checksum is damaged": (lambda c: changed(c, 2 * SIZE + 9), r"record 3 is damaged: its length"),
     "something is inserted": (lambda c: c[:SIZE] + b"\0" + c[SIZE:], r"record 2 is damaged"),
@@ -181,10 +207,12 @@ def test_a_fingerprint_is_of_the_content(tmp_path: Path, change: str) -> None:
     assert (fingerprint(a, b) == before) == (change in ("nothing", "rename"))
 
 
-# The section of the config -----------------------------------------------------------------------------------------------------
+# The section of the config ----------------------------------------------------------------------------------
 
 
-def test_patterns_are_found_in_order_and_paths_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patterns_are_found_in_order_and_paths_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("train-10", "train-2", "train-[x]", "val", "test"):
         write(tmp_path / name, numbers(*range(len(name))))
     (tmp_path / "train-folder").mkdir()
@@ -194,7 +222,9 @@ def test_patterns_are_found_in_order_and_paths_made_absolute(tmp_path: Path, mon
     assert resolved.train == (f"{tmp_path}/train-2", f"{tmp_path}/train-*")
     assert [len(config.records(split, parse)) for split in Split] == [8 + 7 + 9, 3, 4 + 9]
     monkeypatch.chdir("/")
-    assert resolved.files(Split.TRAIN) == [f"{tmp_path}/{name}" for name in ("train-10", "train-2", "train-[x]")]
+    assert resolved.files(Split.TRAIN) == [
+        f"{tmp_path}/{name}" for name in ("train-10", "train-2", "train-[x]")
+    ]
     assert resolved.records(Split.VALIDATION, parse).sample_name(1) == f"{tmp_path}/val:record 2"
 
 
@@ -211,7 +241,9 @@ def test_files_that_are_not_named_or_not_there(tmp_path: Path) -> None:
     assert found[0].hint == f"did you mean {tmp_path}/train?"
     assert found[2].hint is not None and "folder" in found[2].hint
     for config in (TfRecords(), TfRecords(val=())):
-        with pytest.raises(ConfigError, match=r"data\.val: is needed for the validation records(.|\n)*data\.val=\[FILE\]"):
+        with pytest.raises(
+            ConfigError, match=r"data\.val: is needed for the validation records(.|\n)*data\.val=\[FILE\]"
+        ):
             config.files(Split.VALIDATION)
     with pytest.raises(NotImplementedError, match="def source"):
         TfRecords(train=("x",)).source(Split.TRAIN, seed=0)
@@ -220,7 +252,7 @@ def test_files_that_are_not_named_or_not_there(tmp_path: Path) -> None:
     assert [(p.path, p.allowed) for p in problems] == [("data.train", "a list of: a text, or null")]
 
 
-# A run -------------------------------------------------------------------------------------------------------------------------
+# A run ------------------------------------------------------------------------------------------------------
 
 
 def examples(count: int, seed: int) -> list[bytes]:
@@ -246,7 +278,11 @@ def test_a_run_on_tf_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     for k in range(3):
         write(tmp_path / f"train-{k}.tfrecord", examples(64, k))
     write(tmp_path / "val.tfrecord", examples(40, 9))
-    words = [f"data.train=[{tmp_path}/train-*.tfrecord]", f"data.val=[{tmp_path}/val.tfrecord]", f"data.cache={cache}"]
+    words = [
+        f"data.train=[{tmp_path}/train-*.tfrecord]",
+        f"data.val=[{tmp_path}/val.tfrecord]",
+        f"data.cache={cache}",
+    ]
     quick = ("trainer.tensorboard=false", "trainer.export_saved_model=false", "lr=0.05", "epochs=4")
     scenario = compose("scenario=records_toy", *quick, *words, config_dir=write_conf(tmp_path / "conf"))
     result = Trainer(scenario, RunDirectory.create(tmp_path / "run"), console=quiet()).train()

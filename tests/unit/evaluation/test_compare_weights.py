@@ -57,12 +57,16 @@ def test_an_average_made_afterwards_is_nearly_one_that_was_kept(weights: RunWeig
     kept = final_state(tmp_path / "other").variables
     for length, most in ((0.07, 0.02), (0.15, 0.06)):
         made = weights.candidate(f"power-{length}")
-        for array, named, raw in zip(made.arrays, kept[f"power-{length}"], weights.candidate("raw").arrays, strict=True):
+        for array, named, raw in zip(
+            made.arrays, kept[f"power-{length}"], weights.candidate("raw").arrays, strict=True
+        ):
             way = float(np.linalg.norm(raw - named.array))
             assert np.linalg.norm(array - named.array) <= most * way, (length, named.name)
 
 
-def test_raw_and_ema_are_judged_as_training_judged_them(run: Path, weights: RunWeights, tmp_path: Path) -> None:
+def test_raw_and_ema_are_judged_as_training_judged_them(
+    run: Path, weights: RunWeights, tmp_path: Path
+) -> None:
     ema = weights.judge(weights.candidate("ema"))
     assert ema == pytest.approx(records(run)[-1]["metrics"], abs=1e-6)
     train(tmp_path / "raw", *WORDS[:2], *WORDS[3:])
@@ -72,7 +76,11 @@ def test_raw_and_ema_are_judged_as_training_judged_them(run: Path, weights: RunW
 
 
 def test_what_is_best_goes_by_the_monitor(weights: RunWeights) -> None:
-    judged = [{"loss": 0.2, "accuracy": 0.8}, {"loss": 0.3, "accuracy": 0.9}, {"loss": 0.1, "accuracy": float("nan")}]
+    judged = [
+        {"loss": 0.2, "accuracy": 0.8},
+        {"loss": 0.3, "accuracy": 0.9},
+        {"loss": 0.1, "accuracy": float("nan")},
+    ]
     assert weights.best_of(judged) == 1
     assert weights.best_of([{"loss": 0.3}, {"loss": 0.2}]) == 1
     assert weights.best_of([{"loss": float("nan")}]) is None
@@ -106,7 +114,12 @@ def test_nothing_of_the_run_changes(run: Path) -> None:
 
 
 def test_averages_are_saved_each_nth_epoch(tmp_path: Path) -> None:
-    words = ("epochs=5", "trainer.steps_per_epoch=2", "trainer.post_hoc_ema=[0.1]", "trainer.post_hoc_every_n_epochs=2")
+    words = (
+        "epochs=5",
+        "trainer.steps_per_epoch=2",
+        "trainer.post_hoc_ema=[0.1]",
+        "trainer.post_hoc_every_n_epochs=2",
+    )
     train(tmp_path / "run", *words)
     assert CheckpointStore(tmp_path / "run" / "averages").steps() == [4, 8]
 

@@ -1,4 +1,5 @@
-"""Prediction and LAV of a run and of bare weights: classes, thresholds, true labels, arrays, and what may be compared."""
+"""Prediction and LAV of a run and of bare weights: classes, thresholds, true labels, arrays, and what may be
+compared."""
 
 from __future__ import annotations
 
@@ -38,7 +39,14 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("trained") / "run"
-    words = (*SHAPE, f"data.train_dir={images}", "data.positive_class=dark", "batch_size=6", "epochs=2", "trainer.lav_every_n=1")
+    words = (
+        *SHAPE,
+        f"data.train_dir={images}",
+        "data.positive_class=dark",
+        "batch_size=6",
+        "epochs=2",
+        "trainer.lav_every_n=1",
+    )
     Trainer(compose(*words, "trainer.tensorboard=false"), RunDirectory.create(path), console=quiet()).train()
     return path
 
@@ -65,16 +73,23 @@ SAID = ("data.classes=[dark,light]", "data.positive_class=dark")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["keras", "weights", "exported", "saved"])
-def test_weights_by_themselves_are_what_the_run_is(run: Path, files: dict[str, Path], images: Path, kind: str) -> None:
+def test_weights_by_themselves_are_what_the_run_is(
+    run: Path, files: dict[str, Path], images: Path, kind: str
+) -> None:
     """An exported folder has its classes with it; to the others they are said."""
     words = (*SHAPE, *(() if kind == "exported" else SAID))
     ours, theirs = predict(files[kind], [images], *words).rows, predict(run, [images]).rows
     assert [list(row) for row in ours] == [["file", "true_label", "label", "dark", "light"]] * 24
     assert [row["dark"] for row in ours] == pytest.approx([row["dark"] for row in theirs], abs=1e-6)
-    assert {(Path(row["file"]).parent.name, row["true_label"]) for row in ours} == {("dark", "dark"), ("light", "light")}
+    assert {(Path(row["file"]).parent.name, row["true_label"]) for row in ours} == {
+        ("dark", "dark"),
+        ("light", "light"),
+    }
 
 
-def test_weights_by_themselves_are_validated(run: Path, files: dict[str, Path], images: Path, tmp_path: Path) -> None:
+def test_weights_by_themselves_are_validated(
+    run: Path, files: dict[str, Path], images: Path, tmp_path: Path
+) -> None:
     """The classes are told from the data that are given; nothing is written where no output is named."""
     words = (*SHAPE, f"data.val_dir={images}", "data.positive_class=dark")
     before = sorted(files["weights"].parent.iterdir())
@@ -89,8 +104,16 @@ def test_weights_by_themselves_are_validated(run: Path, files: dict[str, Path], 
     ("kind", "words", "problem"),
     [
         ("weights", (), r"scenario: none is chosen"),
-        ("weights", SHAPE, r"data\.train_dir: is needed for the names of the classes(.|\n)*data\.classes=\[A,B\]"),
-        ("keras", (*SHAPE, "data.classes=[dark,light]"), r"data\.positive_class: is needed(.|\n)*data\.positive_class=light"),
+        (
+            "weights",
+            SHAPE,
+            r"data\.train_dir: is needed for the names of the classes(.|\n)*data\.classes=\[A,B\]",
+        ),
+        (
+            "keras",
+            (*SHAPE, "data.classes=[dark,light]"),
+            r"data\.positive_class: is needed(.|\n)*data\.positive_class=light",
+        ),
         ("weights", ("scenario=mesonet",), r"data\.positive_class: is needed(.|\n)*forged, real"),
         ("weights", (*SHAPE, *SAID, "warmstart.model=x"), r"warmstart\.model: is .*weights\.h5 already"),
         ("exported", (*SHAPE, "data.clases=[a,b]"), r"data\.clases: (.|\n)*did you mean 'classes'"),
@@ -114,16 +137,26 @@ def test_weights_that_do_not_fit_are_answered(run: Path, files: dict[str, Path],
         predict(files["keras"], [images], *SHAPE, *SAID, model="export")
 
 
-def test_the_threshold_decides_labels_accuracy_and_the_report(run: Path, images: Path, tmp_path: Path) -> None:
+def test_the_threshold_decides_labels_accuracy_and_the_report(
+    run: Path, images: Path, tmp_path: Path
+) -> None:
     output, other = tmp_path / "lav.json", f"data.val_dir={images}"
     plain = load_and_validate(run, other, output=output).metrics
     at = plain["eer_threshold"]
-    scores = {row["file"]: (row["true_label"] == "dark", row["dark"]) for row in predict(run, [images], threshold=at).rows}
+    scores = {
+        row["file"]: (row["true_label"] == "dark", row["dark"])
+        for row in predict(run, [images], threshold=at).rows
+    }
     decided = load_and_validate(run, other, threshold=at, output=output).metrics
     right = [truth == (score > at) for truth, score in scores.values()]
     assert decided["accuracy"] == pytest.approx(np.mean(right))
-    wrong = {kind: np.mean([score > at for truth, score in scores.values() if truth is kind]) for kind in (True, False)}
-    assert abs(wrong[False] - (1 - wrong[True])) <= 1 / 12 + 1e-9, "the error rates of both classes are next to each other"
+    wrong = {
+        kind: np.mean([score > at for truth, score in scores.values() if truth is kind])
+        for kind in (True, False)
+    }
+    assert abs(wrong[False] - (1 - wrong[True])) <= 1 / 12 + 1e-9, (
+        "the error rates of both classes are next to each other"
+    )
     assert decided["dark/recall"] == pytest.approx(wrong[True])
     assert (decided["auc"], decided["loss"]) == pytest.approx((plain["auc"], plain["loss"]))
     for threshold, label in ((0.0, "dark"), (1.0, "light")):
@@ -147,7 +180,9 @@ def test_only_figures_of_the_same_samples_are_shown_beside(run: Path, images: Pa
         ((), {"model": str(shutil.copytree(run / "best", tmp_path / "elsewhere"))}, "not of this run"),
     ):
         report = load_and_validate(run, *words, output=output, **arguments)  # type: ignore[arg-type]
-        assert (dict(report.recorded), reason in (report.not_comparable or "")) == ({}, True), report.not_comparable
+        assert (dict(report.recorded), reason in (report.not_comparable or "")) == ({}, True), (
+            report.not_comparable
+        )
 
 
 def test_data_that_have_changed_are_not_compared(run: Path, images: Path, tmp_path: Path) -> None:
@@ -167,9 +202,13 @@ def test_the_labels_of_a_list_are_known(run: Path, images: Path, tmp_path: Path)
     shutil.copy(images / "light" / "02.png", tmp_path / "no label.png")
     (tmp_path / "list.csv").write_text(f"file,label\n{names[0]},light\n{names[1]},\nno label.png,\n")
     (tmp_path / "list.txt").write_text(f"{names[0]} light\nno label.png\n")
-    found = [(Path(row["file"]).name, row["true_label"]) for row in predict(run, [tmp_path / "list.csv"]).rows]
+    found = [
+        (Path(row["file"]).name, row["true_label"]) for row in predict(run, [tmp_path / "list.csv"]).rows
+    ]
     assert found == [("00.png", "light"), ("01.png", "light"), ("no label.png", "")]
-    found = [(Path(row["file"]).name, row["true_label"]) for row in predict(run, [tmp_path / "list.txt"]).rows]
+    found = [
+        (Path(row["file"]).name, row["true_label"]) for row in predict(run, [tmp_path / "list.txt"]).rows
+    ]
     assert found == [("00.png", "light"), ("no label.png", "")]
     assert "true_label" not in predict(run, [tmp_path / "no label.png"]).rows[0]
 
@@ -192,7 +231,11 @@ def test_a_mask_is_refused_as_columns_with_the_way_out() -> None:
 
 
 def test_a_file_is_not_overwritten_in_silence(
-    run: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Path,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("predictions.csv").write_text("mine")
@@ -206,14 +249,22 @@ def test_a_file_is_not_overwritten_in_silence(
     rows = list(csv.DictReader(Path("predictions.csv").read_text().splitlines()))
     assert {row["true_label"] for row in rows} == {"dark"}
     assert "of 12 whose class is known" in capsys.readouterr().out
-    assert run_command(lav.main.__wrapped__, [str(run), f"data.val_dir={images}", "--output", "lav.json", "--overwrite"]) == 0  # type: ignore[attr-defined]
+    assert (
+        run_command(
+            lav.main.__wrapped__, [str(run), f"data.val_dir={images}", "--output", "lav.json", "--overwrite"]
+        )
+        == 0
+    )  # type: ignore[attr-defined]
     shown = capsys.readouterr().out
     assert "recorded in training is left out: they are of other data" in shown
-    assert "recorded in training" not in shown.split("left out")[0].replace("what was recorded in training is ", "")
+    assert "recorded in training" not in shown.split("left out")[0].replace(
+        "what was recorded in training is ", ""
+    )
 
 
 def test_the_weights_of_mesonets_authors(shared_data: Path) -> None:
-    """Their forged faces are not here; what is asked for is that the file is read, with its moving averages."""
+    """Their forged faces are not here; what is asked for is that the file is read, with its moving
+    averages."""
     weights = shared_data.parent / "weights" / "Meso4_DF.h5"
     if not weights.is_file():
         pytest.skip(f"needs {weights}")

@@ -1,4 +1,5 @@
-"""Three ways of doing the steps: the same weights, the same records, and each goes on where another one was stopped."""
+"""Three ways of doing the steps: the same weights, the same records, and each goes on where another one was
+stopped."""
 
 from __future__ import annotations
 
@@ -39,7 +40,13 @@ LOOPS = ("custom", *KERAS_LOOPS)
 
 # With BatchNorm, dropout and augmentation of the toy scenario: all that a loop could do otherwise.
 WORDS = (
-    *("epochs=2", "optimizer=adamw", "optimizer.accumulate_steps=2", "optimizer.clip_global_norm=0.5", "data.batch_size=4"),
+    *(
+        "epochs=2",
+        "optimizer=adamw",
+        "optimizer.accumulate_steps=2",
+        "optimizer.clip_global_norm=0.5",
+        "data.batch_size=4",
+    ),
     *("learning_rate=cosine_decay", "trainer.calc_ema=0.9", "trainer.post_hoc_ema=[0.1]"),
 )
 
@@ -55,7 +62,11 @@ def custom(toy_on_the_path: None, tmp_path_factory: pytest.TempPathFactory) -> P
 def test_keras_loops_give_the_same_bits_and_records(tmp_path: Path, custom: Path, loop: str) -> None:
     train(tmp_path / "run", *WORDS, f"loop={loop}")
     assert comparable(tmp_path / "run") == comparable(custom)
-    assert all(0 <= line["speed"]["input_wait"] <= 1 for line in records(tmp_path / "run") if line["phase"] == "train")
+    assert all(
+        0 <= line["speed"]["input_wait"] <= 1
+        for line in records(tmp_path / "run")
+        if line["phase"] == "train"
+    )
     assert list(map(without_times, records(tmp_path / "run"))) == list(map(without_times, records(custom)))
 
 
@@ -68,17 +79,33 @@ SMALL = {
         "batch_size=8",
     ),
     "lenet": ("data.limit=90", "scenario.augment=true", "model.dropout=0.2"),
-    "reuters": (f"data.train={REPOSITORY / 'tests' / 'data' / 'texts.csv'}", "model.tokens=20", "batch_size=4"),
+    "reuters": (
+        f"data.train={REPOSITORY / 'tests' / 'data' / 'texts.csv'}",
+        "model.tokens=20",
+        "batch_size=4",
+    ),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_the_loops_agree_in_each_shipped_scenario(tmp_path: Path, name: str) -> None:
-    words = [f"scenario={name}", *SMALL[name], "epochs=2", "optimizer.accumulate_steps=2", "trainer.calc_ema=0.9"]
-    words += ["learning_rate=exponential_decay", "trainer.tensorboard=false", "trainer.export_saved_model=false"]
+    words = [
+        f"scenario={name}",
+        *SMALL[name],
+        "epochs=2",
+        "optimizer.accumulate_steps=2",
+        "trainer.calc_ema=0.9",
+    ]
+    words += [
+        "learning_rate=exponential_decay",
+        "trainer.tensorboard=false",
+        "trainer.export_saved_model=false",
+    ]
     for loop in LOOPS:
-        Trainer(compose(*words, f"loop={loop}"), RunDirectory.create(tmp_path / loop), console=quiet()).train()
+        Trainer(
+            compose(*words, f"loop={loop}"), RunDirectory.create(tmp_path / loop), console=quiet()
+        ).train()
     first, *others = (comparable(tmp_path / loop) for loop in LOOPS)
     assert others == [first, first]
 
@@ -86,7 +113,9 @@ def test_the_loops_agree_in_each_shipped_scenario(tmp_path: Path, name: str) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", KERAS_LOOPS)
 @pytest.mark.parametrize("other", LOOPS)
-def test_a_loop_goes_on_in_mid_epoch_where_another_was_stopped(tmp_path: Path, custom: Path, loop: str, other: str) -> None:
+def test_a_loop_goes_on_in_mid_epoch_where_another_was_stopped(
+    tmp_path: Path, custom: Path, loop: str, other: str
+) -> None:
     """The metrics of the epoch, too: their sums go on."""
     path = tmp_path / "run"
     first = trainer(path, *WORDS, f"loop={loop}")
@@ -100,7 +129,13 @@ def test_a_loop_goes_on_in_mid_epoch_where_another_was_stopped(tmp_path: Path, c
 
 @pytest.mark.parametrize("loop", KERAS_LOOPS)
 def test_checkpoints_are_saved_at_their_steps(tmp_path: Path, loop: str) -> None:
-    train(tmp_path / "run", "epochs=2", f"loop={loop}", "trainer.checkpoint_every_n_steps=5", "trainer.keep_checkpoints=9")
+    train(
+        tmp_path / "run",
+        "epochs=2",
+        f"loop={loop}",
+        "trainer.checkpoint_every_n_steps=5",
+        "trainer.keep_checkpoints=9",
+    )
     assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").glob("step-*")) == [
         f"step-{step:08d}" for step in (5, 10, 12, 15, 20, 24)
     ]
@@ -122,7 +157,9 @@ def test_bad_numbers_are_found_by_each_loop(tmp_path: Path, loop: str) -> None:
 @pytest.mark.parametrize("loop", KERAS_LOOPS)
 def test_eager_steps(tmp_path: Path, loop: str) -> None:
     for name in ("custom", loop):
-        train(tmp_path / name, *WORDS, "trainer.run_eagerly=true", "trainer.steps_per_epoch=2", f"loop={name}")
+        train(
+            tmp_path / name, *WORDS, "trainer.run_eagerly=true", "trainer.steps_per_epoch=2", f"loop={name}"
+        )
     assert comparable(tmp_path / loop) == comparable(tmp_path / "custom")
 
 
@@ -150,7 +187,9 @@ def test_a_sample_that_cannot_be_loaded_is_named(tmp_path: Path, loop: str) -> N
         "epochs=2",
         "trainer.val_every_n=0",
     ]
-    scenario = compose("scenario=mesonet", "data=image_folder", *words, "early_stopping.monitor=loss", f"loop={loop}")
+    scenario = compose(
+        "scenario=mesonet", "data=image_folder", *words, "early_stopping.monitor=loss", f"loop={loop}"
+    )
     first = Trainer(scenario, RunDirectory.create(tmp_path / "run"), console=quiet())
     first.interruption = Vanishing(folder)
     with pytest.raises(DataError, match=r"\.jpg"):
@@ -177,7 +216,7 @@ def test_two_devices(tmp_path: Path, loop: str) -> None:
         np.testing.assert_allclose(ours.array, theirs.array, rtol=1e-4, atol=1e-5)
 
 
-# Callbacks ---------------------------------------------------------------------------------------------------------------------
+# Callbacks --------------------------------------------------------------------------------------------------
 
 
 class Telling(keras.callbacks.Callback):
@@ -241,9 +280,16 @@ def test_callbacks_of_batches_are_told_each_step_once(tmp_path: Path, loop: str)
     told: list[Any] = []
     train_with([Looking(told)], tmp_path / "run", f"loop={loop}", "epochs=1", "trainer.on_nan=skip")
     assert told == ["train", "epoch 0", *[(k, True) for k in range(5)], (0, VALUES), "end"]
-    # Steps that are done again to find the bad one are not told again, and those after it have their own numbers.
+    # Steps that are done again to find the bad one are not told again, and those after it have their own
+    # numbers.
     told.clear()
-    words = ("epochs=1", "trainer.on_nan=skip", "scenario.poison=[3]", "trainer.val_every_n=0", "early_stopping.monitor=loss")
+    words = (
+        "epochs=1",
+        "trainer.on_nan=skip",
+        "scenario.poison=[3]",
+        "trainer.val_every_n=0",
+        "early_stopping.monitor=loss",
+    )
     result = train_with([Looking(told)], tmp_path / "bad", f"loop={loop}", *words)
     (bad,) = result.left_out
     last = [entry for entry in told if entry[1] is True and isinstance(entry[0], int)][-1]
@@ -251,7 +297,9 @@ def test_callbacks_of_batches_are_told_each_step_once(tmp_path: Path, loop: str)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("loop", "callback"), [("custom", Stopping), ("fit", Stopping), ("fit", StoppingInside)])
+@pytest.mark.parametrize(
+    ("loop", "callback"), [("custom", Stopping), ("fit", Stopping), ("fit", StoppingInside)]
+)
 def test_a_callback_can_end_the_run_with_the_epoch(tmp_path: Path, loop: str, callback: Any) -> None:
     result = train_with([callback()], tmp_path / "run", f"loop={loop}", "epochs=9")
     assert (result.status, result.epochs) == ("stopped_early", 2 if callback is Stopping else 1)
@@ -261,11 +309,14 @@ def test_a_callback_can_end_the_run_with_the_epoch(tmp_path: Path, loop: str, ca
 
 def test_a_callback_that_a_loop_would_not_tell_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"loop: callbacks of toy look at each batch \(Looking\).*\n.*'custom'\n.*fit, train_on"
+        ConfigError,
+        match=r"loop: callbacks of toy look at each batch \(Looking\).*\n.*'custom'\n.*fit, train_on",
     ):
         train_with([Looking([])], tmp_path / "run")
     with pytest.raises(ConfigError, match=r"\(LambdaCallback\)"):
-        train_with([keras.callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: None)], tmp_path / "run")
+        train_with(
+            [keras.callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: None)], tmp_path / "run"
+        )
     with pytest.raises(ScenarioError, match="which is no Keras callback"):
         train_with([print], tmp_path / "run", "loop=fit")
 

@@ -9,12 +9,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from framework.model.evaluation_weights import AveragedWeights, EvaluationWeights, batch_norm_layers, ema_rate, exponential
+from framework.model.evaluation_weights import (
+    AveragedWeights,
+    EvaluationWeights,
+    batch_norm_layers,
+    ema_rate,
+    exponential,
+)
 
 
 def nested_model() -> keras.Model:
     keras.utils.set_random_seed(0)
-    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5), keras.layers.BatchNormalization(name="inner")])
+    inner = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(5), keras.layers.BatchNormalization(name="inner")]
+    )
     model = keras.Sequential(
         [
             keras.Input((4,)),
@@ -31,13 +39,15 @@ def nested_model() -> keras.Model:
 def batches(count: int, size: int = 16) -> list[tuple[np.ndarray, np.ndarray]]:
     rng = np.random.default_rng(0)
     return [
-        (rng.normal(2, 3, size=(size, 4)).astype("float32"), rng.normal(size=(size, 1)).astype("float32")) for _ in range(count)
+        (rng.normal(2, 3, size=(size, 4)).astype("float32"), rng.normal(size=(size, 1)).astype("float32"))
+        for _ in range(count)
     ]
 
 
 def values(model: keras.Model) -> list[bytes]:
     return [
-        keras.ops.convert_to_numpy(v).tobytes() for v in [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+        keras.ops.convert_to_numpy(v).tobytes()
+        for v in [*model.variables, *model.optimizer.variables, *model.metrics_variables]
     ]
 
 
@@ -119,7 +129,10 @@ def test_without_batch_norm_no_batch_is_read() -> None:
 
 
 def test_no_batches_is_an_error() -> None:
-    with pytest.raises(ValueError, match="at least one batch"), EvaluationWeights(nested_model(), recalibrate=True)([]):
+    with (
+        pytest.raises(ValueError, match="at least one batch"),
+        EvaluationWeights(nested_model(), recalibrate=True)([]),
+    ):
         pass
 
 
@@ -168,7 +181,12 @@ def test_the_average_is_what_is_evaluated() -> None:
 
 @pytest.mark.parametrize(
     ("rate", "batch_size", "samples", "expected"),
-    [(0.9, 32, 1000, 0.9), (-1, 32, 1000, 0.75 ** (32 / 1000)), (-1, 500, 1000, 0.99), (-1, 1, 100_000, 0.99975)],
+    [
+        (0.9, 32, 1000, 0.9),
+        (-1, 32, 1000, 0.75 ** (32 / 1000)),
+        (-1, 500, 1000, 0.99),
+        (-1, 1, 100_000, 0.99975),
+    ],
 )
 def test_the_automatic_rate(rate: float, batch_size: int, samples: int, expected: float) -> None:
     assert ema_rate(rate, batch_size, samples) == pytest.approx(expected)

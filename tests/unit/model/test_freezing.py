@@ -13,7 +13,11 @@ LAYERS = keras.layers
 
 
 def backbone(kind: type[keras.Model] = keras.Sequential) -> keras.Model:
-    layers = [LAYERS.Dense(4, name="dense1"), LAYERS.BatchNormalization(name="bn1"), LAYERS.Dense(4, name="dense10")]
+    layers = [
+        LAYERS.Dense(4, name="dense1"),
+        LAYERS.BatchNormalization(name="bn1"),
+        LAYERS.Dense(4, name="dense10"),
+    ]
     if kind is keras.Sequential:
         return keras.Sequential([keras.Input((3,)), *layers], name="backbone")
     inputs = x = keras.Input((3,))
@@ -31,14 +35,19 @@ def functional(kind: type[keras.Model] = keras.Sequential) -> keras.Model:
 
 def sequential() -> keras.Model:
     return keras.Sequential(
-        [keras.Input((3,)), backbone(), LAYERS.BatchNormalization(name="bn"), LAYERS.Dense(1, name="output")], name="whole"
+        [keras.Input((3,)), backbone(), LAYERS.BatchNormalization(name="bn"), LAYERS.Dense(1, name="output")],
+        name="whole",
     )
 
 
 class Block(keras.layers.Layer):
     def __init__(self, name: str) -> None:
         super().__init__(name=name)
-        self.inner = [LAYERS.Dense(4, name="dense1"), LAYERS.BatchNormalization(name="bn1"), LAYERS.Dense(4, name="dense10")]
+        self.inner = [
+            LAYERS.Dense(4, name="dense1"),
+            LAYERS.BatchNormalization(name="bn1"),
+            LAYERS.Dense(4, name="dense10"),
+        ]
 
     def call(self, x: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
         for layer in self.inner:
@@ -79,7 +88,9 @@ def changed(model: keras.Model) -> set[tuple[str, str]]:
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
     rng = np.random.default_rng(0)
     for _ in range(2):
-        model.train_on_batch(rng.normal(2, 3, (16, 3)).astype("float32"), rng.normal(size=(16, 1)).astype("float32"))
+        model.train_on_batch(
+            rng.normal(2, 3, (16, 3)).astype("float32"), rng.normal(size=(16, 1)).astype("float32")
+        )
     return {key for key, weight in named.items() if not np.array_equal(weight.numpy(), before[key])}
 
 

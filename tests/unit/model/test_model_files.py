@@ -64,7 +64,9 @@ def pipe(path: Path) -> None:
         (pipe, "pipe|is missing|no model"),
     ],
 )
-def test_a_model_that_claims_more_than_it_holds_is_refused(tmp_path: Path, damage: Callable[[Path], None], said: str) -> None:
+def test_a_model_that_claims_more_than_it_holds_is_refused(
+    tmp_path: Path, damage: Callable[[Path], None], said: str
+) -> None:
     shutil.copytree(MODEL.parent, tmp_path / "best")
     path = tmp_path / "best" / "model.keras"
     damage(path)

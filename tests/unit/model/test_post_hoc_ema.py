@@ -45,10 +45,13 @@ def test_moving_by_the_rule_makes_the_profile(length: float, steps: int) -> None
 
 
 def test_late_steps_keep_their_digits() -> None:
-    """1 - (1 - 1/n)^(g+1) at a billion steps is (g+1)/n, which a plain subtraction would get wrong in the third digit."""
+    """1 - (1 - 1/n)^(g+1) at a billion steps is (g+1)/n, which a plain subtraction would get wrong in the
+    third digit."""
     import tensorflow as tf
 
-    assert float(move(tf.constant(1e9, tf.float64), 0.1)) == pytest.approx((exponent_of(0.1) + 1) / 1e9, rel=1e-7)
+    assert float(move(tf.constant(1e9, tf.float64), 0.1)) == pytest.approx(
+        (exponent_of(0.1) + 1) / 1e9, rel=1e-7
+    )
 
 
 @settings(deadline=None)

@@ -31,11 +31,17 @@ class Apply(keras.layers.Layer):
         return self.function(inputs)
 
 
-def bad_step(*layers: keras.layers.Layer, inputs: Any = ((1.0, 2.0),), lr: float = 0.1, **optimizer: Any) -> str:
+def bad_step(
+    *layers: keras.layers.Layer, inputs: Any = ((1.0, 2.0),), lr: float = 0.1, **optimizer: Any
+) -> str:
     """What a step of a network is stopped by, as the user reads it."""
-    model = keras.Sequential([keras.Input((2,)), *layers, keras.layers.Dense(1, kernel_initializer="ones", name="last")])
+    model = keras.Sequential(
+        [keras.Input((2,)), *layers, keras.layers.Dense(1, kernel_initializer="ones", name="last")]
+    )
     model.compile(optimizer=OPTIMIZERS["sgd"](**optimizer).build(lr), loss="mse")
-    data = tf.data.Dataset.from_tensors((np.array(inputs, "float32"), np.ones((len(inputs), 1), "float32"))).repeat()
+    data = tf.data.Dataset.from_tensors(
+        (np.array(inputs, "float32"), np.ones((len(inputs), 1), "float32"))
+    ).repeat()
     model._symbolic_build(data_batch=data.element_spec)
     with watching(model):
         loop = CustomLoop().build(model, tf.distribute.get_strategy())
@@ -47,23 +53,35 @@ def bad_step(*layers: keras.layers.Layer, inputs: Any = ((1.0, 2.0),), lr: float
 
 
 def test_a_layer_is_named_by_its_path_and_not_those_behind_it() -> None:
-    inner = keras.Sequential([Apply(lambda x: tf.math.log(x - 5), name="log"), Apply(tf.abs, name="behind")], name="inner")
-    assert bad_step(inner) == "NaN in the output of layer 'inner/log' (Apply), and in nothing that it is computed from"
+    inner = keras.Sequential(
+        [Apply(lambda x: tf.math.log(x - 5), name="log"), Apply(tf.abs, name="behind")], name="inner"
+    )
+    assert (
+        bad_step(inner)
+        == "NaN in the output of layer 'inner/log' (Apply), and in nothing that it is computed from"
+    )
 
 
 def test_infinity_is_told_from_nan() -> None:
-    assert bad_step(Apply(lambda x: x / 0, name="divide")).startswith("infinity in the output of layer 'divide'")
+    assert bad_step(Apply(lambda x: x / 0, name="divide")).startswith(
+        "infinity in the output of layer 'divide'"
+    )
 
 
 def test_a_batch_that_is_bad_itself() -> None:
-    assert bad_step(inputs=((1.0, float("nan")),)) == "NaN in the batch itself, and in nothing that it is computed from"
+    assert (
+        bad_step(inputs=((1.0, float("nan")),))
+        == "NaN in the batch itself, and in nothing that it is computed from"
+    )
 
 
 def test_a_gradient_that_is_bad_where_the_values_are_not() -> None:
     """The root of 0 is 0, and its slope infinite."""
     dense = keras.layers.Dense(2, kernel_initializer="zeros", name="dense")
     found = bad_step(dense, Apply(tf.sqrt, name="root"))
-    assert found.endswith("in the gradient that comes back to the output of layer 'dense' (Dense), which itself is finite")
+    assert found.endswith(
+        "in the gradient that comes back to the output of layer 'dense' (Dense), which itself is finite"
+    )
 
 
 def test_the_loss() -> None:
@@ -96,7 +114,9 @@ def test_a_run_names_step_epoch_and_samples(tmp_path: Path) -> None:
 
     stream = Components(scenario, fresh=True, lav_folder=tmp_path).stream
     step = next(step for step in range(13) if 3 in stream.indices(step))
-    with pytest.raises(NumericsError, match=rf"NaN in the batch itself.*: step {step + 1}, in epoch 1") as caught:
+    with pytest.raises(
+        NumericsError, match=rf"NaN in the batch itself.*: step {step + 1}, in epoch 1"
+    ) as caught:
         train(tmp_path / "run", "scenario.poison=[3]", "trainer.trace_nan=true")
     assert "\n    sample 3\n" in str(caught.value)
     assert "NaN in the batch" in (tmp_path / "run" / "result.json").read_text()
@@ -147,7 +167,11 @@ def test_a_profile_of_some_steps(tmp_path: Path) -> None:
 def test_a_profile_of_chosen_steps(tmp_path: Path) -> None:
     """Wherever the calls of the loop and the epochs end; the training is not touched."""
     train(tmp_path / "plain", "epochs=2")
-    for chosen, said in (("[11,15]", "profile of steps 11 to 15"), ("[23,40]", "at step 24 of 40"), ("[90,95]", "no profile")):
+    for chosen, said in (
+        ("[11,15]", "profile of steps 11 to 15"),
+        ("[23,40]", "at step 24 of 40"),
+        ("[90,95]", "no profile"),
+    ):
         path = tmp_path / chosen
         train(path, "epochs=2", f"trainer.profile_steps={chosen}")
         assert said in (path / "train.log").read_text()
@@ -157,7 +181,9 @@ def test_a_profile_of_chosen_steps(tmp_path: Path) -> None:
     assert "no profile: step 4 is done already" in (tmp_path / "plain" / "train.log").read_text()
 
 
-@pytest.mark.parametrize("words", [["[15,11]"], ["[5]"], ["[1,2,3]"], ["[0,5]"], ["[5,9]", "trainer.profile=true"]])
+@pytest.mark.parametrize(
+    "words", [["[15,11]"], ["[5]"], ["[1,2,3]"], ["[0,5]"], ["[5,9]", "trainer.profile=true"]]
+)
 def test_steps_that_cannot_be_profiled_are_answered(words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         compose_toy(f"trainer.profile_steps={words[0]}", *words[1:])
@@ -166,6 +192,12 @@ def test_steps_that_cannot_be_profiled_are_answered(words: list[str]) -> None:
 
 def test_a_run_that_fails_while_it_is_profiled_lets_the_next_one_profile(tmp_path: Path) -> None:
     with pytest.raises(NumericsError):
-        train(tmp_path / "first", "scenario.poison=[3]", "trainer.trace_nan=true", "trainer.profile=true", "epochs=1")
+        train(
+            tmp_path / "first",
+            "scenario.poison=[3]",
+            "trainer.trace_nan=true",
+            "trainer.profile=true",
+            "epochs=1",
+        )
     train(tmp_path / "second", "epochs=1", "trainer.profile=true")
     assert list((tmp_path / "second" / "tensorboard").rglob("*.xplane.pb"))

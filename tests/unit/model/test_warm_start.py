@@ -21,8 +21,11 @@ from scenarios.mesonet.model import Meso4
 LAYERS = keras.layers
 
 
-def make(seed: int, *, units: int = 4, head: str = "output", inner: str = "dense1", classes: int = 1) -> keras.Model:
-    """A model in a model, BatchNorm, a layer inside a layer, and a seed; the initial values of two seeds differ everywhere."""
+def make(
+    seed: int, *, units: int = 4, head: str = "output", inner: str = "dense1", classes: int = 1
+) -> keras.Model:
+    """A model in a model, BatchNorm, a layer inside a layer, and a seed; the initial values of two seeds
+    differ everywhere."""
     backbone_in = keras.Input((3,))
     x = LAYERS.Dense(units, name=inner)(backbone_in)
     backbone = keras.Model(backbone_in, LAYERS.BatchNormalization(name="bn1")(x), name="backbone")
@@ -80,7 +83,8 @@ def save_legacy_model(model: keras.Model, folder: Path) -> Path:
 
 
 def save_legacy_weights(model: keras.Model, folder: Path) -> Path:
-    """As Keras 2 wrote them: names as bytes, `:0` behind each, and no model around the layers of a nested one."""
+    """As Keras 2 wrote them: names as bytes, `:0` behind each, and no model around the layers of a nested
+    one."""
     with h5py.File(folder / "a.h5", "w") as file:
         file.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
         for layer in model.layers:
@@ -102,8 +106,12 @@ def save_checkpoint(model: keras.Model, folder: Path, *, step: int = 220, averag
     arrays = copy_variables(model.variables)
     variables: dict[str, Sequence[NamedArray]] = {"model": arrays, "optimizer": [], "metrics": []}
     if averaged:
-        variables["average"] = [NamedArray(f"average_{i}", 2 * weight.numpy()) for i, weight in enumerate(model.weights)]
-    return CheckpointStore(folder / "run" / "checkpoints").save(Snapshot(step=step, state={}, variables=variables))
+        variables["average"] = [
+            NamedArray(f"average_{i}", 2 * weight.numpy()) for i, weight in enumerate(model.weights)
+        ]
+    return CheckpointStore(folder / "run" / "checkpoints").save(
+        Snapshot(step=step, state={}, variables=variables)
+    )
 
 
 def save_run_without_a_model(model: keras.Model, folder: Path) -> Path:
@@ -137,7 +145,9 @@ def outcomes(rows: list[Transfer]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("save", KINDS)
-def test_each_kind_of_source_is_loaded_bit_for_bit(save: Callable[[keras.Model, Path], Path], tmp_path: Path) -> None:
+def test_each_kind_of_source_is_loaded_bit_for_bit(
+    save: Callable[[keras.Model, Path], Path], tmp_path: Path
+) -> None:
     source, model = make(1), make(2)
     seed = model.get_layer("dropout").seed_generator.state.numpy()
     rows = start(model, save(source, tmp_path))
@@ -153,7 +163,9 @@ def test_a_checkpoint_with_averaged_weights_gives_these(tmp_path: Path) -> None:
         np.testing.assert_array_equal(weight.numpy(), 2 * raw.numpy())
 
 
-@pytest.mark.parametrize("place", ["checkpoints", "checkpoints/step-00000220", "checkpoints/step-00000220/variables.npz"])
+@pytest.mark.parametrize(
+    "place", ["checkpoints", "checkpoints/step-00000220", "checkpoints/step-00000220/variables.npz"]
+)
 def test_a_checkpoint_of_layers_that_keras_named(place: str, tmp_path: Path) -> None:
     source, model = automatic(1), automatic(2)
     save_checkpoint(source, tmp_path)
@@ -165,7 +177,10 @@ def test_a_checkpoint_of_layers_that_keras_named(place: str, tmp_path: Path) -> 
 def test_a_part_of_a_checkpoint(tmp_path: Path) -> None:
     model = make(2, head="other")
     rows = start(model, save_checkpoint(make(1), tmp_path), allow_partial=True)
-    assert outcomes(rows) == dict.fromkeys(PATHS[:-2], "loaded") | {"other/kernel": "skipped", "other/bias": "skipped"}
+    assert outcomes(rows) == dict.fromkeys(PATHS[:-2], "loaded") | {
+        "other/kernel": "skipped",
+        "other/bias": "skipped",
+    }
 
 
 def test_a_damaged_checkpoint_is_named_or_passed_over(tmp_path: Path) -> None:
@@ -207,16 +222,23 @@ def test_weights_of_the_authors_of_mesonet_are_taken_by_order(shared_data: Path)
     for weight, expected in zip(model.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(weight.numpy(), expected.numpy())
     with h5py.File(file) as stored:
-        np.testing.assert_array_equal(model.get_layer("conv1").kernel.numpy(), stored["conv2d_5/conv2d_5/kernel:0"][()])
+        np.testing.assert_array_equal(
+            model.get_layer("conv1").kernel.numpy(), stored["conv2d_5/conv2d_5/kernel:0"][()]
+        )
 
 
 def test_the_order_counts_only_where_all_shapes_agree(shared_data: Path) -> None:
     file = shared_data.parent / "weights" / "Meso4_DF.h5"
     if not file.is_file():
         pytest.skip(f"needs {file}")
-    with pytest.raises(ConfigError, match=r"some with other shapes:\s+.*: shape \(16, 1\) in the source, \(16, 3\) in the model"):
+    with pytest.raises(
+        ConfigError,
+        match=r"some with other shapes:\s+.*: shape \(16, 1\) in the source, \(16, 3\) in the model",
+    ):
         start(Meso4().build(classes=3), file, allow_partial=True)
-    with pytest.raises(ConfigError, match=r"shape \(1024, 16\) in the source, \(64, 16\) in the model") as caught:
+    with pytest.raises(
+        ConfigError, match=r"shape \(1024, 16\) in the source, \(64, 16\) in the model"
+    ) as caught:
         start(Meso4(image_size=64).build(classes=2), file)
     assert "data.image_size" in str(caught.value)
 
@@ -246,7 +268,9 @@ def test_numbered_weights_of_automatic_names_are_taken_by_structure(named: bool,
         start(automatic(2, wide_first=False), file)
 
 
-@pytest.mark.parametrize(("kind", "rename"), [("saved", "head/->output/"), ("numbered", "^head/(.)->output/\\1")])
+@pytest.mark.parametrize(
+    ("kind", "rename"), [("saved", "head/->output/"), ("numbered", "^head/(.)->output/\\1")]
+)
 def test_rename(kind: str, rename: str, tmp_path: Path) -> None:
     source, model = make(1, head="head"), make(2)
     file = {"saved": save_keras, "numbered": save_trained_weights}[kind](source, tmp_path)
@@ -256,19 +280,26 @@ def test_rename(kind: str, rename: str, tmp_path: Path) -> None:
     assert values(model) == values(make(2))  # an error leaves the model as it was
     rows = start(model, file, rename=(rename,))
     assert outcomes(rows) == {path: "renamed" if path.startswith("output/") else "loaded" for path in PATHS}
-    assert {row.source for row in rows if row.outcome == "renamed"} in ({"head/kernel", "head/bias"}, {"head/0", "head/1"})
+    assert {row.source for row in rows if row.outcome == "renamed"} in (
+        {"head/kernel", "head/bias"},
+        {"head/0", "head/1"},
+    )
     assert values(model) == values(source)
 
 
 def test_two_variables_cannot_become_one(saved: Path) -> None:
-    with pytest.raises(ConfigError, match=r"warmstart\.rename: 'backbone/dense1/kernel' and 'lstm/lstm_cell/kernel'"):
+    with pytest.raises(
+        ConfigError, match=r"warmstart\.rename: 'backbone/dense1/kernel' and 'lstm/lstm_cell/kernel'"
+    ):
         start(make(2), saved, rename=("^.*/(?=kernel)->x/",))
 
 
 def test_include_and_exclude(saved: Path) -> None:
     model = make(2)
     rows = start(model, saved, include="backbone|output", exclude=".*/bias")
-    loaded = [path for path in PATHS if path.startswith(("backbone/", "output/")) and not path.endswith("/bias")]
+    loaded = [
+        path for path in PATHS if path.startswith(("backbone/", "output/")) and not path.endswith("/bias")
+    ]
     assert [path for path, outcome in outcomes(rows).items() if outcome == "loaded"] == loaded
     assert {row.reason for row in rows if row.outcome == "skipped"} == {"excluded"}
     assert values(model) == values(make(2)) | {path: values(make(1))[path] for path in loaded}
@@ -295,8 +326,13 @@ def test_other_shapes_are_an_error_unless_partial(saved: Path) -> None:
     assert "warmstart.model" in str(caught.value)
     assert "output/kernel: shape (2, 1) in the source, (2, 3) in the model" in str(caught.value)
     rows = start(model, saved, allow_partial=True)
-    assert Transfer("output/bias", "output/bias", (3,), "skipped", "shape (1,) in the source, (3,) in the model") in rows
-    expected = values(make(1)) | {path: values(make(2, classes=3))[path] for path in ("output/kernel", "output/bias")}
+    assert (
+        Transfer("output/bias", "output/bias", (3,), "skipped", "shape (1,) in the source, (3,) in the model")
+        in rows
+    )
+    expected = values(make(1)) | {
+        path: values(make(2, classes=3))[path] for path in ("output/kernel", "output/bias")
+    }
     assert values(model) == expected
 
 
@@ -321,7 +357,10 @@ def test_numbers_do_not_fit_a_layer_with_other_variables(tmp_path: Path) -> None
     rows = start(norm(scale=True), tmp_path / "a.weights.h5", allow_partial=True)
     reason = "its layer has 3 variables in the source, 4 in the model"
     assert Transfer("bn/gamma", "bn/0", (4,), "skipped", reason) in rows
-    assert [path for path, outcome in outcomes(rows).items() if outcome == "loaded"] == ["dense/kernel", "dense/bias"]
+    assert [path for path, outcome in outcomes(rows).items() if outcome == "loaded"] == [
+        "dense/kernel",
+        "dense/bias",
+    ]
 
 
 def test_nothing_loaded_names_what_is_near(tmp_path: Path) -> None:
@@ -344,7 +383,9 @@ class Scale(keras.layers.Layer):
 def test_a_model_of_unknown_classes_gives_its_weights_without_them(tmp_path: Path) -> None:
     def scaled() -> keras.Model:
         lambda_layer = LAYERS.Lambda(lambda x: x, name="lambda")  # which is not run
-        return keras.Sequential([keras.Input((3,)), LAYERS.Dense(2, name="dense"), Scale(name="scale"), lambda_layer])
+        return keras.Sequential(
+            [keras.Input((3,)), LAYERS.Dense(2, name="dense"), Scale(name="scale"), lambda_layer]
+        )
 
     source, model = scaled(), scaled()
     rows = start(model, save_keras(source, tmp_path))
@@ -386,12 +427,20 @@ def test_the_name_of_the_outermost_model_does_not_count(
     save: Callable[[keras.Model, Path], Path], dtype: str, tmp_path: Path
 ) -> None:
     def sequential(name: str, classes: int) -> keras.Model:
-        layers = [LAYERS.Dense(2, name="dense", dtype=dtype), LAYERS.Dense(classes, name="output", dtype=dtype)]
+        layers = [
+            LAYERS.Dense(2, name="dense", dtype=dtype),
+            LAYERS.Dense(classes, name="output", dtype=dtype),
+        ]
         return keras.Sequential([keras.Input((3,)), *layers], name=name)
 
     source, model = sequential("one", 1), sequential("other", 3)
     rows = start(model, save(source, tmp_path), allow_partial=True)
-    expected = {"dense/kernel": "loaded", "dense/bias": "loaded", "output/kernel": "skipped", "output/bias": "skipped"}
+    expected = {
+        "dense/kernel": "loaded",
+        "dense/bias": "loaded",
+        "output/kernel": "skipped",
+        "output/bias": "skipped",
+    }
     assert outcomes(rows) == expected
     assert model.weights[0].numpy().tobytes() == source.weights[0].numpy().tobytes()
 

@@ -16,7 +16,12 @@ pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
 # All that counts steps or looks at gradients, and nothing that depends on what a batch is.
 WORDS = (
-    *("optimizer=adamw", "optimizer.clip_global_norm=0.05", "learning_rate=cosine_decay", "trainer.calc_ema=0.9"),
+    *(
+        "optimizer=adamw",
+        "optimizer.clip_global_norm=0.05",
+        "learning_rate=cosine_decay",
+        "trainer.calc_ema=0.9",
+    ),
     *("scenario.dropout=0", "epochs=2", "scenario.samples=100"),
 )
 WITHOUT_BATCH_NORM = ("scenario.batch_norm=false",)
@@ -44,11 +49,17 @@ def test_3_batches_of_1_make_the_step_of_1_batch_of_3(tmp_path: Path, optimizer:
     assert records(tmp_path / "three")[0]["step"] == 33
 
 
-SGD = ("optimizer=sgd", "optimizer.momentum=0.9", "lr=0.1")  # unlike Adam's, its steps are as long as the gradients are
+SGD = (
+    "optimizer=sgd",
+    "optimizer.momentum=0.9",
+    "lr=0.1",
+)  # unlike Adam's, its steps are as long as the gradients are
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [SGD, ("batch_size=4", "optimizer.accumulate_steps=2")], ids=["one batch", "two batches"])
+@pytest.mark.parametrize(
+    "words", [SGD, ("batch_size=4", "optimizer.accumulate_steps=2")], ids=["one batch", "two batches"]
+)
 def test_two_devices_train_as_one(tmp_path: Path, words: tuple[str, ...]) -> None:
     """Clipping after the sum over devices, BatchNorm over all of them, and steps of several batches."""
     one, two = tmp_path / "one", tmp_path / "two"
@@ -66,10 +77,14 @@ def test_a_batch_that_cannot_be_divided_among_the_devices_is_answered() -> None:
 def test_copies_of_the_cpu_are_not_gpus_and_must_be_made_in_time(tmp_path: Path) -> None:
     import tensorflow as tf
 
-    with pytest.raises(ConfigError, match=r"device.cpu_replicas: does not go together with device.gpus=\[0\]"):
+    with pytest.raises(
+        ConfigError, match=r"device.cpu_replicas: does not go together with device.gpus=\[0\]"
+    ):
         compose_toy("device.gpus=[0]", "device.cpu_replicas=2")
     tf.constant(1)  # from here on the devices of this process are what they are
-    with pytest.raises(ConfigError, match=r"device.cpu_replicas: is too late.*\n.*given: *2\n.*and <= 1 in this process"):
+    with pytest.raises(
+        ConfigError, match=r"device.cpu_replicas: is too late.*\n.*given: *2\n.*and <= 1 in this process"
+    ):
         train(tmp_path / "run", "device.cpu_replicas=2")
     assert not (tmp_path / "run").exists()
 
@@ -93,7 +108,9 @@ def test_sparse_gradients_and_variables_without_one() -> None:
     def step(optimizer: Any, variables: list[Any], rows: list[int]) -> None:
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(tf.gather(variables[0].value, rows) ** 2)
-        optimizer.apply_gradients(zip(tape.gradient(loss, [v.value for v in variables]), variables, strict=True))
+        optimizer.apply_gradients(
+            zip(tape.gradient(loss, [v.value for v in variables]), variables, strict=True)
+        )
 
     def make() -> tuple[Any, list[Any]]:
         variables = [keras.Variable(np.arange(6.0).reshape(3, 2)), keras.Variable(np.ones(2))]

@@ -43,13 +43,17 @@ def test_constant():
 
 def test_exponential_decay_falls_by_a_hundredth_every_third_epoch():
     schedule = build("exponential_decay", decay=0.99, decay_epochs=3)
-    assert values(schedule, [0, 29, 30, 59, 60]) == pytest.approx([0.001, 0.001, 0.00099, 0.00099, 0.0009801], rel=1e-6)
+    assert values(schedule, [0, 29, 30, 59, 60]) == pytest.approx(
+        [0.001, 0.001, 0.00099, 0.00099, 0.0009801], rel=1e-6
+    )
 
 
 def test_exponential_decay_per_step_is_smooth():
     schedule = build("exponential_decay", decay=0.25, decay_epochs=2, per="step")
     # 10 steps are half a decay, so a factor of sqrt(0.25); 5 steps a quarter of one, so sqrt(0.5).
-    assert values(schedule, [0, 5, 10, 20]) == pytest.approx([1e-3, math.sqrt(0.5) * 1e-3, 0.5e-3, 0.25e-3], rel=1e-6)
+    assert values(schedule, [0, 5, 10, 20]) == pytest.approx(
+        [1e-3, math.sqrt(0.5) * 1e-3, 0.5e-3, 0.25e-3], rel=1e-6
+    )
 
 
 def test_exponential_decay_stops_at_its_smallest_fraction():
@@ -59,8 +63,8 @@ def test_exponential_decay_stops_at_its_smallest_fraction():
 
 def test_cosine_decay_by_epochs():
     schedule = build("cosine_decay", final_epochs=5, alpha=0.1, decay=0.99, per="epoch")
-    # Epoch 17 is 2/5 into the cosine, after 5 decays: 0.99^5 * (0.1 + 0.9 * (0.5 + 0.5 * cos(0.4 pi))) = 0.95099 * 0.68906.
-    # Epoch 19: 0.99^6 * (0.1 + 0.9 * (0.5 + 0.5 * cos(0.8 pi))) = 0.94148 * 0.18594.
+    # Epoch 17 is 2/5 into the cosine, after 5 decays: 0.99^5 * (0.1 + 0.9 * (0.5 + 0.5 * cos(0.4 pi))) =
+    # 0.95099 * 0.68906. Epoch 19: 0.99^6 * (0.1 + 0.9 * (0.5 + 0.5 * cos(0.8 pi))) = 0.94148 * 0.18594.
     expected = [0.001, 0.00099, 0.99**5 * 1e-3, 0.00065529, 0.00017506]
     assert values(schedule, [0, 30, 150, 175, 199]) == pytest.approx(expected, rel=2e-5)
 
@@ -68,13 +72,17 @@ def test_cosine_decay_by_epochs():
 def test_cosine_decay_by_steps():
     schedule = build("cosine_decay", final_epochs=5, alpha=0.1, decay=1, per="step")
     # Half of the cosine is over at step 175: 0.1 + 0.9 * 0.5. After the run it stays where it ended.
-    assert values(schedule, [0, 150, 175, 200, 1000]) == pytest.approx([1e-3, 1e-3, 5.5e-4, 1e-4, 1e-4], rel=1e-6)
+    assert values(schedule, [0, 150, 175, 200, 1000]) == pytest.approx(
+        [1e-3, 1e-3, 5.5e-4, 1e-4, 1e-4], rel=1e-6
+    )
 
 
 def test_cosine_decay_takes_the_whole_run_by_default():
     """A plain, smooth cosine to 0, which is what the field means by the name."""
     schedule = build("cosine_decay", lr=1.0)
-    assert values(schedule, [0, 50, 100, 200]) == pytest.approx([1, 0.5 + 0.5 * math.sqrt(0.5), 0.5, 0], abs=1e-7)
+    assert values(schedule, [0, 50, 100, 200]) == pytest.approx(
+        [1, 0.5 + 0.5 * math.sqrt(0.5), 0.5, 0], abs=1e-7
+    )
 
 
 def test_without_final_epochs_cosine_decay_is_exponential_decay():
@@ -91,27 +99,41 @@ def test_warmup_cosine_decay():
 
 
 def test_the_decay_begins_after_the_warmup():
-    schedule = build("warmup_cosine_decay", lr=1.0, warmup_epochs=4, decay=0.5, decay_epochs=1, final_epochs=0, per="step")
+    schedule = build(
+        "warmup_cosine_decay", lr=1.0, warmup_epochs=4, decay=0.5, decay_epochs=1, final_epochs=0, per="step"
+    )
     assert values(schedule, [40, 50, 60]) == pytest.approx([1.0, 0.5, 0.25])
 
 
 def test_warmup_constant_cosine_decay():
     schedule = build(
-        "warmup_constant_cosine_decay", lr=1.0, warmup_epochs=4, constant_epochs=6, warmup_fraction=0, alpha=0.1, decay=1
+        "warmup_constant_cosine_decay",
+        lr=1.0,
+        warmup_epochs=4,
+        constant_epochs=6,
+        warmup_fraction=0,
+        alpha=0.1,
+        decay=1,
     )
     # Up over 40 steps, level until step 100, then 100 steps of the cosine: at its half 0.1 + 0.9 * 0.5.
-    assert values(schedule, [0, 10, 40, 70, 100, 150, 200]) == pytest.approx([0, 0.25, 1, 1, 1, 0.55, 0.1], abs=1e-7)
+    assert values(schedule, [0, 10, 40, 70, 100, 150, 200]) == pytest.approx(
+        [0, 0.25, 1, 1, 1, 0.55, 0.1], abs=1e-7
+    )
 
 
 def test_noam():
     schedule = build("noam", lr=2.0, d_model=16, warmup_steps=4)
     # 2 * 16^-0.5 = 0.5, times s * 4^-1.5 = s / 8 up to the fourth step, then times 1 / sqrt(s).
-    assert values(schedule, [0, 1, 3, 15, 99]) == pytest.approx([0.5 / 8, 0.5 * 2 / 8, 0.25, 0.125, 0.05], rel=1e-6)
+    assert values(schedule, [0, 1, 3, 15, 99]) == pytest.approx(
+        [0.5 / 8, 0.5 * 2 / 8, 0.25, 0.125, 0.05], rel=1e-6
+    )
 
 
 def test_piecewise():
     schedule = build("piecewise", lr=0.1, boundaries=(2.0, 3.5), values=(1.0, 0.5, 2.0), per="step")
-    assert values(schedule, [0, 19, 20, 34, 35, 199]) == pytest.approx([0.1, 0.1, 0.05, 0.05, 0.2, 0.2], rel=1e-6)
+    assert values(schedule, [0, 19, 20, 34, 35, 199]) == pytest.approx(
+        [0.1, 0.1, 0.05, 0.05, 0.2, 0.2], rel=1e-6
+    )
 
 
 def test_piecewise_by_epochs_waits_for_the_next_one():
@@ -121,18 +143,24 @@ def test_piecewise_by_epochs_waits_for_the_next_one():
 
 def test_decay_to_limit_as_meso4_is_trained():
     # 16,384 samples in batches of 32 are 512 steps; 3 decays in 30 epochs are 10 epochs each: 5,120 steps.
-    schedule = build("decay_to_limit", decay_rate=0.1, decay_limit=1e-6, steps_per_epoch=16_384 // 32, epochs=30)
+    schedule = build(
+        "decay_to_limit", decay_rate=0.1, decay_limit=1e-6, steps_per_epoch=16_384 // 32, epochs=30
+    )
     assert values(schedule, [0, 5119, 5120, 10_239, 10_240, 15_359]) == pytest.approx(
         [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5], rel=1e-6
     )
-    keras_own = keras.optimizers.schedules.ExponentialDecay(1e-3, decay_steps=5120, decay_rate=0.1, staircase=True)
+    keras_own = keras.optimizers.schedules.ExponentialDecay(
+        1e-3, decay_steps=5120, decay_rate=0.1, staircase=True
+    )
     steps = range(0, 15_360, 640)
     assert values(schedule, steps) == pytest.approx(values(keras_own, steps), rel=1e-5)
 
 
 def test_decay_to_limit_does_not_go_below_the_limit():
     # 5 epochs have room for 3 decays of an epoch each; the fifth epoch stays at the limit.
-    assert values(build("decay_to_limit", epochs=5), [20, 30, 40, 49]) == pytest.approx([1e-5, 1e-6, 1e-6, 1e-6], rel=1e-6)
+    assert values(build("decay_to_limit", epochs=5), [20, 30, 40, 49]) == pytest.approx(
+        [1e-5, 1e-6, 1e-6, 1e-6], rel=1e-6
+    )
 
 
 def test_decay_to_limit_counts_a_whole_power_as_whole():
@@ -147,7 +175,9 @@ def test_by_epoch_the_value_changes_at_whole_epochs_only(name):
         assert len(set(values(schedule, range(10 * epoch, 10 * epoch + 10)))) == 1
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in ("constant", "piecewise", "reduce_on_plateau")])
+@pytest.mark.parametrize(
+    "name", [name for name in ALL if name not in ("constant", "piecewise", "reduce_on_plateau")]
+)
 def test_by_step_the_value_changes_within_an_epoch(name):
     assert len(set(values(build(name, per="step"), range(40, 50)))) == 10
 
@@ -183,7 +213,9 @@ def test_a_rate_of_zero_stays_zero(name):
 
 def test_steps_beyond_the_precision_of_float32_are_told_apart():
     step = 2**24
-    schedule = build("piecewise", steps_per_epoch=1, boundaries=(step + 1.0,), values=(1.0, 0.5), lr=1.0, per="step")
+    schedule = build(
+        "piecewise", steps_per_epoch=1, boundaries=(step + 1.0,), values=(1.0, 0.5), lr=1.0, per="step"
+    )
     assert values(schedule, [step, step + 1]) == [1.0, 0.5]
 
 
@@ -211,7 +243,11 @@ def test_keras_saves_and_loads_a_schedule(name):
         ("cosine_decay", {"final_epochs": 21}, "learning_rate.final_epochs"),
         ("cosine_decay", {"final_epochs": 18, "offset_epochs": 3}, "learning_rate.final_epochs"),
         ("warmup_cosine_decay", {"final_epochs": 19, "warmup_epochs": 2}, "learning_rate.final_epochs"),
-        ("warmup_constant_cosine_decay", {"final_epochs": 18, "constant_epochs": 2}, "learning_rate.final_epochs"),
+        (
+            "warmup_constant_cosine_decay",
+            {"final_epochs": 18, "constant_epochs": 2},
+            "learning_rate.final_epochs",
+        ),
         ("decay_to_limit", {"lr": 1e-6}, "learning_rate.decay_limit"),
         ("decay_to_limit", {"decay_rate": 0.9}, "learning_rate.decay_limit"),
     ],
@@ -225,7 +261,9 @@ def test_what_does_not_fit_the_run_is_a_problem(name, settings, path):
 
 
 def test_phases_that_just_fit_the_run_are_none():
-    config = LEARNING_RATES["warmup_constant_cosine_decay"](warmup_epochs=2, constant_epochs=3, final_epochs=12, offset_epochs=3)
+    config = LEARNING_RATES["warmup_constant_cosine_decay"](
+        warmup_epochs=2, constant_epochs=3, final_epochs=12, offset_epochs=3
+    )
     assert not list(schedule_fits_the_run(run_config(config, epochs=20)))
 
 
@@ -266,7 +304,8 @@ def test_the_yaml_file_holds_the_defaults(path):
 
 def test_configs_are_read_without_tensorflow():
     code = (
-        "import sys; from framework.optim.learning_rates import LEARNING_RATES; from framework.optim.optimizers import OPTIMIZERS; "
+        "import sys; from framework.optim.learning_rates import LEARNING_RATES; from "
+        "framework.optim.optimizers import OPTIMIZERS; "
         "[cls() for cls in (*LEARNING_RATES.values(), *OPTIMIZERS.values())]; "
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )

@@ -22,7 +22,8 @@ TYPED = [name for name in OPTIMIZERS if name != "keras"]
 YAML_FILES = sorted((Path(__file__).parents[3] / "conf" / "optimizer").glob("*.yaml"))
 SHARED = {field.name for field in dataclasses.fields(Optimizer)}
 
-# Gradients that grow, shrink and change sign, so that every setting of every optimizer has something to act on.
+# Gradients that grow, shrink and change sign, so that every setting of every optimizer has something to act
+# on.
 GRADIENTS = np.array([[1.0, -2.0], [-0.5, 0.3], [0.2, -0.1], [-0.05, 0.4], [0.3, 0.02]])
 
 
@@ -36,7 +37,12 @@ def train(optimizer, gradients=GRADIENTS, start=(0.5, -1.5)) -> np.ndarray:
 
 
 def own_settings() -> list[tuple[str, str]]:
-    return [(name, field.name) for name in TYPED for field in dataclasses.fields(OPTIMIZERS[name]) if field.name not in SHARED]
+    return [
+        (name, field.name)
+        for name in TYPED
+        for field in dataclasses.fields(OPTIMIZERS[name])
+        if field.name not in SHARED
+    ]
 
 
 @pytest.mark.parametrize(("name", "setting"), own_settings())
@@ -73,18 +79,25 @@ def test_each_optimizer_is_its_own_class():
 
 
 def test_momentum_is_sgd_with_another_default():
-    assert np.array_equal(train(OPTIMIZERS["momentum"]().build(0.1)), train(OPTIMIZERS["sgd"](momentum=0.9).build(0.1)))
+    assert np.array_equal(
+        train(OPTIMIZERS["momentum"]().build(0.1)), train(OPTIMIZERS["sgd"](momentum=0.9).build(0.1))
+    )
 
 
 @pytest.mark.parametrize("learning_rate", [1, 1.0])
 def test_a_whole_number_is_a_learning_rate(learning_rate):
-    assert train(OPTIMIZERS["sgd"]().build(learning_rate), [[1.0, 2.0]], (5.0, 5.0)) == pytest.approx([4.0, 3.0])
+    assert train(OPTIMIZERS["sgd"]().build(learning_rate), [[1.0, 2.0]], (5.0, 5.0)) == pytest.approx(
+        [4.0, 3.0]
+    )
 
 
-# Not momentum: its velocity already holds the learning rates of the steps before, so it moves on at a rate of 0.
+# Not momentum: its velocity already holds the learning rates of the steps before, so it moves on at a rate of
+# 0.
 @pytest.mark.parametrize("name", [name for name in TYPED if name != "momentum"])
 def test_a_schedule_is_followed(name):
-    schedule = LEARNING_RATES["piecewise"](lr=0.1, boundaries=(2.0,), values=(1.0, 0.0)).build(steps_per_epoch=1, epochs=5)
+    schedule = LEARNING_RATES["piecewise"](lr=0.1, boundaries=(2.0,), values=(1.0, 0.0)).build(
+        steps_per_epoch=1, epochs=5
+    )
     scheduled = train(OPTIMIZERS[name]().build(schedule))
     assert scheduled == pytest.approx(train(OPTIMIZERS[name]().build(0.1), GRADIENTS[:2]))
 
@@ -113,13 +126,17 @@ def test_clipping(settings, moves):
 @pytest.mark.parametrize("setting", ["clip_value", "clip_norm", "clip_global_norm", "weight_decay"])
 def test_each_optimizer_takes_the_shared_settings(name, setting):
     optimizer = OPTIMIZERS[name](**{setting: 0.125}).build(0.1)
-    theirs = {"clip_value": "clipvalue", "clip_norm": "clipnorm", "clip_global_norm": "global_clipnorm"}.get(setting, setting)
+    theirs = {"clip_value": "clipvalue", "clip_norm": "clipnorm", "clip_global_norm": "global_clipnorm"}.get(
+        setting, setting
+    )
     assert getattr(optimizer, theirs) == 0.125
 
 
 def small_model() -> keras.Model:
     """Two dense layers, all weights 1."""
-    model = keras.Sequential([keras.Input([2]), keras.layers.Dense(2, name="first"), keras.layers.Dense(1, name="second")])
+    model = keras.Sequential(
+        [keras.Input([2]), keras.layers.Dense(2, name="first"), keras.layers.Dense(1, name="second")]
+    )
     for variable in model.variables:
         variable.assign(tf.ones_like(variable))
     return model
@@ -143,9 +160,12 @@ def test_weight_decay_is_decoupled_and_spares_what_is_excluded(name):
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_the_weight_decay_of_tfaip_is_converted_as_the_training_page_says(name):
-    """tfaip takes weight_decay * (rate of the step / lr) of a weight off, without gradients to move it otherwise."""
+    """tfaip takes weight_decay * (rate of the step / lr) of a weight off, without gradients to move it
+    otherwise."""
     lr, theirs = 0.05, 0.01
-    schedule = LEARNING_RATES["exponential_decay"](lr=lr, decay=0.5, decay_epochs=1).build(steps_per_epoch=1, epochs=5)
+    schedule = LEARNING_RATES["exponential_decay"](lr=lr, decay=0.5, decay_epochs=1).build(
+        steps_per_epoch=1, epochs=5
+    )
     expected = np.prod([1 - theirs * float(schedule(step)) / lr for step in range(5)])
     optimizer = OPTIMIZERS[name](weight_decay=theirs / lr).build(schedule)
     assert train(optimizer, np.zeros((5, 2)), start=(1.0, 1.0)) == pytest.approx(expected, rel=1e-6)
@@ -168,7 +188,10 @@ def test_an_exclusion_that_matches_nothing_is_a_problem():
         ({"name": "adam", "clip_norm": 1.0, "clip_global_norm": 1.0}, ["optimizer.clip_global_norm"]),
         ({"name": "adam", "clip_norm": 0}, ["optimizer.clip_norm"]),
         ({"name": "adam", "weight_decay_exclude": ["bias"]}, ["optimizer.weight_decay_exclude"]),
-        ({"name": "adamw", "weight_decay_exclude": ["bias", "(", "["]}, [f"optimizer.weight_decay_exclude[{i}]" for i in (1, 2)]),
+        (
+            {"name": "adamw", "weight_decay_exclude": ["bias", "(", "["]},
+            [f"optimizer.weight_decay_exclude[{i}]" for i in (1, 2)],
+        ),
         ({"name": "adamw", "weight_decay": None}, ["optimizer.weight_decay"]),
         ({"name": "adam", "beta_1": 1.0}, ["optimizer.beta_1"]),
         ({"name": "adam", "momentum": 0.9}, ["optimizer.momentum"]),
@@ -185,7 +208,9 @@ def test_settings_that_make_no_sense_are_problems(settings, paths):
     assert [problem.path for problem in problems] == paths
 
 
-@pytest.mark.parametrize("class_name", ["Adadelta", "Adafactor", "Adagrad", "Ftrl", "Muon", "ScheduleFreeAdamW"])
+@pytest.mark.parametrize(
+    "class_name", ["Adadelta", "Adafactor", "Adagrad", "Ftrl", "Muon", "ScheduleFreeAdamW"]
+)
 def test_every_other_optimizer_of_keras_can_be_had(class_name):
     optimizer = OPTIMIZERS["keras"](class_name=class_name).build(0.1)
     assert type(optimizer) is getattr(keras.optimizers, class_name)
@@ -202,7 +227,11 @@ def test_arguments_reach_any_optimizer():
     [
         ({"class_name": "Adadelt"}, "optimizer.class_name", "did you mean 'Adadelta'?"),
         ({"class_name": "LossScaleOptimizer"}, "optimizer.class_name", "Adagrad, Adam,"),
-        ({"class_name": "Adadelta", "arguments": {"rhoo": 0.5}}, "optimizer.arguments.rhoo", "did you mean 'rho'?"),
+        (
+            {"class_name": "Adadelta", "arguments": {"rhoo": 0.5}},
+            "optimizer.arguments.rhoo",
+            "did you mean 'rho'?",
+        ),
         ({"class_name": "SGD", "arguments": {"momentum": 2.0}}, "optimizer.arguments", "momentum"),
         ({"class_name": "Adam", "arguments": {"kwargs": 2.0}}, "optimizer.arguments.kwargs", "beta_1"),
     ],

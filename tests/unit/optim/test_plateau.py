@@ -1,4 +1,5 @@
-"""A learning rate that is reduced when a value no longer improves: as Keras does it, and resumed bit for bit."""
+"""A learning rate that is reduced when a value no longer improves: as Keras does it, and resumed bit for
+bit."""
 
 from __future__ import annotations
 
@@ -20,8 +21,20 @@ from tests.unit.loops.test_loop import train_with
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
 # Each epoch is worse than needed, so each second one ends with a lower rate.
-PLATEAU = ("learning_rate=reduce_on_plateau", "learning_rate.patience=2", "learning_rate.min_delta=1", "learning_rate.factor=0.3")
-WORDS = (*PLATEAU, "epochs=5", "trainer.calc_ema=0.9", "optimizer.accumulate_steps=2", "data.batch_size=4", "optimizer=adamw")
+PLATEAU = (
+    "learning_rate=reduce_on_plateau",
+    "learning_rate.patience=2",
+    "learning_rate.min_delta=1",
+    "learning_rate.factor=0.3",
+)
+WORDS = (
+    *PLATEAU,
+    "epochs=5",
+    "trainer.calc_ema=0.9",
+    "optimizer.accumulate_steps=2",
+    "data.batch_size=4",
+    "optimizer=adamw",
+)
 
 
 def plateau(lr: float = 0.1, mode: Any = "min", **settings: Any) -> Plateau:
@@ -105,7 +118,12 @@ def test_the_console_says_when_the_rate_is_reduced(undisturbed: Path) -> None:
     assert "learning rate reduced from 0.001 to 0.0003: val_accuracy no longer improves (best: " in log
     assert log.count("learning rate reduced") == 2
     state = final_state(undisturbed).state["learning_rate"]
-    assert (state["rate"], state["monitor"], state["mode"], state["wait"]) == (pytest.approx(9e-5), "val_accuracy", "max", 0)
+    assert (state["rate"], state["monitor"], state["mode"], state["wait"]) == (
+        pytest.approx(9e-5),
+        "val_accuracy",
+        "max",
+        0,
+    )
 
 
 class InterruptedAt(Interruption):
@@ -124,9 +142,12 @@ class InterruptedAt(Interruption):
 # The rate is reduced after step 36 and after step 60. At 36 the signal comes while the epoch is validated.
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("loop", "other", "step"), [("custom", "custom", 42), ("fit", "train_on_batch", 36), ("train_on_batch", "fit", 49)]
+    ("loop", "other", "step"),
+    [("custom", "custom", 42), ("fit", "train_on_batch", 36), ("train_on_batch", "fit", 49)],
 )
-def test_a_killed_run_goes_on_with_the_same_bits(tmp_path: Path, undisturbed: Path, loop: str, other: str, step: int) -> None:
+def test_a_killed_run_goes_on_with_the_same_bits(
+    tmp_path: Path, undisturbed: Path, loop: str, other: str, step: int
+) -> None:
     path = tmp_path / "run"
     first = trainer(path, *WORDS, f"loop={loop}", "trainer.checkpoint_every_n_steps=7")
     first.interruption = InterruptedAt(first, step)
@@ -139,7 +160,8 @@ def test_a_killed_run_goes_on_with_the_same_bits(tmp_path: Path, undisturbed: Pa
 
 
 def test_the_rate_in_force_is_the_reduced_one(tmp_path: Path, undisturbed: Path) -> None:
-    """What is trained is what the rates of the log say: a schedule by epochs with these rates gives the same weights."""
+    """What is trained is what the rates of the log say: a schedule by epochs with these rates gives the same
+    weights."""
     steps = ("learning_rate=piecewise", "learning_rate.boundaries=[3,5]", "learning_rate.values=[1,0.3,0.09]")
     train(tmp_path / "run", *WORDS[len(PLATEAU) :], *steps)
     ours, theirs = (final_state(path).variables["model"] for path in (undisturbed, tmp_path / "run"))
@@ -156,7 +178,13 @@ def test_bad_numbers_take_the_rate_back_too(tmp_path: Path) -> None:
 
 
 def test_epochs_without_the_value_and_those_before_the_offset_change_nothing(tmp_path: Path) -> None:
-    words = (*PLATEAU, "epochs=6", "learning_rate.patience=1", "learning_rate.monitor=val_loss", "learning_rate.mode=min")
+    words = (
+        *PLATEAU,
+        "epochs=6",
+        "learning_rate.patience=1",
+        "learning_rate.monitor=val_loss",
+        "learning_rate.mode=min",
+    )
     train(tmp_path / "run", *words, "trainer.val_every_n=2", "learning_rate.offset_epochs=2")
     assert [line["epoch"] for line in records(tmp_path / "run") if line["phase"] == "validation"] == [2, 4, 6]
     log = (tmp_path / "run" / "train.log").read_text()
@@ -189,7 +217,8 @@ def test_a_run_with_another_schedule_can_change_to_it(tmp_path: Path) -> None:
 
 def test_what_cannot_be_watched_is_answered(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"learning_rate.monitor: there is no such value\n.*'val_los'\n.*\n.*did you mean 'val_loss'"
+        ConfigError,
+        match=r"learning_rate.monitor: there is no such value\n.*'val_los'\n.*\n.*did you mean 'val_loss'",
     ):
         train(tmp_path / "run", *PLATEAU, "learning_rate.monitor=val_los")
     with pytest.raises(ConfigError, match=r"learning_rate.mode: must be given for lav_mean_output"):
@@ -215,7 +244,9 @@ class Halving(keras.callbacks.LearningRateScheduler):
         (Halving, r"gives a Halving, a LearningRateScheduler.*\n.*learning_rate=piecewise"),
     ],
 )
-def test_callbacks_that_set_the_rate_are_refused_at_the_start(tmp_path: Path, callback: Any, answer: str) -> None:
+def test_callbacks_that_set_the_rate_are_refused_at_the_start(
+    tmp_path: Path, callback: Any, answer: str
+) -> None:
     with pytest.raises(ScenarioError, match=answer):
         train_with([callback()], tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -233,6 +264,8 @@ class ByAssignment(keras.callbacks.Callback):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("callback", [ByHand, ByAssignment])
-def test_a_callback_that_sets_the_rate_by_hand_is_answered_in_a_sentence(tmp_path: Path, callback: Any) -> None:
+def test_a_callback_that_sets_the_rate_by_hand_is_answered_in_a_sentence(
+    tmp_path: Path, callback: Any
+) -> None:
     with pytest.raises(ScenarioError, match="a callback of the scenario sets the learning rate"):
         train_with([callback()], tmp_path / "run")

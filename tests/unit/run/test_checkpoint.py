@@ -13,7 +13,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from framework.errors import CheckpointError
-from framework.run.checkpoint import CheckpointStore, CheckpointWriter, NamedArray, Snapshot, restore_variables
+from framework.run.checkpoint import (
+    CheckpointStore,
+    CheckpointWriter,
+    NamedArray,
+    Snapshot,
+    restore_variables,
+)
 from framework.run.files import recover_directories
 
 ARRAYS = [
@@ -65,18 +71,23 @@ EVENTS = st.one_of(
 
 @settings(max_examples=60, deadline=None)
 @given(events=st.lists(EVENTS, max_size=14), keep=st.integers(1, 3))
-@example(events=[("save", 5), ("save", 5), ("damage", 0), ("restart", 0), ("save", 2), ("restart", 0)], keep=1)
+@example(
+    events=[("save", 5), ("save", 5), ("damage", 0), ("restart", 0), ("save", 2), ("restart", 0)], keep=1
+)
 def test_whatever_happens_to_a_run_its_newest_checkpoints_are_kept(
     tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, int]], keep: int
 ) -> None:
-    """A run saves, goes back to its newest intact checkpoint, and goes on from there; the model of it is a list."""
+    """A run saves, goes back to its newest intact checkpoint, and goes on from there; the model of it is a
+    list."""
     folder = tmp_path_factory.mktemp("run") / "checkpoints"
     store, at, kept = CheckpointStore(folder, keep=keep), 0, dict[int, bool]()  # whether each is intact
     for event, number in events:
         if event == "save":
             at += number
             store.save(snapshot(at))
-            kept = dict(sorted(({step: ok for step, ok in kept.items() if step < at} | {at: True}).items())[-keep:])
+            kept = dict(
+                sorted(({step: ok for step, ok in kept.items() if step < at} | {at: True}).items())[-keep:]
+            )
         elif event == "damage" and number < len(kept):
             step = sorted(kept)[-1 - number]
             (folder / f"step-{step:08d}" / "state.json").write_text("{}")
@@ -105,7 +116,11 @@ def test_whatever_happens_to_a_run_its_newest_checkpoints_are_kept(
 @pytest.mark.parametrize("name", ["variables.npz", "state.json", "manifest.json"])
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "remove"])
 def test_damage_is_named_and_the_one_before_is_used(
-    store: CheckpointStore, name: str, damage: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    store: CheckpointStore,
+    name: str,
+    damage: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(logging.getLogger("framework"), "propagate", True)
     store.save(snapshot(5))
@@ -153,7 +168,10 @@ def test_a_pickle_is_never_loaded(store: CheckpointStore, tmp_path: Path) -> Non
     np.savez(folder / "variables.npz", **{"model.00000": np.array([Smuggled()], dtype=object)})  # type: ignore[arg-type]
     manifest = json.loads((folder / "manifest.json").read_text())
     content = (folder / "variables.npz").read_bytes()
-    manifest["files"]["variables.npz"] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    manifest["files"]["variables.npz"] = {
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(CheckpointError, match=r"variables\.npz"):
         store.load(5)
@@ -178,7 +196,10 @@ def test_a_write_that_fails_is_a_warning_and_the_others_stay(
 def test_what_does_not_fit_changes_nothing() -> None:
     import keras
 
-    variables = [keras.Variable(np.zeros(2, "float32"), name="a"), keras.Variable(np.zeros(3, "float32"), name="b")]
+    variables = [
+        keras.Variable(np.zeros(2, "float32"), name="a"),
+        keras.Variable(np.zeros(3, "float32"), name="b"),
+    ]
     saved = [NamedArray("a", np.ones(2, "float32")), NamedArray("b", np.ones(4, "float32"))]
     with pytest.raises(CheckpointError, match=r"variable 1 is b \(\(4,\)"):
         restore_variables(variables, saved, what="model")

@@ -37,20 +37,26 @@ def shown(toy_on_the_path: None, tmp_path_factory: pytest.TempPathFactory) -> tu
         "learning_rate.decay_epochs=1",
         "loop.max_steps_per_call=2",
     )
-    Trainer(compose_toy(*words, "trainer.tensorboard=true"), RunDirectory.create(path), console=console).train()
+    Trainer(
+        compose_toy(*words, "trainer.tensorboard=true"), RunDirectory.create(path), console=console
+    ).train()
     return path, text.getvalue()
 
 
 def test_rate_and_speed_of_an_epoch_are_recorded(shown: tuple[Path, str]) -> None:
     lines = records(shown[0])
     training = [line for line in lines if line["phase"] == "train"]
-    assert [line["learning_rate"] for line in training] == [0.001, 0.0005], "as the steps had it, and not the next ones"
+    assert [line["learning_rate"] for line in training] == [0.001, 0.0005], (
+        "as the steps had it, and not the next ones"
+    )
     for line in training:
         assert line["speed"]["samples_per_second"] > 0
         assert 0 <= line["speed"]["input_wait"] <= 1
     assert not any({"learning_rate", "speed"} & set(line) for line in lines if line not in training)
     events = EventAccumulator(str(shown[0] / "tensorboard" / "train")).Reload()
-    assert {"learning_rate", "speed/samples_per_second", "speed/input_wait", "loss"} <= set(events.Tags()["tensors"])
+    assert {"learning_rate", "speed/samples_per_second", "speed/input_wait", "loss"} <= set(
+        events.Tags()["tensors"]
+    )
 
 
 def test_a_run_is_told_in_lines(shown: tuple[Path, str]) -> None:
@@ -58,9 +64,15 @@ def test_a_run_is_told_in_lines(shown: tuple[Path, str]) -> None:
     assert "toy: 225 parameters, 193 trainable, input 8 -> 1\n" in text
     assert "hidden (Dense)" in (path / "model.txt").read_text()
     assert "hidden (Dense)" not in text
-    assert re.search(r"^epoch 2/2  loss .* lr 0\.000\d+  [\d.]+ s  [\d,]+ samples/s  \d+ % waiting for data$", text, re.MULTILINE)
+    assert re.search(
+        r"^epoch 2/2  loss .* lr 0\.000\d+  [\d.]+ s  [\d,]+ samples/s  \d+ % waiting for data$",
+        text,
+        re.MULTILINE,
+    )
     running = re.findall(
-        r"^epoch 1/2: step (\d+)/12, loss [\d.]+, accuracy [\d.]+, [\d,]+ samples/s, .* left in the epoch$", text, re.M
+        r"^epoch 1/2: step (\d+)/12, loss [\d.]+, accuracy [\d.]+, [\d,]+ samples/s, .* left in the epoch$",
+        text,
+        re.M,
     )
     assert running == sorted(running, key=int)
     assert running
@@ -82,12 +94,21 @@ def test_a_bar_shows_how_the_epoch_is_going() -> None:
         bar.advance(0)
         bar.advance(-2)  # the run was taken back
         bar.advance(6)
-    assert re.search(r" 8/8 +loss 0\.2500, a 1\.0000, [\d,]+ samples/s, \d+ s left", re.sub("\x1b.*?m", "", text.getvalue()))
+    assert re.search(
+        r" 8/8 +loss 0\.2500, a 1\.0000, [\d,]+ samples/s, \d+ s left",
+        re.sub("\x1b.*?m", "", text.getvalue()),
+    )
 
 
 def test_counts_are_whole_numbers_in_a_table_of_details() -> None:
     text = io.StringIO()
-    values = {"fake/recall": 1.0, "fake/samples": 150.0, "real/recall": 0.5, "real/samples": 1.0, "both/samples": 1151.0}
+    values = {
+        "fake/recall": 1.0,
+        "fake/samples": 150.0,
+        "real/recall": 0.5,
+        "real/samples": 1.0,
+        "both/samples": 1151.0,
+    }
     Console(RichConsole(file=text, width=100)).details(values)
     rows = [re.split(r"\s*│\s*", line)[1:-1] for line in text.getvalue().splitlines() if "│" in line]
     assert rows == [["fake", "1.0000", "150"], ["real", "0.5000", "1"], ["both", "", "1,151"]]
@@ -120,7 +141,13 @@ def test_waiting_for_data_is_noticed() -> None:
         return index
 
     batches = tf.data.Dataset.range(100).map(lambda i: tf.numpy_function(wait, [i], tf.int64))
-    loop = Stepper(lambda batch: batch, tf.distribute.get_strategy(), jit_compile=False, run_eagerly=False, max_steps_per_call=1)
+    loop = Stepper(
+        lambda batch: batch,
+        tf.distribute.get_strategy(),
+        jit_compile=False,
+        run_eagerly=False,
+        max_steps_per_call=1,
+    )
     stopwatch, iterator = Stopwatch(loop), iter(batches)
     for _ in range(10):
         loop.run(iterator, 1)

@@ -19,7 +19,9 @@ def lines_of(path: Path) -> list[str]:
     return [line.split(maxsplit=3)[3] for line in path.read_text().splitlines() if line[:2] == "20"]
 
 
-def test_the_scenarios_own_records_are_in_the_log_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scenarios_own_records_are_in_the_log_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     compose_toy()
     root, own = logging.getLogger(), logging.getLogger("toy")
     # As in an application that has set up nothing; pytest has.

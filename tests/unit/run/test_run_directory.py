@@ -94,9 +94,15 @@ def test_the_config_comes_back(run: RunDirectory, config: RunConfig) -> None:
     assert run.load_config(["epochs=77"]).trainer.epochs == 77
 
 
-@pytest.mark.parametrize("content", [b"", b"[1, 2]", b"scenario: [", b"\xff\xfe", b"a: 1\n", b"[" * 10_000, b"a: \x00", None])
+@pytest.mark.parametrize(
+    "content", [b"", b"[1, 2]", b"scenario: [", b"\xff\xfe", b"a: 1\n", b"[" * 10_000, b"a: \x00", None]
+)
 def test_a_config_that_cannot_be_read_is_named_and_its_copy_used(
-    run: RunDirectory, config: RunConfig, content: bytes | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    run: RunDirectory,
+    config: RunConfig,
+    content: bytes | None,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(logging.getLogger("framework"), "propagate", True)
     run.config_file.unlink()
@@ -112,7 +118,9 @@ def test_a_config_that_cannot_be_read_is_named_and_its_copy_used(
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(place=st.integers(0), bit=st.integers(0, 7))
-def test_a_bit_that_flips_in_a_config_never_changes_a_run(run: RunDirectory, config: RunConfig, place: int, bit: int) -> None:
+def test_a_bit_that_flips_in_a_config_never_changes_a_run(
+    run: RunDirectory, config: RunConfig, place: int, bit: int
+) -> None:
     content = bytearray(run.config_copy.read_bytes())
     content[place % len(content)] ^= 1 << bit
     run.config_file.write_bytes(content)
@@ -141,13 +149,19 @@ def test_an_edited_config_is_believed_only_without_its_checksum(run: RunDirector
 
 
 def test_nothing_is_imported_from_a_run_directory(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even where Python would look there: in the current folder, in one on the path, in the one around it."""
+    """Not even where Python would look there: in the current folder, in one on the path, in the one around
+    it."""
     evil = "open(__file__ + '.ran', 'w').close()"
     (run.path / "payload.py").write_text(evil)
     (run.path / "package").mkdir()
     (run.path / "package" / "__init__.py").write_text(evil)
     RunDirectory.open(run.path)
-    for place, name in ((".", "payload"), (str(run.path), "payload"), (str(run.path), "package"), ("..", "run.payload")):
+    for place, name in (
+        (".", "payload"),
+        (str(run.path), "payload"),
+        (str(run.path), "package"),
+        ("..", "run.payload"),
+    ):
         monkeypatch.chdir(run.path)
         monkeypatch.syspath_prepend(place)
         with pytest.raises(ImportError, match="holds data and no code"):
@@ -155,7 +169,9 @@ def test_nothing_is_imported_from_a_run_directory(run: RunDirectory, monkeypatch
     assert not list(run.path.rglob("*.ran"))
 
 
-@pytest.mark.parametrize("name", ["train.log", "checkpoints", "best", "tensorboard/train", ".lock", "metrics.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["train.log", "checkpoints", "best", "tensorboard/train", ".lock", "metrics.jsonl"]
+)
 def test_a_link_that_leads_out_of_a_run_is_refused(run: RunDirectory, tmp_path: Path, name: str) -> None:
     link = run.path / name
     link.parent.mkdir(exist_ok=True)
@@ -175,7 +191,9 @@ def test_a_link_within_a_run_or_to_one_is_fine_and_a_pipe_is_not(run: RunDirecto
         RunDirectory.open(run.path)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"status": "finished"}', '{"status": 1, "epochs": 2}', "{"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"status": "finished"}', '{"status": 1, "epochs": 2}', "{"]
+)
 def test_a_damaged_result_is_none(run: RunDirectory, content: str) -> None:
     run.result_file.write_text(content)
     assert run.load_result() is None
@@ -189,13 +207,17 @@ def test_a_damaged_provenance_begins_anew(run: RunDirectory, content: str) -> No
 
 
 def test_a_later_format_is_refused(run: RunDirectory) -> None:
-    run.config_file.write_text(run.config_file.read_text().replace(f"format: {FORMAT}", f"format: {FORMAT + 1}"))
+    run.config_file.write_text(
+        run.config_file.read_text().replace(f"format: {FORMAT}", f"format: {FORMAT + 1}")
+    )
     with pytest.raises(RunDirectoryError, match=f"format {FORMAT + 1}"):
         run.load_config()
 
 
 def test_a_config_that_no_longer_fits_is_answered_with_the_run(run: RunDirectory) -> None:
-    run.config_file.write_text(run.config_file.read_text().replace("epochs: 10", "epochs: 0").replace("# sha256", "# no"))
+    run.config_file.write_text(
+        run.config_file.read_text().replace("epochs: 10", "epochs: 0").replace("# sha256", "# no")
+    )
     with pytest.raises(ConfigError, match=rf"the configuration of {run.path}"):
         run.load_config()
 
@@ -266,7 +288,9 @@ def test_records_go_back_to_a_checkpoint_and_half_a_line_is_mended(tmp_path: Pat
     path = tmp_path / "metrics.jsonl"
     recorder = Recorder(path, None)
     for epoch in (1, 2, 3):
-        recorder.record("train", epoch=epoch, step=epoch * 10, metrics={"loss": 1 / epoch, "bad": float("nan")})
+        recorder.record(
+            "train", epoch=epoch, step=epoch * 10, metrics={"loss": 1 / epoch, "bad": float("nan")}
+        )
     lines = path.read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
     assert json.loads(lines[0])["metrics"] == {"loss": 1.0, "bad": None}

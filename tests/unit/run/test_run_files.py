@@ -1,4 +1,5 @@
-"""The files of a run may be a stranger's: each fault is one line that names the file, and nothing hangs or takes memory without end."""
+"""The files of a run may be a stranger's: each fault is one line that names the file, and nothing hangs or
+takes memory without end."""
 
 from __future__ import annotations
 
@@ -22,7 +23,14 @@ from framework.run.checkpoint import CheckpointStore, NamedArray, Snapshot
 from framework.run.config_file import FORMAT, read_config
 from framework.run.run_directory import RunDirectory
 from framework.run.run_files import UnusableFileError, read_bytes, read_json
-from framework.run.run_records import JobRecord, ModelFile, ProvenanceFile, ResultFile, RunStateFile, StateFile
+from framework.run.run_records import (
+    JobRecord,
+    ModelFile,
+    ProvenanceFile,
+    ResultFile,
+    RunStateFile,
+    StateFile,
+)
 from tests.conftest import REPOSITORY
 
 OLD_RUN = REPOSITORY / "tests" / "data" / "run-of-format-1"
@@ -63,7 +71,9 @@ def bomb(levels: int) -> str:
         "half a character",
     ],
 )
-def test_a_config_that_takes_time_or_memory_without_end_is_refused(run: RunDirectory, content: str, said: str) -> None:
+def test_a_config_that_takes_time_or_memory_without_end_is_refused(
+    run: RunDirectory, content: str, said: str
+) -> None:
     for path in (run.config_file, run.config_copy):
         path.write_text(f"format: 1\n{content}\n")
     with pytest.raises(RunDirectoryError, match=said) as raised:
@@ -73,7 +83,11 @@ def test_a_config_that_takes_time_or_memory_without_end_is_refused(run: RunDirec
 
 
 def test_a_message_about_a_long_value_is_short(run: RunDirectory) -> None:
-    text = run.config_copy.read_text().replace("epochs: 10", f"epochs: [{'1, ' * 10_000}]").replace("# sha256", "# no")
+    text = (
+        run.config_copy.read_text()
+        .replace("epochs: 10", f"epochs: [{'1, ' * 10_000}]")
+        .replace("# sha256", "# no")
+    )
     run.config_file.write_text(text)
     with pytest.raises(ConfigError, match=r"trainer\.epochs: wrong type") as raised:
         run.load_config()
@@ -122,7 +136,11 @@ def test_what_is_no_file_or_too_large_is_answered_at_once(run: RunDirectory, nam
         ),
         (ResultFile, '{"status": "finished", "epochs": 1e30}', "epochs: out of range"),
         (ResultFile, f'{{"status": "finished", "epochs": {"9" * 400}}}', "a number of hundreds of digits"),
-        (ResultFile, f'{{"status": "finished", "epochs": 1, "seconds": {"9" * 400}}}', "a number of hundreds of digits"),
+        (
+            ResultFile,
+            f'{{"status": "finished", "epochs": 1, "seconds": {"9" * 400}}}',
+            "a number of hundreds of digits",
+        ),
         (ResultFile, '{"status": "\\ud800", "epochs": 2}', "surrogates"),
         (ProvenanceFile, '{"sessions": [{"versions": null}]}', "versions: wrong type"),
         (ProvenanceFile, '{"sessions": [5]}', "is a section"),
@@ -148,9 +166,15 @@ def test_other_types_are_named_with_their_place(tmp_path: Path, kind: Any, conte
 
 
 def test_what_runs_write_is_read(tmp_path: Path) -> None:
-    """Null for a number that is not finite, keys of other versions, and whole numbers that are written with a point."""
+    """Null for a number that is not finite, keys of other versions, and whole numbers that are written with a
+    point."""
     path = tmp_path / "file.json"
-    content = {"status": "finished", "epochs": 2.0, "best": {"epoch": 1, "step": 4, "metrics": {"auc": None}}, "more": [1]}
+    content = {
+        "status": "finished",
+        "epochs": 2.0,
+        "best": {"epoch": 1, "step": 4, "metrics": {"auc": None}},
+        "more": [1],
+    }
     path.write_text(json.dumps(content))
     assert read_json(path, ResultFile) == content
     assert type(read_json(path, ResultFile)["epochs"]) is int
@@ -161,7 +185,7 @@ def test_what_runs_write_is_read(tmp_path: Path) -> None:
     assert differences(OLD_RUN, OLD_RUN) == []
 
 
-# Checkpoints ----------------------------------------------------------------------------------------------------------------------
+# Checkpoints ------------------------------------------------------------------------------------------------
 
 
 def state(step: int) -> dict[str, Any]:
@@ -175,7 +199,13 @@ def state(step: int) -> dict[str, Any]:
         "left_out": [],
     }
     stopping = {"best": float("inf"), "checked": 1, "without_improvement": 0}
-    return {"steps_per_epoch": 4, "data": "x", "progress": progress, "early_stopping": stopping, "history": []}
+    return {
+        "steps_per_epoch": 4,
+        "data": "x",
+        "progress": progress,
+        "early_stopping": stopping,
+        "history": [],
+    }
 
 
 @pytest.fixture
@@ -183,7 +213,10 @@ def store(tmp_path: Path) -> CheckpointStore:
     """Two checkpoints, of steps 4 and 8."""
     store = CheckpointStore(tmp_path / "checkpoints", holds=RunStateFile)
     for step in (4, 8):
-        variables = {group: [NamedArray("a", np.ones((2, 3), "float32"))] for group in ("model", "optimizer", "metrics")}
+        variables = {
+            group: [NamedArray("a", np.ones((2, 3), "float32"))]
+            for group in ("model", "optimizer", "metrics")
+        }
         store.save(Snapshot(step=step, state=state(step), variables=variables))
     return store
 
@@ -218,7 +251,9 @@ def write(name: str, content: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).write_text(content) and None
 
 
-def rewrite_arrays(change: Callable[[dict[str, bytes]], None], compression: int = zipfile.ZIP_STORED) -> Callable[[Path], None]:
+def rewrite_arrays(
+    change: Callable[[dict[str, bytes]], None], compression: int = zipfile.ZIP_STORED
+) -> Callable[[Path], None]:
     def rewrite(folder: Path) -> None:
         with zipfile.ZipFile(folder / "variables.npz") as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
@@ -260,10 +295,16 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "no variables": change_state(variables=None),
     "no optimizer": change_state(variables={"model": [], "metrics": []}),
     "terabytes described": change_state(
-        variables={group: [{"name": "a", "shape": [10**12], "dtype": "float32"}] for group in ("model", "optimizer", "metrics")}
+        variables={
+            group: [{"name": "a", "shape": [10**12], "dtype": "float32"}]
+            for group in ("model", "optimizer", "metrics")
+        }
     ),
     "a dtype that is none": change_state(
-        variables={group: [{"name": "a", "shape": [2, 3], "dtype": "finfo"}] for group in ("model", "optimizer", "metrics")}
+        variables={
+            group: [{"name": "a", "shape": [2, 3], "dtype": "finfo"}]
+            for group in ("model", "optimizer", "metrics")
+        }
     ),
     "a header of terabytes": rewrite_arrays(set_array(npy(TERABYTES, b"0000"))),
     "a header of brackets": rewrite_arrays(set_array(npy("(" * 5000))),
@@ -271,7 +312,9 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "a bomb": rewrite_arrays(set_array(saved(np.zeros(2**24, "float32"))), zipfile.ZIP_DEFLATED),
     "another shape": rewrite_arrays(set_array(saved(np.ones((3, 2), "float32")))),
     "another dtype": rewrite_arrays(set_array(saved(np.ones((2, 3), "float64")))),
-    "objects": rewrite_arrays(set_array(npy("{'descr': '|O', 'fortran_order': False, 'shape': (2, 3)}", b"x" * 24))),
+    "objects": rewrite_arrays(
+        set_array(npy("{'descr': '|O', 'fortran_order': False, 'shape': (2, 3)}", b"x" * 24))
+    ),
     "an array less": rewrite_arrays(lambda members: members.pop("model.00000.npy") and None),
     "an array more": rewrite_arrays(lambda members: members.update({"more.npy": saved(np.ones(1))})),
 }
@@ -298,7 +341,9 @@ def test_a_checkpoint_that_somebody_made_is_damaged_and_the_one_before_is_used(
 
 @pytest.mark.parametrize("name", ["manifest.json", "state.json", "variables.npz"])
 @pytest.mark.parametrize("kind", ["huge", "pipe", "missing"])
-def test_a_checkpoint_with_something_else_for_a_file_is_passed_over(store: CheckpointStore, name: str, kind: str) -> None:
+def test_a_checkpoint_with_something_else_for_a_file_is_passed_over(
+    store: CheckpointStore, name: str, kind: str
+) -> None:
     path = store.folder / "step-00000008" / name
     if kind == "huge":
         os.truncate(path, HUGE)
@@ -323,14 +368,17 @@ def test_a_huge_file_with_the_right_size_in_the_manifest_is_not_read(store: Chec
 
 def test_two_arrays_of_one_name_are_damage(store: CheckpointStore) -> None:
     folder = store.folder / "step-00000008"
-    with zipfile.ZipFile(folder / "variables.npz", "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+    with (
+        zipfile.ZipFile(folder / "variables.npz", "a") as archive,
+        pytest.warns(UserWarning, match="Duplicate"),
+    ):
         archive.writestr("model.00000.npy", saved(np.zeros((2, 3), "float32")))
     mend_manifest(folder)
     with pytest.raises(CheckpointError, match="other arrays"):
         store.load(8)
 
 
-# Links and pipes elsewhere --------------------------------------------------------------------------------------------------------
+# Links and pipes elsewhere ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("directory", ["/elsewhere", "../elsewhere", "0/../../elsewhere", "link", ".", ""])
@@ -357,7 +405,9 @@ def test_the_jobs_of_a_sweep_are_not_written_through_a_link(tmp_path: Path) -> N
         _append(tmp_path, {"job": 0, "words": [], "directory": "0"})
     assert (tmp_path / "mine").read_text() == "mine"
     (tmp_path / "jobs.jsonl").unlink()
-    (tmp_path / "jobs.jsonl").write_text(f'{DEEP}\n{{"job": 1}}\n{{"job": 1, "words": 5, "directory": "0"}}\n')
+    (tmp_path / "jobs.jsonl").write_text(
+        f'{DEEP}\n{{"job": 1}}\n{{"job": 1, "words": 5, "directory": "0"}}\n'
+    )
     assert _records(tmp_path) == []
 
 

@@ -29,7 +29,10 @@ def fails_with(number: int) -> object:
     return fail
 
 
-@pytest.fixture(params=[errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL], ids=lambda number: errno.errorcode[number])
+@pytest.fixture(
+    params=[errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL],
+    ids=lambda number: errno.errorcode[number],
+)
 def without_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fcntl, "flock", fails_with(request.param))
 
@@ -81,7 +84,10 @@ def test_without_locks_a_heartbeat_holds_the_run_and_that_is_said(
 
 
 def test_a_heartbeat_of_a_dead_process_is_taken_over(
-    run: RunDirectory, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    run: RunDirectory,
+    holder: subprocess.Popen[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(fcntl, "flock", fails_with(errno.ENOLCK))
     monkeypatch.setattr(logging.getLogger("framework"), "propagate", True)
@@ -91,7 +97,10 @@ def test_a_heartbeat_of_a_dead_process_is_taken_over(
     holder.wait()
     run.check_not_in_use()
     with run.lock():
-        assert f"process {holder.pid} on {socket.gethostname()}, which has ended; it is taken over" in caplog.text
+        assert (
+            f"process {holder.pid} on {socket.gethostname()}, which has ended; it is taken over"
+            in caplog.text
+        )
 
 
 def test_a_heartbeat_of_another_machine_is_taken_over_when_it_is_old(
@@ -102,7 +111,9 @@ def test_a_heartbeat_of_another_machine_is_taken_over_when_it_is_old(
     path = run.path / ".holder"
     path.write_text(json.dumps({"process": 5, "started": "1", "host": "far", "place": "far 1", "token": "x"}))
     with (
-        pytest.raises(RunDirectoryError, match=r"process 5 on far, which gave a sign \d+ s ago(.|\n)*is free in \d+ s"),
+        pytest.raises(
+            RunDirectoryError, match=r"process 5 on far, which gave a sign \d+ s ago(.|\n)*is free in \d+ s"
+        ),
         run.lock(),
     ):
         pass
@@ -130,7 +141,9 @@ def test_the_heart_beats_and_notices_that_another_process_took_over(
     assert json.loads(path.read_text()) == other  # it is not ours to remove
 
 
-@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK], ids=lambda n: errno.errorcode[n])
+@pytest.mark.parametrize(
+    "number", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK], ids=lambda n: errno.errorcode[n]
+)
 def test_without_hard_links_one_claim_is_granted(
     tmp_path: Path, config: RunConfig, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,7 +161,9 @@ def test_without_hard_links_one_claim_is_granted(
 
 @pytest.mark.parametrize("name", [".lock", ".config.yaml", "train.log", "checkpoints", ".lav"])
 @pytest.mark.parametrize("kind", ["link", "hard link", "pipe", "broken link"])
-def test_a_new_run_follows_nothing_that_lies_in_its_folder(tmp_path: Path, config: RunConfig, name: str, kind: str) -> None:
+def test_a_new_run_follows_nothing_that_lies_in_its_folder(
+    tmp_path: Path, config: RunConfig, name: str, kind: str
+) -> None:
     mine, folder = tmp_path / "mine", tmp_path / "run"
     mine.write_text("mine")
     folder.mkdir()

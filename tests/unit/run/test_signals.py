@@ -32,7 +32,9 @@ with interruption.listening():
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("words", [[], ["wait"]])
 def test_one_signal_asks_and_a_second_one_ends(number: signal.Signals, code: int, words: list[str]) -> None:
-    process = subprocess.Popen([sys.executable, "-c", CODE, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stderr is not None
     assert process.stdout.readline() == "listening\n"
@@ -107,8 +109,11 @@ with interruption.listening():
 
 
 def test_one_signal_that_arrives_more_than_once_is_one() -> None:
-    """A sweep that is killed tells its job so once for each of its threads; Ctrl-C comes from the terminal and from the sweep."""
-    process = subprocess.Popen([sys.executable, "-c", SAVES], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """A sweep that is killed tells its job so once for each of its threads; Ctrl-C comes from the terminal
+    and from the sweep."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SAVES], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "listening\n"
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGTERM):

@@ -1,4 +1,5 @@
-"""The contract of scenarios: sound ones of each structure hold to it, and each way of breaking it is found, and named."""
+"""The contract of scenarios: sound ones of each structure hold to it, and each way of breaking it is found,
+and named."""
 
 from __future__ import annotations
 
@@ -12,9 +13,16 @@ from framework.training.agreement import Broken
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
-BUILDS, AGREES, STREAM = "it builds", "data, model and loss go together", "the stream is the same from any step"
+BUILDS, AGREES, STREAM = (
+    "it builds",
+    "data, model and loss go together",
+    "the stream is the same from any step",
+)
 HEART, KILLED = "a batch can be learned by heart", "killed and resumed, it ends with the same bits"
-LAV, EXPORT = "LAV equals validation, in batches of 1 and of 5", "the export is whole without the scenario's code"
+LAV, EXPORT = (
+    "LAV equals validation, in batches of 1 and of 5",
+    "the export is whole without the scenario's code",
+)
 
 
 @pytest.mark.slow
@@ -40,11 +48,19 @@ def test_scenarios_of_each_structure_hold_to_the_contract(words: list[str]) -> N
         ("OtherInputs", AGREES, r"the input is float32 \(4,\), and the model wants \(5,\)"),
         ("TooManyLabels", AGREES, "the target has labels of 0 to 2, and the model gives 2 classes"),
         ("OtherOutputs", AGREES, r"the target is float32 \(2,\), and the model gives float32 \(3,\)"),
-        ("OtherValidation", AGREES, r"the sample\[1\] is int32 \(\) in training, and int64 \(\) in validation"),
+        (
+            "OtherValidation",
+            AGREES,
+            r"the sample\[1\] is int32 \(\) in training, and int64 \(\) in validation",
+        ),
         ("WithoutTargets", AGREES, r"not \(inputs, targets\)"),
         ("Infinite", AGREES, "the loss of the first batch is nan"),
         ("Logits", AGREES, "layer 'scores' gives any number"),
-        ("RandomAugmentation", STREAM, r"batch 3 is another one when it is made again: the sample\[0\], in 32 of 32 values"),
+        (
+            "RandomAugmentation",
+            STREAM,
+            r"batch 3 is another one when it is made again: the sample\[0\], in 32 of 32 values",
+        ),
         ("RandomSource", STREAM, "other samples when it is asked again"),
     ],
 )
@@ -63,7 +79,11 @@ def test_a_model_that_cannot_learn_is_found(tmp_path: Path) -> None:
 
 def test_a_check_has_its_own_settings_in_the_place_of_others(tmp_path: Path) -> None:
     typed = ["scenario.target=broken:Sound", "epochs=7", "data.batch_size=4"]
-    trainer = Subject(typed, None, tmp_path).scenario("trainer.epochs=300", "trainer.steps_per_epoch=1").config.trainer
+    trainer = (
+        Subject(typed, None, tmp_path)
+        .scenario("trainer.epochs=300", "trainer.steps_per_epoch=1")
+        .config.trainer
+    )
     assert (trainer.epochs, trainer.steps_per_epoch, trainer.tensorboard) == (300, 1, False)
 
 
@@ -74,7 +94,9 @@ def test_frozen_layers_are_named_where_nothing_is_learned(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_state_outside_of_variables_batches_that_matter_and_python_in_the_export_are_found(tmp_path: Path) -> None:
+def test_state_outside_of_variables_batches_that_matter_and_python_in_the_export_are_found(
+    tmp_path: Path,
+) -> None:
     subject = Subject(["scenario.target=broken:WithUnsteady"], None, tmp_path)
     with pytest.raises(Broken, match="differs from an undisturbed run: the last checkpoint"):
         CHECKS[KILLED](subject)

@@ -31,7 +31,10 @@ WORDS = ("scenario=module", "data.batch_size=8", "epochs=1", "trainer.tensorboar
         ("Subclassed", r"the model cannot be called with what the data give"),
         ("OtherOutputs", r"the target is float32 \(2,\), and the model gives float32 \(3,\)"),
         ("TooManyLabels", "the target has labels of 0 to 2, and the model gives 2 classes"),
-        ("LabelsForOneByOne", "the target has values of 0 to 2, and the loss, binary_crossentropy, takes 0 to 1"),
+        (
+            "LabelsForOneByOne",
+            "the target has values of 0 to 2, and the loss, binary_crossentropy, takes 0 to 1",
+        ),
         ("WithoutTargets", r"a sample is not \(inputs, targets\)"),
         ("Texts", "the input is string, and the model wants float32"),
         ("TextLabels", "the target is a text"),
@@ -39,7 +42,9 @@ WORDS = ("scenario=module", "data.batch_size=8", "epochs=1", "trainer.tensorboar
 )
 def test_each_start_says_what_does_not_go_together(tmp_path: Path, scenario: str, reason: str) -> None:
     trainer = Trainer(
-        compose(*WORDS, f"scenario.target=broken:{scenario}"), RunDirectory.create(tmp_path / "run"), console=quiet()
+        compose(*WORDS, f"scenario.target=broken:{scenario}"),
+        RunDirectory.create(tmp_path / "run"),
+        console=quiet(),
     )
     with pytest.raises(ScenarioError, match=f"do not go together: {reason}") as caught:
         trainer.train()
@@ -49,7 +54,11 @@ def test_each_start_says_what_does_not_go_together(tmp_path: Path, scenario: str
 
 def test_a_missing_softmax_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It can be trained, and the run may be meant so: check-scenario fails there."""
-    trainer = Trainer(compose(*WORDS, "scenario.target=broken:Logits"), RunDirectory.create(tmp_path / "run"), console=quiet())
+    trainer = Trainer(
+        compose(*WORDS, "scenario.target=broken:Logits"),
+        RunDirectory.create(tmp_path / "run"),
+        console=quiet(),
+    )
     with caplog.at_level(logging.WARNING):
         trainer.train()
     assert "layer 'scores' gives any number" in caplog.text
@@ -75,10 +84,17 @@ def test_a_subclassed_model_that_was_called_is_trained_exported_and_loaded(tmp_p
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("HalfBuilt", "Net that build_model gives is not built"), ("NotMadeAgain", "Net could be trained, but not loaded")],
+    [
+        ("HalfBuilt", "Net that build_model gives is not built"),
+        ("NotMadeAgain", "Net could be trained, but not loaded"),
+    ],
 )
 def test_a_subclassed_model_that_would_be_lost_is_refused(tmp_path: Path, name: str, reason: str) -> None:
-    trainer = Trainer(compose(*WORDS, f"scenario.target=broken:{name}"), RunDirectory.create(tmp_path / "run"), console=quiet())
+    trainer = Trainer(
+        compose(*WORDS, f"scenario.target=broken:{name}"),
+        RunDirectory.create(tmp_path / "run"),
+        console=quiet(),
+    )
     with pytest.raises(ScenarioError, match=reason):
         trainer.train()
     assert not (tmp_path / "run").exists()
@@ -139,7 +155,12 @@ def test_the_check_changes_nothing_that_a_run_goes_by() -> None:
 
     def state() -> tuple[object, ...]:
         weights = [np.asarray(variable).tobytes() for variable in model.variables]
-        return weights, random.getstate(), np.random.get_state()[1].tobytes(), tf.random.uniform([3]).numpy().tobytes()
+        return (
+            weights,
+            random.getstate(),
+            np.random.get_state()[1].tobytes(),
+            tf.random.uniform([3]).numpy().tobytes(),
+        )
 
     keras.utils.set_random_seed(7)
     before = state()

@@ -8,7 +8,14 @@ import pytest
 
 from framework.config.schema import read
 from framework.errors import Problem
-from framework.training.early_stopping import EarlyStopping, EarlyStoppingConfig, Mode, is_best, is_better, mode_of_name
+from framework.training.early_stopping import (
+    EarlyStopping,
+    EarlyStoppingConfig,
+    Mode,
+    is_best,
+    is_better,
+    mode_of_name,
+)
 
 
 def stops_after(config: EarlyStoppingConfig, mode: Mode, values: list[float]) -> int | None:
@@ -109,8 +116,33 @@ def test_a_tie_is_no_improvement_for_patience() -> None:
 @pytest.mark.parametrize(
     ("names", "mode"),
     [
-        (["loss", "topic_loss", "eer", "mean_absolute_error", "mae", "root_mse", "errorRate", "false_positives", "wer"], "min"),
-        (["accuracy", "top_accuracy", "auc", "f1", "f1_score", "fake/recall", "a loss/precision", "balanced_accuracy"], "max"),
+        (
+            [
+                "loss",
+                "topic_loss",
+                "eer",
+                "mean_absolute_error",
+                "mae",
+                "root_mse",
+                "errorRate",
+                "false_positives",
+                "wer",
+            ],
+            "min",
+        ),
+        (
+            [
+                "accuracy",
+                "top_accuracy",
+                "auc",
+                "f1",
+                "f1_score",
+                "fake/recall",
+                "a loss/precision",
+                "balanced_accuracy",
+            ],
+            "max",
+        ),
         (["average_precision", "macroF1", "true_positives"], "max"),
         (["mean_output", "fake/samples", "score", "accuracy_loss", "glossary", "output", ""], None),
     ],

@@ -24,7 +24,9 @@ def metrics(path: Path, phase: str) -> dict[int, dict[str, float]]:
 @pytest.fixture(scope="module")
 def run(toy_on_the_path: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("lav") / "run"
-    train(path, "epochs=5", "trainer.lav_every_n=3", LISTS, "trainer.calc_ema=0.8", "trainer.tensorboard=true")
+    train(
+        path, "epochs=5", "trainer.lav_every_n=3", LISTS, "trainer.calc_ema=0.8", "trainer.tensorboard=true"
+    )
     return path
 
 
@@ -73,12 +75,16 @@ def test_lav_leaves_the_training_alone(tmp_path: Path) -> None:
     train(tmp_path / "with", "epochs=2", "trainer.lav_every_n=1")
     train(tmp_path / "without", "epochs=2")
     assert comparable(tmp_path / "with")["variables"] == comparable(tmp_path / "without")["variables"]
-    assert list(metrics(tmp_path / "with", "lav")) == [1, 2], "without lists the validation data, under the name `lav`"
+    assert list(metrics(tmp_path / "with", "lav")) == [1, 2], (
+        "without lists the validation data, under the name `lav`"
+    )
 
 
 def test_the_epoch_that_early_stopping_ends_is_the_last(tmp_path: Path) -> None:
     still = ("lr=0", "scenario.noise=0", "scenario.batch_norm=false")
-    result = train(tmp_path / "run", "epochs=9", *still, "early_stopping.n_to_go=3", "trainer.lav_every_n=100")
+    result = train(
+        tmp_path / "run", "epochs=9", *still, "early_stopping.n_to_go=3", "trainer.lav_every_n=100"
+    )
     assert result.epochs == 4
     assert list(metrics(tmp_path / "run", "lav")) == [1, 4]
     assert "lav_loss" in result.final
@@ -89,14 +95,21 @@ def test_a_lav_value_decides_what_is_best(tmp_path: Path) -> None:
     words = ("epochs=4", "trainer.lav_every_n=1", LISTS, "early_stopping.monitor=lav_shifted_mean_output")
     for mode, choose in (("max", max), ("min", min)):
         result = train(tmp_path / mode, *words, f"early_stopping.mode={mode}")
-        values = {epoch: found["mean_output"] for epoch, found in metrics(tmp_path / mode, "lav/shifted").items()}
+        values = {
+            epoch: found["mean_output"] for epoch, found in metrics(tmp_path / mode, "lav/shifted").items()
+        }
         assert result.best is not None
         assert values[result.best["epoch"]] == choose(values.values())
 
 
 def test_a_monitored_value_that_is_not_there_in_each_epoch(tmp_path: Path) -> None:
     """Epochs without LAV are no checked epochs."""
-    words = ("epochs=5", "trainer.lav_every_n=2", "early_stopping.monitor=lav_mean_output", "early_stopping.mode=max")
+    words = (
+        "epochs=5",
+        "trainer.lav_every_n=2",
+        "early_stopping.monitor=lav_mean_output",
+        "early_stopping.mode=max",
+    )
     result = train(tmp_path / "run", *words)
     assert result.best is not None
     assert result.best["epoch"] in (1, 2, 4, 5)
@@ -137,10 +150,15 @@ def test_a_wrong_list_is_answered_before_anything_is_built(words: list[str], pat
     ("words", "text"),
     [
         (["early_stopping.monitor=lav_loss"], "set trainer.lav_every_n"),
-        (["early_stopping.monitor=lav_mean_outptu", "trainer.lav_every_n=1"], "did you mean 'lav_mean_output'"),
+        (
+            ["early_stopping.monitor=lav_mean_outptu", "trainer.lav_every_n=1"],
+            "did you mean 'lav_mean_output'",
+        ),
     ],
 )
-def test_a_wrong_monitor_is_answered_before_the_first_step(tmp_path: Path, words: list[str], text: str) -> None:
+def test_a_wrong_monitor_is_answered_before_the_first_step(
+    tmp_path: Path, words: list[str], text: str
+) -> None:
     with pytest.raises(ConfigError, match=text):
         train(tmp_path / "run", *words)
 
@@ -185,7 +203,10 @@ def test_evaluators_see_a_models_own_test_step(toy_on_the_path: None) -> None:
 
     inputs = np.arange(14, dtype="float32").reshape(7, 2)
     targets, weights = np.arange(7, dtype="float32")[:, None], np.linspace(0, 1, 7, dtype="float32")
-    for model in (Own(), keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_initializer="ones")])):
+    for model in (
+        Own(),
+        keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_initializer="ones")]),
+    ):
         model(inputs)
         model.compile(loss="mse")
         keeps = Keeps()

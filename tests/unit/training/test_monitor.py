@@ -52,7 +52,12 @@ def found(model: Any, monitor: str, objective: Objective | None = None) -> tuple
     ("monitor", "mode"),
     [
         *[("val_loss", "min"), ("loss", "min"), ("val_topic_loss", "min"), ("val_topic_accuracy", "max")],
-        *[("val_tone_mae", "min"), ("val_topic_gloom", "min"), ("val_topic_fish", "min"), ("tone_accuracy", "max")],
+        *[
+            ("val_tone_mae", "min"),
+            ("val_topic_gloom", "min"),
+            ("val_topic_fish", "min"),
+            ("tone_accuracy", "max"),
+        ],
     ],
 )
 def test_the_metric_or_its_name_says_which_way(model: Any, monitor: str, mode: str) -> None:
@@ -64,7 +69,9 @@ def test_where_nothing_says_which_way_it_must_be_given(model: Any) -> None:
         found(model, "val_tone_sharpness")
     assert [problem.path for problem in caught.value.problems] == ["early_stopping.mode"]
     given = Objective(loss="mse", monitor="val_tone_sharpness", mode="max")
-    assert found(model, "tone_sharpness", given) == ("tone_sharpness", "max"), "the scenario has said it of that value"
+    assert found(model, "tone_sharpness", given) == ("tone_sharpness", "max"), (
+        "the scenario has said it of that value"
+    )
 
 
 def test_a_scenario_need_not_say_what_its_name_says(model: Any) -> None:
@@ -74,7 +81,9 @@ def test_a_scenario_need_not_say_what_its_name_says(model: Any) -> None:
 
 def test_an_own_monitor_keeps_the_best_and_says_which_way(tmp_path: Path) -> None:
     result = train(tmp_path / "run", "epochs=3", "early_stopping.monitor=val_loss")
-    losses = {r["epoch"]: r["metrics"]["loss"] for r in records(tmp_path / "run") if r["phase"] == "validation"}
+    losses = {
+        r["epoch"]: r["metrics"]["loss"] for r in records(tmp_path / "run") if r["phase"] == "validation"
+    }
     assert result.best is not None
     assert result.best["metrics"]["val_loss"] == min(losses.values())
     assert (tmp_path / "run" / "train.log").read_text().count("best: lowest val_loss") == 1

@@ -1,4 +1,5 @@
-"""A loss or weights that are not finite: the step is found and left out, or ends the run, and nothing of it is kept."""
+"""A loss or weights that are not finite: the step is found and left out, or ends the run, and nothing of it
+is kept."""
 
 from __future__ import annotations
 
@@ -15,7 +16,12 @@ from tests.runs import comparable, compose_toy, final_state, records, resume, tr
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
-WORDS = ("epochs=2", "trainer.calc_ema=0.9", "scenario.samples=96", "learning_rate=cosine_decay")  # 12 steps an epoch
+WORDS = (
+    "epochs=2",
+    "trainer.calc_ema=0.9",
+    "scenario.samples=96",
+    "learning_rate=cosine_decay",
+)  # 12 steps an epoch
 
 
 def step_of(sample: int, path: Path) -> int:
@@ -37,7 +43,9 @@ def is_finite(path: Path) -> bool:
 
 def test_stop_names_step_and_samples_and_saves_the_state_before(tmp_path: Path, bad: int) -> None:
     path = tmp_path / "run"
-    with pytest.raises(NumericsError, match=rf"NaN in the batch itself.*: step {bad + 1}, in epoch 1. Its samples:") as caught:
+    with pytest.raises(
+        NumericsError, match=rf"NaN in the batch itself.*: step {bad + 1}, in epoch 1. Its samples:"
+    ) as caught:
         train(path, *WORDS, "scenario.poison=[3]")
     assert "\n    sample 3\n" in str(caught.value)
     assert f"resume-training goes on from step {bad}" in str(caught.value)
@@ -61,7 +69,8 @@ def test_a_run_that_stopped_goes_on_when_the_step_is_left_out(tmp_path: Path, ba
 
 
 def test_skip_changes_nothing_but_that_step(tmp_path: Path, bad: int) -> None:
-    """The weights are those of a run in which that step did not happen: the optimizer has done one step less."""
+    """The weights are those of a run in which that step did not happen: the optimizer has done one step
+    less."""
     path = tmp_path / "run"
     result = train(path, *WORDS, "epochs=1", "scenario.poison=[3]", "trainer.on_nan=skip")
     assert (result.status, result.steps, list(result.left_out)) == ("finished", 12, [bad])
@@ -76,25 +85,44 @@ def test_skip_changes_nothing_but_that_step(tmp_path: Path, bad: int) -> None:
 @pytest.mark.slow
 def test_how_many_steps_a_call_does_changes_nothing(tmp_path: Path) -> None:
     for name, most in (("one", 1), ("many", 64)):
-        train(tmp_path / name, *WORDS, "scenario.poison=[3]", "trainer.on_nan=skip", f"loop.max_steps_per_call={most}")
+        train(
+            tmp_path / name,
+            *WORDS,
+            "scenario.poison=[3]",
+            "trainer.on_nan=skip",
+            f"loop.max_steps_per_call={most}",
+        )
     assert comparable(tmp_path / "one") == comparable(tmp_path / "many")
 
 
 def test_rollback_leaves_out_all_since_the_last_checkpoint(tmp_path: Path, bad: int) -> None:
     every = max(bad // 2, 1)
     last = bad // every * every
-    words = ("epochs=1", "scenario.poison=[3]", "trainer.on_nan=rollback", f"trainer.checkpoint_every_n_steps={every}")
+    words = (
+        "epochs=1",
+        "scenario.poison=[3]",
+        "trainer.on_nan=rollback",
+        f"trainer.checkpoint_every_n_steps={every}",
+    )
     result = train(tmp_path / "run", *WORDS, *words)
     assert list(result.left_out) == list(range(last, bad + 1))
     assert is_finite(tmp_path / "run")
-    iterations = next(named.array for named in final_state(tmp_path / "run").variables["optimizer"] if "iteration" in named.name)
+    iterations = next(
+        named.array
+        for named in final_state(tmp_path / "run").variables["optimizer"]
+        if "iteration" in named.name
+    )
     assert int(iterations) == 12 - len(result.left_out)
 
 
-def test_weights_that_go_bad_in_a_step_with_a_sound_loss_are_found_before_they_are_saved(tmp_path: Path) -> None:
+def test_weights_that_go_bad_in_a_step_with_a_sound_loss_are_found_before_they_are_saved(
+    tmp_path: Path,
+) -> None:
     """In the last step of an epoch nothing but a look at the weights can tell."""
     words = ("epochs=1", "trainer.steps_per_epoch=1", "optimizer=sgd", "lr=3e38", "optimizer.weight_decay=10")
-    with pytest.raises(NumericsError, match=r"NaN or infinity in the weight .* after the step.*: step 1, in epoch 1"):
+    with pytest.raises(
+        NumericsError, match=r"NaN or infinity in the weight .* after the step.*: step 1, in epoch 1"
+    ):
         train(tmp_path / "run", *words, "scenario.batch_norm=false")
     assert is_finite(tmp_path / "run")
     assert final_state(tmp_path / "run").step == 0

@@ -1,4 +1,5 @@
-"""The trainer: what a run leaves behind, and that an interrupted one ends with the same bits as an undisturbed one."""
+"""The trainer: what a run leaves behind, and that an interrupted one ends with the same bits as an
+undisturbed one."""
 
 from __future__ import annotations
 
@@ -61,7 +62,8 @@ def test_a_run_leaves_behind_what_it_says(undisturbed: Path) -> None:
     assert "tensorflow" in session["versions"]
 
 
-# The trainer asks for a signal when all is built, before each call of the loop, and after each call of validation and LAV.
+# The trainer asks for a signal when all is built, before each call of the loop, and after each call of
+# validation and LAV.
 @pytest.mark.parametrize("count", [2, 4, 8, 9, 10, 15, 16])
 def test_an_interrupted_run_ends_with_the_same_bits(undisturbed: Path, tmp_path: Path, count: int) -> None:
     path = tmp_path / "run"
@@ -73,7 +75,10 @@ def test_an_interrupted_run_ends_with_the_same_bits(undisturbed: Path, tmp_path:
     assert final_state(path).step < 48
     resume(path)
     assert comparable(path) == comparable(undisturbed)
-    assert json.loads((path / "result.json").read_text())["best"] == json.loads((undisturbed / "result.json").read_text())["best"]
+    assert (
+        json.loads((path / "result.json").read_text())["best"]
+        == json.loads((undisturbed / "result.json").read_text())["best"]
+    )
 
 
 def test_a_resume_that_is_interrupted_while_it_is_built_says_so(undisturbed: Path, tmp_path: Path) -> None:
@@ -88,7 +93,13 @@ def test_a_resume_that_is_interrupted_while_it_is_built_says_so(undisturbed: Pat
     found = json.loads((path / "result.json").read_text())
     assert found["message"] == "interrupted by signal 15"
     assert found["seconds"] > 0
-    unknown = {"status": "", "message": None, "seconds": 0, "monitor": None, "mode": None}  # the model says the last two
+    unknown = {
+        "status": "",
+        "message": None,
+        "seconds": 0,
+        "monitor": None,
+        "mode": None,
+    }  # the model says the last two
     assert found | unknown == ended | unknown
     assert found["status"] == "interrupted"
     again.give_up(2)
@@ -98,7 +109,9 @@ def test_a_resume_that_is_interrupted_while_it_is_built_says_so(undisturbed: Pat
     assert json.loads((path / "result.json").read_text()) == ended
 
 
-def test_a_run_that_lost_its_last_checkpoints_ends_with_the_same_bits(undisturbed: Path, tmp_path: Path) -> None:
+def test_a_run_that_lost_its_last_checkpoints_ends_with_the_same_bits(
+    undisturbed: Path, tmp_path: Path
+) -> None:
     """As after a kill: what was recorded after the newest intact checkpoint is done once more."""
     path = tmp_path / "elsewhere" / "moved"
     shutil.copytree(undisturbed, path)
@@ -108,7 +121,9 @@ def test_a_run_that_lost_its_last_checkpoints_ends_with_the_same_bits(undisturbe
     (path / "checkpoints" / f"step-{steps[-2]:08d}" / "variables.npz").write_bytes(b"damaged")
     resume(path)
     assert comparable(path) == comparable(undisturbed)
-    assert [(r["phase"], r["epoch"]) for r in records(path)] == [(r["phase"], r["epoch"]) for r in records(undisturbed)]
+    assert [(r["phase"], r["epoch"]) for r in records(path)] == [
+        (r["phase"], r["epoch"]) for r in records(undisturbed)
+    ]
 
 
 def test_resume_of_a_finished_run_touches_nothing(undisturbed: Path) -> None:
@@ -129,7 +144,9 @@ def test_more_epochs_continue_a_finished_run(tmp_path: Path) -> None:
 
 
 def test_resume_with_lr_0_changes_no_validation_metric(tmp_path: Path) -> None:
-    first = train(tmp_path / "run", "epochs=2", "trainer.recalibrate_batch_norm=false", "scenario.batch_norm=false")
+    first = train(
+        tmp_path / "run", "epochs=2", "trainer.recalibrate_batch_norm=false", "scenario.batch_norm=false"
+    )
     second = resume(tmp_path / "run", "epochs=3", "lr=0")
     assert second.final["val_loss"] == first.final["val_loss"]
 
@@ -139,14 +156,28 @@ def test_another_monitor_starts_early_stopping_anew(tmp_path: Path) -> None:
     """What counts as best is compared by the new value, where the best so far has one."""
     path = tmp_path / "run"
     train(path, "epochs=3", "early_stopping.n_to_go=3", "lr=0.05")
-    result = resume(path, "epochs=5", "early_stopping.monitor=val_loss", "early_stopping.mode=min", "early_stopping.n_to_go=2")
+    result = resume(
+        path,
+        "epochs=5",
+        "early_stopping.monitor=val_loss",
+        "early_stopping.mode=min",
+        "early_stopping.n_to_go=2",
+    )
     assert "another monitor: early stopping starts anew" in (path / "train.log").read_text()
-    assert (result.status, result.epochs) == ("finished", 5), "the epochs without a better accuracy do not count"
+    assert (result.status, result.epochs) == ("finished", 5), (
+        "the epochs without a better accuracy do not count"
+    )
     assert result.best is not None
     losses = {r["epoch"]: r["metrics"]["loss"] for r in records(path) if r["phase"] == "validation"}
     later = {epoch: loss for epoch, loss in losses.items() if epoch > 3}
     assert result.best["metrics"]["val_loss"] <= min(later.values())
-    other = resume(path, "epochs=6", "trainer.lav_every_n=1", "early_stopping.monitor=lav_mean_output", "early_stopping.mode=min")
+    other = resume(
+        path,
+        "epochs=6",
+        "trainer.lav_every_n=1",
+        "early_stopping.monitor=lav_mean_output",
+        "early_stopping.mode=min",
+    )
     assert other.best is not None
     assert other.best["epoch"] == 6, "the best so far had no such value"
 
@@ -177,17 +208,25 @@ def test_a_run_whose_data_changed_says_so(tmp_path: Path) -> None:
     train(tmp_path / "run", "epochs=1")
     with pytest.raises(RunDirectoryError, match="they were 101 samples, and are 50 samples now"):
         resume(tmp_path / "run", "epochs=2", "scenario.samples=50")
-    assert RunDirectory.open(tmp_path / "run").load_config().scenario.settings.samples == 101, "nothing was changed"
+    assert RunDirectory.open(tmp_path / "run").load_config().scenario.settings.samples == 101, (
+        "nothing was changed"
+    )
     assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "finished"
     assert resume(tmp_path / "run", "epochs=2").epochs == 2
 
 
 def test_recalibration_leaves_the_training_alone(tmp_path: Path) -> None:
     for name, value in (("with", "true"), ("without", "false")):
-        train(tmp_path / name, "epochs=2", f"trainer.recalibrate_batch_norm={value}", "trainer.recalibrate_batches=3")
+        train(
+            tmp_path / name,
+            "epochs=2",
+            f"trainer.recalibrate_batch_norm={value}",
+            "trainer.recalibrate_batches=3",
+        )
     assert comparable(tmp_path / "with")["variables"] == comparable(tmp_path / "without")["variables"]
     with_, without = (
-        [r["metrics"] for r in records(tmp_path / name) if r["phase"] == "validation"] for name in ("with", "without")
+        [r["metrics"] for r in records(tmp_path / name) if r["phase"] == "validation"]
+        for name in ("with", "without")
     )
     assert with_ != without
 
@@ -199,9 +238,15 @@ def test_averaging_leaves_the_training_alone_and_decides_what_is_best(tmp_path: 
     average = with_.pop("average")
     assert with_ == without
     assert average != with_["model"]
-    training = [[r["metrics"] for r in records(tmp_path / name) if r["phase"] == "train"] for name in ("with", "without")]
+    training = [
+        [r["metrics"] for r in records(tmp_path / name) if r["phase"] == "train"]
+        for name in ("with", "without")
+    ]
     assert training[0] == training[1]
-    validation = [[r["metrics"] for r in records(tmp_path / name) if r["phase"] == "validation"] for name in ("with", "without")]
+    validation = [
+        [r["metrics"] for r in records(tmp_path / name) if r["phase"] == "validation"]
+        for name in ("with", "without")
+    ]
     assert validation[0] != validation[1]
     for name, weights in (("with", "ema"), ("without", "raw")):
         assert json.loads((tmp_path / name / "best" / "model.json").read_text())["weights"] == weights
@@ -229,17 +274,28 @@ def test_without_validation_best_follows_the_training_metric(tmp_path: Path) -> 
 
 def test_nan_is_never_best(tmp_path: Path) -> None:
     result = train(
-        tmp_path / "run", "epochs=2", "early_stopping.monitor=val_loss", "early_stopping.mode=min", "scenario.blind=true"
+        tmp_path / "run",
+        "epochs=2",
+        "early_stopping.monitor=val_loss",
+        "early_stopping.mode=min",
+        "scenario.blind=true",
     )
     assert math.isnan(result.final["val_loss"])
     assert result.best is None
-    assert json.loads((tmp_path / "run" / "result.json").read_text())["final"]["val_loss"] is None, "strict JSON has no NaN"
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["final"]["val_loss"] is None, (
+        "strict JSON has no NaN"
+    )
     assert not (tmp_path / "run" / "best").exists()
 
 
 def test_early_stopping_ends_a_run(tmp_path: Path) -> None:
     result = train(
-        tmp_path / "run", "epochs=20", "lr=0", "early_stopping.n_to_go=4", "scenario.noise=0", "scenario.batch_norm=false"
+        tmp_path / "run",
+        "epochs=20",
+        "lr=0",
+        "early_stopping.n_to_go=4",
+        "scenario.noise=0",
+        "scenario.batch_norm=false",
     )
     assert (result.status, result.epochs) == ("stopped_early", 5)
     assert resume(tmp_path / "run").epochs == 5
@@ -247,11 +303,14 @@ def test_early_stopping_ends_a_run(tmp_path: Path) -> None:
 
 
 def test_the_thresholds_of_early_stopping(tmp_path: Path) -> None:
-    """An upper one that is reached ends the run in that epoch; a lower one that never is lets it run to its end."""
+    """An upper one that is reached ends the run in that epoch; a lower one that never is lets it run to its
+    end."""
     reached = train(tmp_path / "reached", "epochs=3", "early_stopping.upper_threshold=0.01")
     assert (reached.status, reached.epochs) == ("stopped_early", 1)
     still = ("lr=0", "scenario.noise=0", "scenario.batch_norm=false")
-    unreachable = train(tmp_path / "never", "epochs=3", *still, "early_stopping.n_to_go=1", "early_stopping.lower_threshold=2")
+    unreachable = train(
+        tmp_path / "never", "epochs=3", *still, "early_stopping.n_to_go=1", "early_stopping.lower_threshold=2"
+    )
     assert (unreachable.status, unreachable.epochs) == ("finished", 3)
 
 
@@ -271,7 +330,9 @@ def test_what_cannot_be_trained_leaves_nothing_behind(tmp_path: Path, words: lis
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("words", "steps"), [(["samples_per_epoch=20"], 2), (["trainer.steps_per_epoch=3"], 3)])
+@pytest.mark.parametrize(
+    ("words", "steps"), [(["samples_per_epoch=20"], 2), (["trainer.steps_per_epoch=3"], 3)]
+)
 def test_the_length_of_an_epoch(tmp_path: Path, words: list[str], steps: int) -> None:
     assert train(tmp_path / "run", "epochs=2", *words).steps == 2 * steps
 
@@ -286,7 +347,13 @@ def test_lav_is_what_training_recorded_whatever_the_batch_size(undisturbed: Path
 
 
 def test_lav_without_a_model_is_answered(tmp_path: Path) -> None:
-    train(tmp_path / "run", "epochs=1", "early_stopping.monitor=val_loss", "early_stopping.mode=min", "scenario.blind=true")
+    train(
+        tmp_path / "run",
+        "epochs=1",
+        "early_stopping.monitor=val_loss",
+        "early_stopping.mode=min",
+        "scenario.blind=true",
+    )
     with pytest.raises(RunDirectoryError, match="model"):
         load_and_validate(tmp_path / "run")
 
