@@ -258,8 +258,10 @@ def test_the_script_finds_what_is_stale_and_writes_it_anew(checkout: Path) -> No
 
 
 def test_no_tensorflow_is_imported() -> None:
-    code = "import sys; from scripts.reference_page import reference; reference(); assert not "
-    "{'tensorflow', 'keras'} & set(sys.modules)"
+    code = (
+        "import sys; from scripts.reference_page import reference; reference(); "
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, env=environment())
 
 
