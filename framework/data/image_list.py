@@ -23,12 +23,12 @@ from framework.errors import DataError, Problem
 class ImageList(ImageConfig, LabelledFiles):
     """A list a split, with an image file and a label a row.
 
-        file,label                        train.csv; or {"file": "faces/one.jpg", "label": "real"} a line in
-        train.jsonl faces/one.jpg,real
+        file,label                 train.csv; in train.jsonl {"file": "faces/one.jpg", "label": "real"}
+        faces/one.jpg,real
         /data/more/two.png,fake
 
-        faces/one.jpg real                train.txt: the last word of a line is the label, all before it the
-        file /data/more/two.png fake
+        faces/one.jpg real         train.txt: the last word of a line is the label, all before it the file
+        /data/more/two.png fake
 
     Paths are relative to the folder that the list is in, or absolute. What format an image has is told by its
     content. Samples are in the order of the list. A sample is `(image, target)`: RGB, uint8 [height, width,

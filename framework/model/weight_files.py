@@ -4,10 +4,12 @@ The path of a variable is its own name behind the names of the layers and models
 without the name of the outermost model: `backbone/conv1/kernel`. No pickle and no Lambda runs. What a file
 knows of paths:
 
-    .keras         the model is built, so they are known; where its classes are not at hand, it is read as
-    `.weights.h5` is .weights.h5    layers have names, their variables numbers, `conv1/0`; before Keras wrote
-    names there, only Keras' own keys legacy .h5     layers and variables have names; of weights alone or of a
-    whole model, Keras 1 to 3 SavedModel     TensorFlow's names, of which some leave out a layer on the way
+    .keras         the model is built, so they are known; where its classes are not at hand, it is read
+                   as `.weights.h5` is
+    .weights.h5    layers have names, their variables numbers, `conv1/0`; before Keras wrote names there,
+                   only Keras' own keys
+    legacy .h5     layers and variables have names; of weights alone or of a whole model, Keras 1 to 3
+    SavedModel     TensorFlow's names, of which some leave out a layer on the way
     checkpoint     the same
 """
 

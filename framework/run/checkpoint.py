@@ -2,8 +2,8 @@
 
     checkpoints/step-00005120/
       variables.npz    each variable's array, under its group and number
-      state.json       epoch, step, best, early stopping, history; what each variable is called, its shape and
-      dtype manifest.json    the format, and size and SHA-256 of the other files
+      state.json       epoch, step, best, early stopping, history; name, shape and dtype of each variable
+      manifest.json    the format, and size and SHA-256 of the other files
 
 A checkpoint is written under another name, synced, and renamed when it is whole; so a folder of that name is
 complete, and what damages it later is found by its checksums.

@@ -52,14 +52,16 @@ _WITHOUT_LINKS = (
 class RunDirectory:
     """What a run leaves behind.
 
-        config.yaml       resolved; what every later command reads       provenance.json   versions, hardware,
-        and a line a session
-                          (checkpoints/ has a copy of it)
-        train.log         everything that was logged                     metrics.jsonl     one line a phase
-        and epoch result.json       how it ended                                   checkpoints/      the last
-        n states best/  export/    the best and the final model                   averages/         for
-        averages made afterwards tensorboard/      scalars, and profiles                          model.txt
-             the layers of the model
+        config.yaml       resolved; what every later command reads (checkpoints/ has a copy of it)
+        provenance.json   versions, hardware, and a line a session
+        train.log         everything that was logged
+        metrics.jsonl     one line a phase and epoch
+        result.json       how it ended
+        checkpoints/      the last n states
+        best/  export/    the best and the final model
+        averages/         for averages made afterwards
+        tensorboard/      scalars, and profiles
+        model.txt         the layers of the model
 
     Args:
         path: an existing run directory; `create` and `open` check that it is one.
