@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import itertools
 import logging
@@ -11,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from framework.data.map_source import MapSource, as_sample, not_a_sample
-from framework.data.source import ArraySource, Source
+from framework.data.source import ArraySource, Source, digest_of
 from framework.data.structure import PADDING_HINT, described
 from framework.errors import DataError
 
@@ -202,10 +201,8 @@ class _InMemory(ArraySource):
     def fingerprint(self) -> str:
         import tensorflow as tf
 
-        digest = hashlib.sha256()
-        for part in _bytes_of(tf.nest.flatten(self.numpy())):
-            digest.update(part)
-        return f"{len(self)} samples, {digest.hexdigest()[:16]}"
+        digest = digest_of(_bytes_of(tf.nest.flatten(self.numpy())), digits=16)
+        return f"{len(self)} samples, {digest}"
 
 
 class _Memory:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import itertools
 import logging
 import os
 from collections.abc import Iterable, Sequence
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from framework.data.classes import targets_of
 from framework.data.image_decoding import Exif, Jpeg, height_and_width, read_image
 from framework.data.image_faults import SUFFIXES, diagnose, remarks_on, special_fault
-from framework.data.source import Fault, Source
+from framework.data.source import Fault, Source, digest_of
 from framework.errors import DataError, listing, nearest, reason_of
 
 if TYPE_CHECKING:
@@ -111,12 +109,11 @@ class ImageFiles(Source):
         common = self._root or (
             os.path.commonpath([os.path.dirname(folder) or folder for folder in folders]) if folders else ""
         )
-        digest = hashlib.sha256()
-        for path, label in zip(
-            self.paths, self.labels if self.labels is not None else itertools.repeat(None), strict=False
-        ):
-            digest.update(os.fsencode(f"{path.removeprefix(common).lstrip(os.sep)}\0{label}\0"))
-        return f"{len(self)} files ({digest.hexdigest()[:12]})"
+        labels = self.labels if self.labels is not None else [None] * len(self)
+        relative = (path.removeprefix(common).lstrip(os.sep) for path in self.paths)
+        named = zip(relative, labels, strict=True)
+        digest = digest_of(os.fsencode(f"{path}\0{label}\0") for path, label in named)
+        return f"{len(self)} files ({digest})"
 
     def chosen(self, indices: Sequence[int]) -> ImageFiles:
         """Some of the files, in the order of `indices`."""

@@ -11,8 +11,9 @@ from typing import ClassVar
 
 from framework.config.schema import setting
 from framework.data.image_config import ImageConfig, check_image_size
-from framework.data.image_files import ImageFiles, find_images
-from framework.data.images import refuse_unreadable, without_unreadable
+from framework.data.image_faults import quick_faults
+from framework.data.image_files import ImageFiles, find_images, named_by
+from framework.data.images import unreadable_images, without_unreadable
 from framework.data.labelled_files import LabelledFiles
 from framework.data.rows import KINDS, Row, check_rows, read_rows, read_text, refuse
 from framework.data.source import Split
@@ -103,7 +104,13 @@ class ImageList(ImageConfig, LabelledFiles):
         folder = os.path.dirname(path)
         files = [os.path.join(folder, str(row.cells[config.file])) for row in rows]
         if on_error == "fail":
-            refuse_unreadable(files, path, [row.name for row in rows])
+            faults = [
+                named_by(row.name, fault)
+                for file, row in zip(files, rows, strict=True)
+                for fault in quick_faults([file])
+            ]
+            if faults:
+                raise unreadable_images(faults, len(files), path)
         chosen = config.part(range(len(rows)), split, seed=seed)
         rows = [rows[i] for i in chosen]
         source = config.files(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import logging
 import os
@@ -21,7 +22,6 @@ from framework.data.image_files import (
     find_images,
     hint_for_missing,
     load_image,
-    named_by,
     visible_entries,
     warn_of_ignored,
 )
@@ -89,7 +89,9 @@ class ImageFolder(Renaming, ImageConfig):
         folders: dict[str, Any] = {
             field: str(Path(folder).absolute()) for field, folder in given.items() if folder
         }
-        return with_classes(dataclasses.replace(self, **folders), lambda: _find_classes(folders, self.rename))
+        absolute = dataclasses.replace(self, **folders)
+        resolved = with_classes(absolute, lambda: _find_classes(folders, self.rename))
+        return self if resolved == self else resolved  # this one may have listed its folder already
 
     def unchecked_source(self, split: Split, *, seed: int) -> ImageFiles:
         return self._source(split, seed, on_error=None)
@@ -116,13 +118,12 @@ class ImageFolder(Renaming, ImageConfig):
         if not folder:
             raise _not_set(field, f"the {split} images")
         assert config.classes is not None
-        # The training images of a divided folder come with the warning already.
-        warn = not divided or split is Split.TRAIN
-        by_class = _find_images_of(config.classes, config.rename, f"data.{field}", folder, warn=warn)
+        found = config._training_folder if field == "train_dir" else config._list(field)
+        if not divided or split is Split.TRAIN:  # of a divided folder, once is enough
+            found.warn()
         if on_error == "fail":
-            refuse_unreadable(
-                [os.path.join(folder, image) for images in by_class.values() for image in images], folder
-            )
+            found.refuse_unreadable()
+        by_class = dict(found.images)
         if divided:
             _check_divisible(by_class)
             for name, images in by_class.items():
@@ -137,6 +138,51 @@ class ImageFolder(Renaming, ImageConfig):
             positive_class=config.positive_class,
         )
         return without_unreadable(source, folder) if on_error == "skip" else source
+
+    @functools.cached_property
+    def _training_folder(self) -> _Listing:
+        """What `train_dir` holds. Kept, since both parts of a divided folder are taken from it, and to list it
+        is to open each file."""
+        return self._list("train_dir")
+
+    def _list(self, field: str) -> _Listing:
+        assert self.classes is not None
+        return _list_images(f"data.{field}", getattr(self, field), self.classes, self.rename)
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """What a folder of classes holds.
+
+    Args:
+        where: the setting that names the folder.
+        folder: the folder.
+        images: for each class the paths of its images, relative to `folder`, sorted.
+        ignored: the files that are passed over.
+    """
+
+    where: str
+    folder: str
+    images: Mapping[str, Sequence[str]]
+    ignored: Sequence[str]
+
+    def warn(self) -> None:
+        """Name the classes without images, and the files that are passed over."""
+        empty = [name for name, images in self.images.items() if not images]
+        if empty:
+            names = ", ".join(map(repr, empty))
+            _log.warning("%s: no images of class %s in %s", self.where, names, self.folder)
+        warn_of_ignored(self.ignored)
+
+    def refuse_unreadable(self) -> None:
+        """Raise a `DataError` that names all files that cannot be images."""
+        if self._faults:
+            raise unreadable_images(self._faults, sum(map(len, self.images.values())), self.folder)
+
+    @functools.cached_property
+    def _faults(self) -> Sequence[Fault]:
+        names = itertools.chain.from_iterable(self.images.values())
+        return list(quick_faults(os.path.join(self.folder, name) for name in names))
 
 
 def _find_classes(folders: dict[str, str], rename: Mapping[str, str]) -> list[str]:
@@ -193,10 +239,12 @@ def _class_folders(where: str, folder: str) -> tuple[list[str], list[str]]:
     return classes, files
 
 
-def _find_images_of(
-    classes: Sequence[str], rename: Mapping[str, str], where: str, folder: str, *, warn: bool
-) -> dict[str, list[str]]:
-    """For each class the paths of its images, relative to `folder`, sorted."""
+def _list_images(where: str, folder: str, classes: Sequence[str], rename: Mapping[str, str]) -> _Listing:
+    """Find the images in a folder of classes.
+
+    Raises:
+        ConfigError: where a class is unknown, or has no training images.
+    """
     folders, ignored = _class_folders(where, folder)
     unknown = [name for name in folders if rename.get(name, name) not in classes]
     if unknown:
@@ -216,32 +264,22 @@ def _find_images_of(
         raise ConfigError(
             Problem(where, what, given=folder, allowed=f"files that end in {', '.join(SUFFIXES)}")
         )
-    if empty and warn:
-        _log.warning("%s: no images of class %s in %s", where, ", ".join(map(repr, empty)), folder)
-    if warn:
-        warn_of_ignored([os.path.join(folder, name) for name in ignored])
-    return found
+    return _Listing(where, folder, found, [os.path.join(folder, name) for name in ignored])
 
 
-def refuse_unreadable(paths: Sequence[str], where: str, rows: Sequence[str] | None = None) -> None:
-    """Raise a `DataError` that names all files that are no images, found by their size and first bytes.
+def unreadable_images(faults: Sequence[Fault], count: int, where: str) -> DataError:
+    """The error that names all files that cannot be images.
 
     Args:
-        paths: the files.
-        where: the folder or the list that they are of, for the message.
-        rows: for each file the row of the list that names it.
+        faults: of each such file.
+        count: the number of all files.
+        where: the folder or the list that they are of.
     """
-    faults = [
-        fault if row is None else named_by(row, fault)
-        for path, row in zip(paths, rows or itertools.repeat(None), strict=False)
-        for fault in quick_faults([path])
-    ]
-    if faults:
-        raise DataError(
-            f"{_describe(faults, len(paths), where)}:{listing(list(map(str, faults)))}",
-            hint="data.on_error=skip leaves them out; `validate-data` finds all that is wrong, with the "
-            "same words as train-scenario",
-        )
+    return DataError(
+        f"{_describe(faults, count, where)}:{listing(list(map(str, faults)))}",
+        hint="data.on_error=skip leaves them out; `validate-data` finds all that is wrong, with the "
+        "same words as train-scenario",
+    )
 
 
 def without_unreadable(source: ImageFiles, where: str) -> ImageFiles:
@@ -269,7 +307,7 @@ def _describe(faults: Sequence[Fault], count: int, where: str) -> str:
     return f"{len(faults):,} of {count:,} images in {where} cannot be read"
 
 
-def _check_divisible(by_class: dict[str, list[str]]) -> None:
+def _check_divisible(by_class: Mapping[str, Sequence[str]]) -> None:
     single = [name for name, images in by_class.items() if len(images) < 2]
     if single:
         what = (

@@ -350,6 +350,14 @@ def spread(source: Source, count: int) -> Source:
     return source if count >= size else Subset(source, [i * size // count for i in range(count)])
 
 
+def digest_of(parts: Iterable[bytes], *, digits: int = 12) -> str:
+    """Tell data apart: the first hex digits of the SHA-256 of all parts, one behind the other."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:digits]
+
+
 def held_out(keys: Sequence[T], part: float, seed: int) -> set[T]:
     """The keys of the training samples that are kept for validation: a part of them, at least one, and never
     all."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -12,7 +11,7 @@ from framework.config.schema import check, setting
 from framework.data.classes import check_classes, targets_of, with_classes
 from framework.data.labelled_files import RowsOfClasses, class_indices
 from framework.data.rows import Row, check_rows, read_rows, refuse
-from framework.data.source import ArraySource, Split
+from framework.data.source import ArraySource, Split, digest_of
 from framework.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -32,8 +31,8 @@ class TableSource(ArraySource):
 
     def __init__(self, numbers: np.ndarray, targets: np.ndarray, names: list[str]) -> None:
         super().__init__((numbers, targets), names)
-        digest = hashlib.sha256(numbers.tobytes() + targets.tobytes()).hexdigest()
-        self._fingerprint = f"{len(numbers)} rows of {numbers.shape[1]} numbers ({digest[:12]})"
+        digest = digest_of([numbers.tobytes(), targets.tobytes()])
+        self._fingerprint = f"{len(numbers)} rows of {numbers.shape[1]} numbers ({digest})"
 
     def fingerprint(self) -> str:
         """The values, whatever the files are called that they are from."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,7 +10,7 @@ from framework.config.schema import setting
 from framework.data.classes import targets_of
 from framework.data.labelled_files import LabelledFiles
 from framework.data.rows import Row, check_rows, read_rows
-from framework.data.source import ArraySource, Fault, Split
+from framework.data.source import ArraySource, Fault, Split, digest_of
 
 
 class TextSource(ArraySource):
@@ -42,10 +41,8 @@ class TextSource(ArraySource):
             yield Fault(self.sample_name(index), "empty text", "has no words", fatal=False)
 
     def fingerprint(self) -> str:
-        digest = hashlib.sha256()
-        for text in self.texts:
-            digest.update(text.encode() + b"\0")
-        return f"{len(self)} texts ({digest.hexdigest()[:12]})"
+        digest = digest_of(text.encode() + b"\0" for text in self.texts)
+        return f"{len(self)} texts ({digest})"
 
 
 @dataclass(frozen=True, kw_only=True)

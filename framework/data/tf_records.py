@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from framework.config.schema import setting
 from framework.data.image_files import hint_for_missing
-from framework.data.source import DataConfig, Source, Split
+from framework.data.source import DataConfig, Source, Split, digest_of
 from framework.errors import ConfigError, DataError, Problem, listing
 
 if TYPE_CHECKING:
@@ -129,8 +129,7 @@ class TfRecordSource(Source):
 
     def fingerprint(self) -> str:
         """What the files say of their data, whatever the files are called."""
-        digest = hashlib.sha256("".join(index.digest for index in self._indices).encode()).hexdigest()
-        return f"{len(self)} records ({digest[:12]})"
+        return f"{len(self)} records ({digest_of(index.digest.encode() for index in self._indices)})"
 
     def _place(self, index: int) -> tuple[int, int]:
         """The number of the file of a sample, and of the record in it, from 0."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import zipfile
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from framework.errors import RunDirectoryError, ScenarioError, reason_of
 from framework.model.layers import all_layers
 from framework.model.model_files import check_keras_file
-from framework.run.files import replacing_directory, strict_json
+from framework.run.files import replacing_directory, sha256_of, strict_json
 from framework.run.run_files import MissingFileError, read_json
 from framework.run.run_records import ModelFile
 
@@ -46,7 +45,9 @@ def export_model(model: keras.Model, folder: Path, facts: Mapping[str, Any], *, 
             getattr(model, kind, None) for kind in ("inputs", "outputs")
         )  # a subclassed model has neither
         described = {**facts, "inputs": _describe(inputs), "outputs": _describe(outputs)}
-        (draft / FACTS_FILE).write_text(strict_json({**described, "sha256": _digest(described)}, indent=2))
+        (draft / FACTS_FILE).write_text(
+            strict_json({**described, "sha256": sha256_of(strict_json(described))}, indent=2)
+        )
 
 
 def check_exportable(model: keras.Model) -> None:
@@ -258,13 +259,9 @@ def load_facts(folder: Path) -> dict[str, Any]:
         facts = read_json(folder / FACTS_FILE, ModelFile)
     except MissingFileError:
         raise _no_model(folder / FACTS_FILE) from None
-    if facts.pop("sha256", None) not in (None, _digest(facts)):
+    if facts.pop("sha256", None) not in (None, sha256_of(strict_json(facts))):
         raise RunDirectoryError(f"{folder / FACTS_FILE} is damaged: its checksum does not fit")
     return facts
-
-
-def _digest(facts: Mapping[str, Any]) -> str:
-    return hashlib.sha256(strict_json(facts).encode()).hexdigest()
 
 
 def _no_model(path: Path) -> RunDirectoryError:

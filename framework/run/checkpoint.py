@@ -12,7 +12,6 @@ complete, and what damages it later is found by its checksums.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 import queue
@@ -27,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from framework.errors import CheckpointError
 from framework.run.checkpoint_arrays import Fault, expected_bytes, key_of, read_arrays, storable
-from framework.run.files import replacing_directory
+from framework.run.files import replacing_directory, sha256_of
 from framework.run.run_files import UnusableFileError, open_regular, parse_json, read_bytes, read_json
 from framework.run.run_records import ManifestFile, StateFile
 
@@ -246,7 +245,7 @@ class CheckpointStore:
         with _damage(folder):
             content = read_bytes(state_file, self._holds.limit)
             _compare(
-                {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()},
+                {"bytes": len(content), "sha256": sha256_of(content)},
                 files["state.json"],
                 state_file,
             )
@@ -263,7 +262,7 @@ class CheckpointStore:
             if size > expected_bytes(state["variables"]):
                 raise Fault("it is larger than what state.json describes")
             _compare(
-                {"bytes": size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()},
+                {"bytes": size, "sha256": sha256_of(file)},
                 files["variables.npz"],
                 arrays_file,
             )
@@ -328,7 +327,7 @@ class CheckpointWriter:
 
 def _fingerprint(path: Path) -> dict[str, Any]:
     with open(path, "rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return {"bytes": path.stat().st_size, "sha256": sha256_of(file)}
 
 
 def _compare(found: Mapping[str, Any], recorded: Mapping[str, Any], path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import reprlib
 from pathlib import Path
@@ -12,12 +11,14 @@ import yaml
 
 from framework.config.sections import RunConfig
 from framework.errors import RunDirectoryError
+from framework.run.files import sha256_of
 from framework.run.run_files import UnusableFileError, read_yaml
 
 FORMAT = 2
 """The version of the layout of a run directory; one of a later version is refused.
 
-1: as of version 0.1.0. 2: images have the settings `exif` and `jpeg`; before, the fast decoding was all there was, and EXIF was ignored.
+1: as of version 0.1.0. 2: images have the settings `exif` and `jpeg`; before, the fast decoding was
+all there was, and EXIF was ignored.
 """
 
 
@@ -39,7 +40,7 @@ def config_text(config: RunConfig) -> str:
     head = (
         "# Everything this run is made of. resume-training, load-and-validate and predict-scenario read it.\n"
     )
-    return f"{head}# sha256 {_digest(body)}\n{body}"
+    return f"{head}# sha256 {sha256_of(body)}\n{body}"
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def read_config(path: Path) -> dict[str, Any]:
             hint="use the version that wrote it; provenance.json names it",
         )
     checksum = re.search(r"^# sha256 (\w+)\n", text, re.MULTILINE)
-    if checksum and _digest(text[checksum.end() :]) != checksum[1]:
+    if checksum and sha256_of(text[checksum.end() :]) != checksum[1]:
         raise RunDirectoryError(
             f"{path} is not as it was written: it is damaged, or was edited",
             hint=f"settings are changed by words, `resume-training {path.parent} epochs=60`; "
@@ -85,7 +86,3 @@ def upgrade(plain: dict[str, Any], written_as: int) -> dict[str, Any]:
     if written_as < 2 and isinstance(data, dict) and set(data) >= _IMAGES_OF_FORMAT_1:
         plain = plain | {"data": {"exif": "ignore", "jpeg": "fast"} | data}
     return plain
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import json
 import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,13 @@ def strict_json(value: Any, *, indent: int | None = None) -> str:
         return None if isinstance(node, float) and not math.isfinite(node) else node
 
     return json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def sha256_of(content: str | bytes | BufferedReader) -> str:
+    """The SHA-256 of a text in UTF-8, of bytes, or of what an open file still has to be read, in hex."""
+    if isinstance(content, str | bytes):
+        return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+    return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def check_report(path: Path, *, overwrite: bool = True) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from framework.config.schema import read, to_plain
+from framework.data import images
 from framework.data.image_faults import quick_faults
 from framework.data.images import ImageFiles, ImageFolder, load_image
 from framework.data.source import Split
@@ -244,6 +246,17 @@ def test_each_class_is_on_either_side(tmp_path, part):
     config = ImageFolder(train_dir=str(tmp_path), validation_split=part)
     for split in (Split.TRAIN, Split.VALIDATION):
         assert set(config.source(split, seed=0).labels) == {0, 1}
+
+
+def test_a_divided_folder_is_listed_and_its_files_are_opened_once_for_both_parts(tmp_path, monkeypatch):
+    folder_of(tmp_path, cat=5, dog=5)
+    config = ImageFolder(train_dir=str(tmp_path), validation_split=0.4, on_error="fail").resolve()
+    assert config.resolve() is config
+    opened = Counter()
+    monkeypatch.setattr(images, "quick_faults", lambda paths: opened.update(list(paths)) or ())
+    parts = [names(config.source(split, seed=0), tmp_path) for split in (Split.TRAIN, Split.VALIDATION)]
+    assert [len(part) for part in parts] == [6, 4]
+    assert sorted(opened.values()) == [1] * 10
 
 
 def test_resolve_records_what_later_commands_need(tmp_path, monkeypatch):
