@@ -45,7 +45,10 @@ class AffineAugmentation:
     def check(self) -> Iterator[Problem]:
         if len(self.brightness) != 2 or self.brightness[0] > self.brightness[1]:
             yield Problem(
-                "brightness", "is no range", given=self.brightness, allowed="two numbers, the smaller first"
+                "brightness",
+                "must be a range",
+                given=self.brightness,
+                allowed="two numbers, the smaller first",
             )
 
     def apply(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:

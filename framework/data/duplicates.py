@@ -52,7 +52,7 @@ def find_duplicates(sources: Mapping[Split, Source], *, near: bool = False) -> d
     their size.
 
     Args:
-        sources: the samples of each split; those that are no image files are left out.
+        sources: the samples of each split; those that are not image files are left out.
         near: whether to find images that are nearly the same, too. All that can be read are decoded for it.
 
     Returns:

@@ -56,5 +56,8 @@ def check_image_size(image_size: int | Sequence[int]) -> Iterator[Problem]:
     """The problem of a setting `image_size` that has neither one number nor two."""
     if not isinstance(image_size, int) and len(image_size) != 2:
         yield Problem(
-            "image_size", "is no size", given=list(image_size), allowed="a whole number, or [height,width]"
+            "image_size",
+            "must be a size",
+            given=list(image_size),
+            allowed="a whole number, or [height,width]",
         )

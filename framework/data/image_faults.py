@@ -28,7 +28,7 @@ _END = 64  # bytes at the end of a file in which the mark of its end is looked f
 
 
 def quick_faults(paths: Iterable[str]) -> list[Fault]:
-    """The files that cannot be opened, or are no images by their first bytes. One that breaks off later is
+    """The files that cannot be opened, or do not begin as an image does. One that breaks off later is
     not among them."""
     return [fault for path in paths if (fault := _quick_fault(path))]
 
@@ -119,7 +119,7 @@ def _quick_fault(path: str) -> Fault | None:
     if not head:
         return Fault(path, "empty", "is empty")
     if _format_of(head) is None:
-        return Fault(path, "no image", "is no JPEG, PNG, BMP, WebP or GIF")
+        return Fault(path, "not an image", "is not a JPEG, PNG, BMP, WebP or GIF")
     return None
 
 

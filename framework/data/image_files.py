@@ -245,5 +245,5 @@ def warn_of_ignored(paths: Sequence[str]) -> None:
     """Say in one warning which files are passed over, if there are any."""
     if paths:
         _log.warning(
-            "ignored %d file(s) that are no images by their suffix:%s", len(paths), listing(sorted(paths), 5)
+            "ignored %d file(s) without the suffix of an image:%s", len(paths), listing(sorted(paths), 5)
         )

@@ -139,7 +139,7 @@ class SplitFiles(DataConfig):
 
     def _no_file(self, field: str, path: str) -> Problem:
         hint = None if Path(path).exists() else hint_for_missing(path)
-        return Problem(f"data.{field}", "is no file", given=path, allowed=self.kinds, hint=hint)
+        return Problem(f"data.{field}", "must be a file", given=path, allowed=self.kinds, hint=hint)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -107,9 +107,9 @@ def _json_rows(path: str, content: str) -> Iterator[Row]:
         try:
             cells = json.loads(line)
         except (ValueError, RecursionError) as error:
-            yield Row(name, problem=f"is no JSON: {error}")
+            yield Row(name, problem=f"must be JSON: {error}")
             continue
-        yield Row(name, cells) if isinstance(cells, dict) else Row(name, problem="is no JSON object")
+        yield Row(name, cells) if isinstance(cells, dict) else Row(name, problem="must be a JSON object")
 
 
 def _csv_rows(path: str, content: str, separator: str) -> Iterator[Row]:

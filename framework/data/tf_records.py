@@ -244,7 +244,7 @@ class TfRecords(DataConfig):
         if glob.has_magic(path):
             return Problem(where, "is a pattern that no file fits", given=path, allowed=self.kinds)
         hint = f"is a folder; did you mean {path}/*?" if os.path.isdir(path) else hint_for_missing(path)
-        return Problem(where, "is no file", given=path, allowed=self.kinds, hint=hint)
+        return Problem(where, "must be a file", given=path, allowed=self.kinds, hint=hint)
 
 
 def _close(handles: dict[int, int]) -> None:

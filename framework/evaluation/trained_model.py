@@ -84,7 +84,7 @@ def scenario_for(
     path = Path(source)
     if path.is_dir():
         refuse_imports_from(path)
-    subject = f"what was said about {path}, which is no run"
+    subject = f"what was said about {path}, which is not a run"
     belongs = next(
         (parent for parent in path.absolute().parents if RunDirectory(parent).config_file.is_file()), None
     )

@@ -54,7 +54,7 @@ class Callbacks:
         strange = [callback for callback in callbacks if not isinstance(callback, keras.callbacks.Callback)]
         if strange:
             raise ScenarioError(
-                f"callbacks() gives {strange[0]!r}, which is no Keras callback",
+                f"callbacks() gives {strange[0]!r}, which must be a Keras callback",
                 hint="derive it from keras.callbacks.Callback",
             )
         for callback in callbacks:

@@ -38,12 +38,12 @@ def freeze(model: keras.Model, pattern: str) -> list[str]:
         named.
 
     Raises:
-        ConfigError: at `trainer.no_train_scope`, where the pattern is no regular expression, is the path of
+        ConfigError: at `trainer.no_train_scope`, where the pattern is not a regular expression, is the path of
             no layer with weights, or leaves nothing to train.
         ValueError: where the model is not built.
     """
     if reason := regex_fault(pattern):
-        raise ConfigError(Problem(SETTING, f"is no regular expression: {reason}", given=pattern))
+        raise ConfigError(Problem(SETTING, f"must be a regular expression: {reason}", given=pattern))
     if not model.weights:
         raise ValueError(f"the model {model.name!r} has no weights yet: build it, then freeze its layers")
     expression = re.compile(pattern)

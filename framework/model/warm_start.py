@@ -56,7 +56,7 @@ class WarmStartConfig:
         for name in ("include", "exclude"):
             pattern = getattr(self, name)
             if pattern is not None and (error := _regex_error(pattern)):
-                yield Problem(name, f"is no regular expression: {error}", given=pattern)
+                yield Problem(name, f"must be a regular expression: {error}", given=pattern)
         for i, rename in enumerate(self.rename):
             old, arrow, new = rename.partition("->")
             if not arrow or not old:
@@ -65,7 +65,9 @@ class WarmStartConfig:
                 )
             elif error := _regex_error(old, new):
                 yield Problem(
-                    f"rename[{i}]", f"is no regular expression with its replacement: {error}", given=rename
+                    f"rename[{i}]",
+                    f"must be a regular expression with its replacement: {error}",
+                    given=rename,
                 )
         if self.model is None:
             for name in ("allow_partial", "include", "exclude", "rename"):

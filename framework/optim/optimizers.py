@@ -110,7 +110,7 @@ class Optimizer:
         for index, pattern in enumerate(self.weight_decay_exclude):
             if reason := regex_fault(pattern):
                 yield Problem(
-                    f"weight_decay_exclude[{index}]", f"is no regular expression: {reason}", given=pattern
+                    f"weight_decay_exclude[{index}]", f"must be a regular expression: {reason}", given=pattern
                 )
 
     def build(

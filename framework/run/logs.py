@@ -88,7 +88,7 @@ def _package(name: str) -> str:
 
 
 class _RunLogHandler(logging.FileHandler):
-    """A file whose disk may be full: that is said once, and is no reason to end a run."""
+    """A file on a disk that may be full: that is said once, and does not end a run."""
 
     def __init__(self, path: Path, *, mode: str, encoding: str) -> None:
         super().__init__(path, mode=mode, encoding=encoding)

@@ -219,10 +219,10 @@ class RunDirectory:
         """
         run = cls(path)
         if not run.path.is_dir():
-            raise RunDirectoryError(f"{path} is no run directory: there is no such folder")
+            raise RunDirectoryError(f"{path} is not a run directory: there is no such folder")
         if not run.config_file.is_file() and not run.config_copy.is_file():
             raise RunDirectoryError(
-                f"{path} is no run directory: it has no config.yaml",
+                f"{path} is not a run directory: it has no config.yaml",
                 hint="name the folder that train-scenario wrote to",
             )
         run._check_self_contained()

@@ -68,7 +68,10 @@ def _check_name(name: str) -> None:
         or keyword.iskeyword(name)
     ):
         problem = Problem(
-            "NAME", "is no name of a Python package", given=name, allowed="lower-case letters, digits and _"
+            "NAME",
+            "must be a name for a Python package",
+            given=name,
+            allowed="lower-case letters, digits and _",
         )
         raise ConfigError(problem, subject="the command line")
     if name in shipped:

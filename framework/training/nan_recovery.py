@@ -124,7 +124,7 @@ class NanRecovery:
         ):
             raise NumericsError(
                 f"{_MOST_IN_A_ROW} steps in a row, up to step {bad + 1:,}, were not finite",
-                hint="that is no accident of one batch: lower lr, or see with trainer.trace_nan=true what "
+                hint="this is more than one bad batch: lower lr, or see with trainer.trace_nan=true what "
                 "makes them",
             )
 

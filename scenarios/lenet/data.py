@@ -99,7 +99,9 @@ class Mnist(DigitImages):
         assert self.dir is not None
         folder = Path(self.dir)
         if not folder.is_dir():
-            raise ConfigError(Problem("data.dir", "is no folder", given=self.dir, allowed=_what_is_wanted()))
+            raise ConfigError(
+                Problem("data.dir", "must be a folder", given=self.dir, allowed=_what_is_wanted())
+            )
         images, labels = (read_idx(_find(folder, name)) for name in _FILES[part])
         if images.ndim != 3 or labels.shape != images.shape[:1]:
             raise DataError(
@@ -153,7 +155,7 @@ def read_idx(path: Path) -> np.ndarray:
         raise DataError(f"cannot read {path}: {error}", hint="get the file again") from error
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
         raise DataError(
-            f"{path} is no idx file of bytes: it begins with {content[:4].hex() or 'nothing'}",
+            f"{path} is not an idx file of bytes: it begins with {content[:4].hex() or 'nothing'}",
             hint="get the file again",
         )
     start = 4 + 4 * content[3]

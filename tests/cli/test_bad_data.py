@@ -45,7 +45,7 @@ def test_data_are_validated_before_training(command: Command, tmp_path: Path, wo
         rows = list(csv.DictReader(file))
     assert sorted((row["kind"], Path(row["sample"]).name) for row in rows) == [
         ("empty", "empty file.png"),
-        ("no image", "zwölf.jpg"),
+        ("not an image", "zwölf.jpg"),
     ]
     missing = command("validate-data", *words, "data.val_dir=nowhere")
     assert_clean(missing, 2)

@@ -440,7 +440,7 @@ def test_a_read_only_parent_is_answered(command: Command, tmp_path: Path) -> Non
 def test_a_folder_that_is_no_run_is_answered(command: Command, name: str, words: list[str]) -> None:
     result = command(name, *words)
     assert_clean(result, 2 if "rubbish" in words else 1)
-    answers = ("is no run directory", "rubbish", "a run directory, or a file of weights")
+    answers = ("is not a run directory", "rubbish", "a run directory, or a file of weights")
     assert any(answer in result.stderr for answer in answers)
 
 

@@ -104,8 +104,8 @@ def test_a_scenario_without_yaml_with_dicts_in_and_out(command: Command, tmp_pat
     [
         ("json", "is the name of a Python module that is there already"),
         ("lenet", "is the name of a scenario that is there already"),
-        ("My-Scenario", "is no name of a Python package"),
-        ("class", "is no name of a Python package"),
+        ("My-Scenario", "must be a name for a Python package"),
+        ("class", "must be a name for a Python package"),
     ],
 )
 def test_names_that_cannot_be_used(command: Command, tmp_path: Path, name: str, said: str) -> None:

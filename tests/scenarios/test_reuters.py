@@ -81,7 +81,7 @@ def test_each_kind_of_file_gives_the_same_texts(tmp_path: Path, name: str) -> No
         (
             "a.jsonl",
             b'{"text": "a", "label": "b"}\n{"text": "a"\n[1]\n',
-            r"2 of 3 rows(.|\n)*a\.jsonl:2: is no JSON(.|\n)*:3: is no JSON object",
+            r"2 of 3 rows(.|\n)*a\.jsonl:2: must be JSON(.|\n)*:3: must be a JSON object",
         ),
         (
             "a.jsonl",
@@ -235,7 +235,7 @@ def test_the_walk_of_a_run(command: Command, tmp_path: Path, classes: list[str])
     (tmp_path / "train.csv.gz").rename(tmp_path / "other.csv.gz")
     gone = command("resume-training", "run", "epochs=5")
     assert gone.returncode == 2
-    assert "data.train: is no file" in gone.stderr
+    assert "data.train: must be a file" in gone.stderr
     (tmp_path / "other.csv.gz").rename(tmp_path / "train.csv.gz")
     validated = command("load-and-validate", "run")
     assert validated.returncode == 0, validated.stderr

@@ -37,7 +37,7 @@ FATAL: dict[str, tuple[str, bytes]] = {
     "cut off.jpg": ("truncated", JPEG[: len(JPEG) // 2]),
     "cut off.png": ("truncated", PNG[: len(PNG) // 2]),
     "cut off.bmp": ("truncated", BMP[:-50]),
-    "a text.jpg": ("no image", b"This is a text, whatever its suffix says."),
+    "a text.jpg": ("not an image", b"This is a text, whatever its suffix says."),
     "hurt.png": ("damaged", PNG[:60] + bytes(20) + PNG[80:]),
 }
 # What can be used, and how it is unusual.

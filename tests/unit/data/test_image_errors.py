@@ -170,7 +170,7 @@ def test_reasons_of_a_quick_look(tmp_path):
     (tmp_path / "dog" / "gone.jpg").symlink_to(tmp_path / "nowhere")
     with pytest.raises(DataError) as caught:
         ImageFolder(train_dir=str(tmp_path), val_dir=str(tmp_path)).source(Split.TRAIN, seed=0)
-    assert "00.jpg: is no JPEG, PNG, BMP, WebP or GIF" in str(caught.value)
+    assert "00.jpg: is not a JPEG, PNG, BMP, WebP or GIF" in str(caught.value)
     assert "gone.jpg: No such file or directory" in str(caught.value)
 
 

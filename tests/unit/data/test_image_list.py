@@ -128,7 +128,7 @@ def test_a_list_that_cannot_be_used(folder: Path, name: str, content: str, reaso
 def test_a_list_that_is_not_there(folder: Path) -> None:
     list_of(folder / "train.csv")
     with pytest.raises(
-        ConfigError, match=r"data\.train: is no file(.|\n)*\.txt(.|\n)*did you mean .*train\.csv"
+        ConfigError, match=r"data\.train: must be a file(.|\n)*\.txt(.|\n)*did you mean .*train\.csv"
     ):
         source_of(str(folder / "trian.csv"))
     with pytest.raises(

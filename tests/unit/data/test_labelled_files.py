@@ -78,7 +78,7 @@ def test_files_that_are_not_named_or_not_there(tmp_path: Path) -> None:
     config = TextFiles(train=str(tmp_path / "tran.csv"), val=str(tmp_path), test=str(tmp_path / "nowhere"))
     found = problems_of(config)
     assert [(p.path, p.message) for p in found] == [
-        (f"data.{field}", "is no file") for field in ("train", "val", "test")
+        (f"data.{field}", "must be a file") for field in ("train", "val", "test")
     ]
     assert found[0].hint == f"did you mean {train}?"
     (problem,) = problems_of(

@@ -87,10 +87,10 @@ def test_rows_that_cannot_be_read_are_among_the_others(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"a": 1}\n{"a": \n[1]\n' + "[" * 100_000 + "\n")
     problems = [row.problem for row in read_rows(tmp_path / "a.jsonl")]
     assert problems[0] is None
-    assert [problem and problem[:10] for problem in problems[1:]] == [
-        "is no JSON",
-        "is no JSON",
-        "is no JSON",
+    assert [problem and problem[:12] for problem in problems[1:]] == [
+        "must be JSON",
+        "must be JSON",
+        "must be JSON",
     ]
 
 

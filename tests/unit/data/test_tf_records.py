@@ -234,9 +234,9 @@ def test_files_that_are_not_named_or_not_there(tmp_path: Path) -> None:
         TfRecords(train=(f"{tmp_path}/tran", f"{tmp_path}/*.tfrecord", str(tmp_path))).files(Split.TRAIN)
     found = caught.value.problems
     assert [(p.path, p.message) for p in found] == [
-        ("data.train", "is no file"),
+        ("data.train", "must be a file"),
         ("data.train", "is a pattern that no file fits"),
-        ("data.train", "is no file"),
+        ("data.train", "must be a file"),
     ]
     assert found[0].hint == f"did you mean {tmp_path}/train?"
     assert found[2].hint is not None and "folder" in found[2].hint

@@ -317,7 +317,7 @@ def test_a_callback_that_a_loop_would_not_tell_is_refused(tmp_path: Path) -> Non
         train_with(
             [keras.callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: None)], tmp_path / "run"
         )
-    with pytest.raises(ScenarioError, match="which is no Keras callback"):
+    with pytest.raises(ScenarioError, match="which must be a Keras callback"):
         train_with([print], tmp_path / "run", "loop=fit")
 
 

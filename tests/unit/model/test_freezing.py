@@ -150,7 +150,7 @@ def test_nothing_left_to_train_is_an_error() -> None:
 
 
 def test_an_invalid_pattern_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="no regular expression"):
+    with pytest.raises(ConfigError, match="must be a regular expression"):
         freeze(functional(), "conv(1")
 
 

@@ -224,7 +224,7 @@ def test_a_config_that_no_longer_fits_is_answered_with_the_run(run: RunDirectory
 
 @pytest.mark.parametrize("path", ["nowhere", "."])
 def test_what_is_no_run_is_said_to_be_none(tmp_path: Path, path: str) -> None:
-    with pytest.raises(RunDirectoryError, match="is no run directory"):
+    with pytest.raises(RunDirectoryError, match="is not a run directory"):
         RunDirectory.open(tmp_path / path)
 
 
