@@ -87,11 +87,9 @@ def test_rows_that_cannot_be_read_are_among_the_others(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"a": 1}\n{"a": \n[1]\n' + "[" * 100_000 + "\n")
     problems = [row.problem for row in read_rows(tmp_path / "a.jsonl")]
     assert problems[0] is None
-    assert [problem and problem[:12] for problem in problems[1:]] == [
-        "must be JSON",
-        "must be JSON",
-        "must be JSON",
-    ]
+    assert [problem and problem.startswith("must be") and "JSON" in problem for problem in problems[1:]] == [
+        True
+    ] * 3
 
 
 @pytest.mark.parametrize(
