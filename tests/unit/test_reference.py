@@ -46,10 +46,6 @@ def config_classes() -> Iterator[tuple[str, type]]:
                 yield from inside(section, cls)
 
 
-FIELDS = [(path, cls, field) for path, cls in config_classes() for field in dataclasses.fields(cls)]
-IDS = [f"{cls.__name__}-{path}.{field.name}" for path, cls, field in FIELDS]
-
-
 def row_cells(page: str) -> set[tuple[str, ...]]:
     """The lines of all tables of a page, by cells."""
     lines = (line for line in page.splitlines() if line.startswith("| "))
@@ -67,26 +63,21 @@ def test_the_page_is_up_to_date() -> None:
     assert written == PAGE, "docs/reference.md is stale; scripts/reference writes it anew"
 
 
-@pytest.mark.parametrize(("path", "cls", "field"), FIELDS, ids=IDS)
-def test_each_setting_has_a_help_text_and_its_line(
-    path: str, cls: type, field: dataclasses.Field[Any]
-) -> None:
-    help_text = field.metadata.get("help", "")
-    assert help_text.endswith("."), (
-        f"{cls.__module__}.{cls.__name__}.{field.name} needs a help text that ends in a full stop"
-    )
-    words = describe_type(type_hints(cls)[field.name], field.metadata.get("bounds", {}))
-    lines = [
-        cells
-        for cells in CELLS
-        if cells[0] == f"`{path}.{field.name}`" and (cells[1], cells[3]) == (words, help_text)
-    ]
-    defaults = {cells[2] for cells in lines}
-    if field.default_factory is not dataclasses.MISSING:
-        expected = default_text(field.default_factory())
-    else:
-        expected = default_text(field.default)
-    assert expected in defaults or any(default.startswith("as `") for default in defaults)
+def test_each_setting_has_a_help_text_and_its_line() -> None:
+    for path, cls in config_classes():
+        for known in dataclasses.fields(cls):
+            place = f"{cls.__module__}.{cls.__name__}.{known.name}, {path}.{known.name}"
+            help_text = known.metadata.get("help", "")
+            assert help_text.endswith("."), f"{place} needs a help text that ends in a full stop"
+            words = describe_type(type_hints(cls)[known.name], known.metadata.get("bounds", {}))
+            factory = known.default_factory
+            default = default_text(known.default if factory is dataclasses.MISSING else factory())
+            found = {
+                cells[2]
+                for cells in CELLS
+                if cells[0] == f"`{path}.{known.name}`" and (cells[1], cells[3]) == (words, help_text)
+            }
+            assert default in found or any(text.startswith("as `") for text in found), place
 
 
 def test_each_section_and_each_shipped_option_has_its_place() -> None:
@@ -265,17 +256,16 @@ def test_no_tensorflow_is_imported() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, env=environment())
 
 
-NAMED_TESTS = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", RELIABILITY)))
-
-
-@pytest.mark.parametrize(("file", "name"), NAMED_TESTS)
-def test_each_test_that_the_page_of_reliability_names_exists(file: str, name: str) -> None:
-    functions = [
-        node.name
+def test_each_test_that_the_page_of_reliability_names_exists() -> None:
+    named = set(re.findall(r"`([\w/]+\.py)::(\w+)`", RELIABILITY))
+    assert named
+    there = {
+        (file, node.name)
+        for file in {file for file, _ in named}
         for node in ast.parse((REPOSITORY / file).read_text()).body
         if isinstance(node, ast.FunctionDef)
-    ]
-    assert name in functions
+    }
+    assert sorted(named - there) == []
 
 
 def test_each_promise_of_reliability_names_a_test() -> None:
