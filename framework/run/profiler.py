@@ -4,61 +4,68 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Protocol
 
 log = logging.getLogger(__name__)
 
-# Enough to see what a step consists of, few enough for a file that a browser opens.
-_STEPS = 10
+
+class ProfileTimes(Protocol):
+    """When a profile begins and ends, as `framework.training.due.Due` says it."""
+
+    def begins_profile(self, step: int, *, calls: int) -> bool:
+        """Whether a profile takes in what comes after a step."""
+
+    def ends_profile(self, step: int, *, begun: int) -> bool:
+        """Whether a profile ends with a step."""
 
 
-class Profiling:
-    """Profiles the steps that were chosen; where none were, those after the first call of the loop, which
-    compiles: at least ten, or those to the end of the epoch.
+class Profiler:
+    """Writes one profile in a session, of the steps for which it is due.
 
     Args:
         folder: where TensorBoard looks; the profile is below `plugins/profile` in it. None profiles nothing.
-        chosen: the first and the last step of the run to profile, counted from 1. What comes between them,
-            such as a validation, is in the profile, too. Where the session ends before the last, the profile
-            ends there.
+        times: when it begins and ends.
+        chosen: the first and the last step of the run to profile, counted from 1; empty where none are chosen.
+            What comes between them, such as a validation, is in the profile, too. Where the session ends before
+            the last, the profile ends there.
     """
 
-    def __init__(self, folder: Path | None, chosen: tuple[int, ...] = ()) -> None:
+    def __init__(self, folder: Path | None, times: ProfileTimes, chosen: tuple[int, ...] = ()) -> None:
         self._folder = folder
+        self._times = times
         self._chosen = chosen
         self._calls = 0
-        self._first: int | None = None
+        self._begun: int | None = None
         self._step = 0
 
-    def next_edge(self, step: int) -> int:
-        """The step, after `step`, behind which a call of the loop has to end, so that the profile has the
-        chosen steps and no others."""
-        edges = (self._chosen[0] - 1, self._chosen[1]) if self._chosen else ()
-        return next((edge for edge in edges if edge > step), 2**62)
-
     def before_call(self, step: int) -> None:
-        """The loop is about to be called, when `step` steps are done."""
+        """Begin the profile where it is due. The loop is about to be called, when `step` steps are done."""
         import tensorflow as tf
 
-        due = self._chosen[0] - 1 <= step < self._chosen[1] if self._chosen else self._calls > 0
-        if self._folder is not None and self._first is None and due:
+        if self._folder is None:
+            return
+        if self._begun is None and self._times.begins_profile(step, calls=self._calls):
             tf.profiler.experimental.start(str(self._folder))
-            self._first = step
+            self._begun = step
         self._calls += 1
         self._step = step
 
-    def after_call(self, step: int, *, epoch_ends: bool) -> tuple[int, int] | None:
-        """The loop has returned, when `step` steps are done. Gives the first and the last step of the profile
-        when it is written."""
+    def after_call(self, step: int) -> tuple[int, int] | None:
+        """Write the profile where it ends here. The loop has returned, when `step` steps are done.
+
+        Returns:
+            The first and the last step of the profile, when it is written.
+        """
         import tensorflow as tf
 
         self._step = step
-        if self._folder is None or self._first is None:
+        if self._folder is None or self._begun is None:
             return None
-        if step < self._chosen[1] if self._chosen else step - self._first < _STEPS and not epoch_ends:
+        if not self._times.ends_profile(step, begun=self._begun):
             return None
         tf.profiler.experimental.stop()
         self._folder = None
-        return self._first + 1, step
+        return self._begun + 1, step
 
     def close(self) -> None:
         """End a profile that was begun. One of chosen steps is written, another given up."""
@@ -66,9 +73,9 @@ class Profiling:
 
         if self._folder is None:
             return
-        if self._first is not None:
+        if self._begun is not None:
             tf.profiler.experimental.stop(save=bool(self._chosen))
-        if self._chosen and self._first is not None:
+        if self._chosen and self._begun is not None:
             log.warning("the profile ends with the session, at step %d of %d", self._step, self._chosen[1])
         elif self._chosen and self._calls and self._step < self._chosen[0]:
             log.warning(

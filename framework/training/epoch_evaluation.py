@@ -11,6 +11,7 @@ from typing import Any
 from framework.run.run_directory import RunDirectory
 from framework.training.best_model import BestModel
 from framework.training.components import Components
+from framework.training.due import Due
 from framework.training.early_stopping import EarlyStopping, is_best
 from framework.training.lav import LavList
 
@@ -42,15 +43,15 @@ class EpochEvaluation:
     Args:
         components: what the run trains with.
         run: where the best model is written.
+        due: when what is done.
         check_interruption: raises `Interrupted` after a signal.
     """
 
     def __init__(
-        self, components: Components, run: RunDirectory, check_interruption: Callable[[], None]
+        self, components: Components, run: RunDirectory, due: Due, check_interruption: Callable[[], None]
     ) -> None:
         self.best_model = BestModel(run, components)
-        self._components, self._run = components, run
-        self._settings = components.scenario.config.trainer
+        self._components, self._run, self._due = components, run, due
         self._check_interruption = check_interruption
         self._monitored = (
             {components.monitor, components.plateau.monitor} if components.plateau else {components.monitor}
@@ -76,7 +77,7 @@ class EpochEvaluation:
             best: the best epoch so far.
             records: how many records the history has.
         """
-        settings, prefixes = self._settings, {"train": ""}
+        prefixes = {"train": ""}
         judged = Judged({"train": trained}, {}, best)
 
         def evaluate(*, validates: bool, loads: bool) -> None:
@@ -98,20 +99,17 @@ class EpochEvaluation:
             }
             judged.logs = {name: v for name, v in named.items() if "/" not in name or name in self._monitored}
 
-        evaluate(
-            validates=is_nth(epoch, settings.val_every_n),
-            loads=epoch == 1 or is_nth(epoch, settings.lav_every_n),
-        )
+        evaluate(validates=self._due.validation(epoch), loads=self._due.lav(epoch))
         if self._is_best(judged):
             judged.best = self._keep(judged, epoch, step)
         if (value := judged.logs.get(self._components.monitor)) is not None:
             judged.stopped = early_stopping.update(value)
-        if judged.stopped or epoch == settings.epochs:
+        if self._due.is_last(epoch, judged.stopped):
             # The last epoch is validated in any case. What is done for that alone decides nothing but what is
             # best, and is undone where the run gets more epochs.
             done = len(judged.phases)
             before = {"best": judged.best, "final": judged.logs, "records": records + done}
-            evaluate(validates=True, loads=True)
+            evaluate(validates=self._due.validation(epoch, last=True), loads=self._due.lav(epoch, last=True))
             if len(judged.phases) > done:
                 judged.before_end = before
                 if self._is_best(judged) or (judged.best and judged.best["epoch"] == epoch):
@@ -136,8 +134,3 @@ class EpochEvaluation:
         except OSError as error:
             log.warning("no LAV: the model cannot be written to %s: %s", self._run.lav, error)
             return {}
-
-
-def is_nth(epoch: int, every: int) -> bool:
-    """Whether something is done after an epoch that is done after each n-th; 0 is never."""
-    return every > 0 and epoch % every == 0

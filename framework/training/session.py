@@ -19,7 +19,7 @@ from framework.model.trace_nan import watching, what_was_bad
 from framework.run.checkpoint import CheckpointStore, CheckpointWriter, Snapshot, copy_variables
 from framework.run.console import Console, plural
 from framework.run.device import describe_hardware
-from framework.run.profiler import Profiling
+from framework.run.profiler import Profiler
 from framework.run.recorder import Recorder
 from framework.run.run_directory import RunDirectory
 from framework.run.run_records import RunStateFile
@@ -27,8 +27,9 @@ from framework.run.speed import Speed, Stopwatch
 from framework.scenario import Scenario
 from framework.training.announcement import MONITOR, announce
 from framework.training.components import Components
+from framework.training.due import Due
 from framework.training.early_stopping import EarlyStopping
-from framework.training.epoch_evaluation import EpochEvaluation, is_nth
+from framework.training.epoch_evaluation import EpochEvaluation
 from framework.training.monitor import describe_monitor
 from framework.training.nan_recovery import NanRecovery, describe_bad_step
 from framework.training.state import TrainingState
@@ -66,10 +67,13 @@ class Session:
         self._early_stopping = EarlyStopping(
             scenario.early_stopping, components.mode, components.earlier_mode
         )
-        self._evaluation = EpochEvaluation(components, run, check_interruption)
+        self._due = Due(self._settings, components.steps_per_epoch)
+        self._evaluation = EpochEvaluation(components, run, self._due, check_interruption)
         self._recorder = Recorder(run.metrics_file, run.tensorboard if self._settings.tensorboard else None)
         chosen = self._settings.profile_steps
-        self._profiling = Profiling(run.tensorboard if self._settings.profile or chosen else None, chosen)
+        self._profiler = Profiler(
+            run.tensorboard if self._settings.profile or chosen else None, self._due, chosen
+        )
         self._fingerprint = components.source.fingerprint()
         self.state = TrainingState(
             components.model,
@@ -107,7 +111,7 @@ class Session:
         progress = self.state.progress
         if changes:
             progress.stopped = None
-        if progress.epoch < self._settings.epochs and not progress.stopped:
+        if not self._due.is_last(progress.epoch, progress.stopped):
             self.state.go_on()
         progress.best = self._evaluation.best_model.take_up(progress.best)
         self._keep_mode()
@@ -156,7 +160,7 @@ class Session:
         with (
             CheckpointWriter() as self._writer,
             closing(self._recorder),
-            closing(self._profiling),
+            closing(self._profiler),
             closing(self.components.callbacks),
         ):
             progress = self.state.progress
@@ -177,7 +181,7 @@ class Session:
                 self._nan_recovery.keep(self.state.snapshot())
             self._batches = self.components.batches(progress.step)
             try:
-                while progress.epoch < self._settings.epochs and not progress.stopped:
+                while not self._due.is_last(progress.epoch, progress.stopped):
                     self._end_epoch(self._train_epoch())
                 self._finish()
             except (Interrupted, NumericsError):
@@ -195,7 +199,7 @@ class Session:
     def _train_epoch(self) -> Speed:
         """The steps of the epoch that are still to do. Gives how fast they went."""
         progress, settings = self.state.progress, self._settings
-        first, end = progress.step, (progress.epoch + 1) * self.components.steps_per_epoch
+        first, end = progress.step, self._due.end_of_epoch(progress.step)
         stopwatch = Stopwatch(self.components.loop)
         done = first - progress.epoch * self.components.steps_per_epoch
         self.components.callbacks.begin_epoch(progress.epoch, done)
@@ -209,17 +213,16 @@ class Session:
         ) as bar:
             while progress.step < end:
                 self._check_interruption()
-                self._profiling.before_call(progress.step)
+                self._profiler.before_call(progress.step)
                 before = progress.step
-                until = min(end, self._next_checkpoint(), self._profiling.next_edge(progress.step))
-                progress.step += self._do_steps(at_most=until - progress.step)
-                due = progress.step < end and self._checkpoint_is_due()
+                progress.step += self._do_steps(at_most=self._due.next_edge(before) - before)
+                due = self._due.checkpoint(progress.step, minutes=(time.perf_counter() - self._saved_at) / 60)
                 if self._nan_recovery.found(thorough=due or progress.step == end):
                     with self.components.callbacks.muted():
                         self._nan_recovery.recover()
                     self.components.callbacks.step = progress.step % self.components.steps_per_epoch
                     self._batches, due = self.components.batches(progress.step), progress.step < end
-                if profiled := self._profiling.after_call(progress.step, epoch_ends=progress.step == end):
+                if profiled := self._profiler.after_call(progress.step):
                     self.console.print(
                         f"profile of steps {profiled[0]} to {profiled[1]}: tensorboard --logdir "
                         f"{self.run.tensorboard}"
@@ -234,7 +237,7 @@ class Session:
 
         try:
             with self._watching():
-                return self.components.loop.run(self._batches, 1 if self._settings.trace_nan else at_most)
+                return self.components.loop.run(self._batches, at_most)
         except tf.errors.OpError as error:
             if (bad := what_was_bad(error)) is not None:
                 what = describe_bad_step(self.components, self.state.progress.step, bad)
@@ -286,10 +289,10 @@ class Session:
         decisive = judged.before_end["final"] if judged.before_end else logs
         reduction = self.components.plateau.end_epoch(epoch, decisive) if self.components.plateau else None
         self.components.model.reset_metrics()
-        if self._settings.post_hoc_ema and is_nth(epoch, self._settings.post_hoc_every_n_epochs):
+        if self._due.averages(epoch):
             self._save_averages()
-        last = epoch == self._settings.epochs or progress.stopped is not None
-        if last or is_nth(epoch, self._settings.checkpoint_every_n_epochs):
+        last = self._due.is_last(epoch, progress.stopped)
+        if self._due.checkpoint_of_epoch(epoch, last=last):
             self._checkpoint()
         else:
             self._nan_recovery.keep(self.state.snapshot())
@@ -337,16 +340,6 @@ class Session:
         with self.components.evaluation_weights(self.state.progress.step):
             self._recalibration_seconds += time.perf_counter() - started
             yield
-
-    def _next_checkpoint(self) -> int:
-        every = self._settings.checkpoint_every_n_steps
-        return (self.state.progress.step // every + 1) * every if every else 2**62
-
-    def _checkpoint_is_due(self) -> bool:
-        steps, minutes = self._settings.checkpoint_every_n_steps, self._settings.checkpoint_every_n_minutes
-        if steps and self.state.progress.step % steps == 0:
-            return True
-        return minutes is not None and time.perf_counter() - self._saved_at >= 60 * minutes
 
     def _checkpoint(self) -> None:
         self.state.progress.seconds = self.seconds()

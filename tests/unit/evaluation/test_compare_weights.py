@@ -113,17 +113,6 @@ def test_nothing_of_the_run_changes(run: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.name != "lav.json"} == before
 
 
-def test_averages_are_saved_each_nth_epoch(tmp_path: Path) -> None:
-    words = (
-        "epochs=5",
-        "trainer.steps_per_epoch=2",
-        "trainer.post_hoc_ema=[0.1]",
-        "trainer.post_hoc_every_n_epochs=2",
-    )
-    train(tmp_path / "run", *words)
-    assert CheckpointStore(tmp_path / "run" / "averages").steps() == [4, 8]
-
-
 def test_a_resume_goes_back_to_the_averages_of_its_checkpoint(tmp_path: Path) -> None:
     """Those of a step that is done anew, with another learning rate say, are of a training that never was."""
     import shutil

@@ -159,24 +159,17 @@ def test_a_profile_of_some_steps(tmp_path: Path) -> None:
     (found,) = (tmp_path / "with" / "tensorboard" / "plugins" / "profile").rglob("*.xplane.pb")
     assert found.stat().st_size > 1000
     assert "profile of steps 2 to 12: tensorboard --logdir" in (tmp_path / "with" / "train.log").read_text()
-    train(tmp_path / "without", "epochs=1")
-    assert not (tmp_path / "without" / "tensorboard").exists()
 
 
 @pytest.mark.slow
 def test_a_profile_of_chosen_steps(tmp_path: Path) -> None:
     """Wherever the calls of the loop and the epochs end; the training is not touched."""
     train(tmp_path / "plain", "epochs=2")
-    for chosen, said in (
-        ("[11,15]", "profile of steps 11 to 15"),
-        ("[23,40]", "at step 24 of 40"),
-        ("[90,95]", "no profile"),
-    ):
-        path = tmp_path / chosen
-        train(path, "epochs=2", f"trainer.profile_steps={chosen}")
-        assert said in (path / "train.log").read_text()
-        assert len(list((path / "tensorboard").rglob("*.xplane.pb"))) == (0 if said == "no profile" else 1)
-        assert comparable(path) == comparable(tmp_path / "plain")
+    path = tmp_path / "profiled"
+    train(path, "epochs=2", "trainer.profile_steps=[11,15]")
+    assert "profile of steps 11 to 15" in (path / "train.log").read_text()
+    assert len(list((path / "tensorboard").rglob("*.xplane.pb"))) == 1
+    assert comparable(path) == comparable(tmp_path / "plain")
     resume(tmp_path / "plain", "epochs=3", "trainer.profile_steps=[2,4]")
     assert "no profile: step 4 is done already" in (tmp_path / "plain" / "train.log").read_text()
 

@@ -80,16 +80,6 @@ def test_lav_leaves_the_training_alone(tmp_path: Path) -> None:
     )
 
 
-def test_the_epoch_that_early_stopping_ends_is_the_last(tmp_path: Path) -> None:
-    still = ("lr=0", "scenario.noise=0", "scenario.batch_norm=false")
-    result = train(
-        tmp_path / "run", "epochs=9", *still, "early_stopping.n_to_go=3", "trainer.lav_every_n=100"
-    )
-    assert result.epochs == 4
-    assert list(metrics(tmp_path / "run", "lav")) == [1, 4]
-    assert "lav_loss" in result.final
-
-
 @pytest.mark.slow
 def test_a_lav_value_decides_what_is_best(tmp_path: Path) -> None:
     words = ("epochs=4", "trainer.lav_every_n=1", LISTS, "early_stopping.monitor=lav_shifted_mean_output")
@@ -100,19 +90,6 @@ def test_a_lav_value_decides_what_is_best(tmp_path: Path) -> None:
         }
         assert result.best is not None
         assert values[result.best["epoch"]] == choose(values.values())
-
-
-def test_a_monitored_value_that_is_not_there_in_each_epoch(tmp_path: Path) -> None:
-    """Epochs without LAV are no checked epochs."""
-    words = (
-        "epochs=5",
-        "trainer.lav_every_n=2",
-        "early_stopping.monitor=lav_mean_output",
-        "early_stopping.mode=max",
-    )
-    result = train(tmp_path / "run", *words)
-    assert result.best is not None
-    assert result.best["epoch"] in (1, 2, 4, 5)
 
 
 def test_a_model_that_cannot_be_exported_is_a_warning(tmp_path: Path) -> None:

@@ -261,11 +261,6 @@ def test_averaging_may_begin_in_a_resume(tmp_path: Path) -> None:
     assert "average" in final_state(tmp_path / "run").variables
 
 
-def test_validation_after_each_nth_epoch_and_the_last(tmp_path: Path) -> None:
-    train(tmp_path / "run", "epochs=5", "trainer.val_every_n=2")
-    assert [r["epoch"] for r in records(tmp_path / "run") if r["phase"] == "validation"] == [2, 4, 5]
-
-
 def test_without_validation_best_follows_the_training_metric(tmp_path: Path) -> None:
     result = train(tmp_path / "run", "epochs=2", "trainer.val_every_n=0")
     assert result.best is not None
@@ -296,8 +291,11 @@ def test_early_stopping_ends_a_run(tmp_path: Path) -> None:
         "early_stopping.n_to_go=4",
         "scenario.noise=0",
         "scenario.batch_norm=false",
+        "trainer.lav_every_n=100",
     )
     assert (result.status, result.epochs) == ("stopped_early", 5)
+    assert [r["epoch"] for r in records(tmp_path / "run") if r["phase"] == "lav"] == [1, 5], "its last epoch"
+    assert "lav_loss" in result.final
     assert resume(tmp_path / "run").epochs == 5
     assert resume(tmp_path / "run", "early_stopping.n_to_go=6").epochs == 7
 
