@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     __version__: str
 
     from framework.classification import Classification, ClassificationSettings, ImageClassification
+    from framework.config.parts import Loop
     from framework.config.registry import Registry
     from framework.config.schema import setting
     from framework.data.augment import AffineAugmentation
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from framework.evaluation.load_and_validate import load_and_validate
     from framework.evaluation.predict import predict
     from framework.evaluators import Evaluator, Sample
-    from framework.loops.loop import Loop, LoopConfig, register_loop
+    from framework.loops.loop import LoopConfig, register_loop
     from framework.optim.clock import Clock
     from framework.optim.learning_rates import LearningRate, register_learning_rate
     from framework.optim.optimizers import Optimizer, register_optimizer
@@ -57,7 +58,7 @@ _HOMES = {
     "ImageFolder": "data.images",
     "ImageList": "data.image_list",
     "LearningRate": "optim.learning_rates",
-    "Loop": "loops.loop",
+    "Loop": "config.parts",
     "LoopConfig": "loops.loop",
     "MapSource": "data.map_source",
     "Objective": "scenario",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from framework.config.schema import setting
 from framework.config.sections import RunConfig
@@ -20,6 +20,8 @@ from framework.scenario import Objective, Scenario
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+
+    from framework.data.augment import AffineAugmentation
 
 
 # The losses of Keras that fit a probability, and those that fit a distribution over classes.
@@ -99,6 +101,19 @@ class ClassificationSettings:
             )
 
 
+class LabelledData(Protocol):
+    """What `Classification` needs of the section `data`."""
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the classes, in the order of the model's outputs; None: left for the data to say."""
+
+    @property
+    def positive_class(self) -> str | None:
+        """Of two classes, the one that the model's output is the probability of; it is not looked at where
+        there are more. None: left for the data to say."""
+
+
 class Classification(Scenario):
     """One label a sample: two classes by one probability, that of the positive class, more by a softmax.
 
@@ -111,11 +126,18 @@ class Classification(Scenario):
     """Of two classes, the positive one is decided for where its probability is above this. `--threshold` of a command sets it.
     Reports of a scenario's own take it, too: `BinaryReport(classes, positive, self.threshold)`."""
 
+    data: LabelledData
+
     @property
     def classes(self) -> Sequence[str]:
         """The names of the classes."""
-        classes: Sequence[str] = self.data.classes
-        return classes
+        assert self.data.classes is not None  # `config` has filled them in
+        return self.data.classes
+
+    @property
+    def _positive_class(self) -> str:
+        assert self.data.positive_class is not None  # as above
+        return self.data.positive_class
 
     Config = ClassificationSettings
 
@@ -146,25 +168,25 @@ class Classification(Scenario):
     def evaluators(self) -> Sequence[Evaluator]:
         """A report on each class, since accuracy does not say which of them are missed."""
         if len(self.classes) == 2:
-            return [BinaryReport(self.classes, self.data.positive_class, self.threshold)]
+            return [BinaryReport(self.classes, self._positive_class, self.threshold)]
         return [ClassReport(self.classes)]
 
     def describe_prediction(self, output: Any) -> Mapping[str, Any]:
         """The label, and the probability of each class: `{"label": "fake", "fake": 0.98, "real": 0.02}`."""
         if len(self.classes) == 2:
             positive = float(output[0])
-            other = next(name for name in self.classes if name != self.data.positive_class)
+            other = next(name for name in self.classes if name != self._positive_class)
             probabilities = [
-                positive if name == self.data.positive_class else 1 - positive for name in self.classes
+                positive if name == self._positive_class else 1 - positive for name in self.classes
             ]
-            label = self.data.positive_class if positive > self.threshold else other
+            label = self._positive_class if positive > self.threshold else other
         else:
             probabilities = [float(value) for value in output]
             label = self.classes[max(range(len(self.classes)), key=probabilities.__getitem__)]
         return {"label": label, **dict(zip(self.classes, probabilities, strict=True))}
 
     def describe_model(self) -> Mapping[str, Any]:
-        positive = {"positive_class": self.data.positive_class} if len(self.classes) == 2 else {}
+        positive = {"positive_class": self._positive_class} if len(self.classes) == 2 else {}
         return {"classes": list(self.classes), **positive}
 
 
@@ -192,14 +214,44 @@ def _of_indices(name: str, smoothing: float, classes: int) -> Any:
     return of_indices
 
 
+class ImageSettings(Protocol):
+    """What `ImageClassification` needs of the scenario's settings."""
+
+    @property
+    def augment(self) -> bool:
+        """Whether training images are augmented."""
+
+    @property
+    def augmentation(self) -> AffineAugmentation:
+        """By what."""
+
+
+class ImageModel(Protocol):
+    """What `ImageClassification` needs of the section `model`."""
+
+    @property
+    def image_size(self) -> int | tuple[int, ...]:
+        """Height and width of an image, in pixels: one number for both, or two."""
+
+    def build(self, *, classes: int) -> keras.Model:
+        """Make the model for a number of classes, not compiled."""
+
+
+@runtime_checkable
+class _Sized(Protocol):
+    image_size: int | tuple[int, ...]
+
+
 class ImageClassification(Classification):
     """Images of one size. The section `model` builds itself for a number of classes; the settings have
     `augment`, whether training images are augmented, and `augmentation`, by what. The size is set at
     `data.image_size`; `model.image_size` refers to it."""
 
+    model: ImageModel
+    settings: ImageSettings
+
     def build_model(self) -> keras.Model:
-        model: keras.Model = self.model.build(classes=len(self.classes))
-        return model
+        return self.model.build(classes=len(self.classes))
 
     def images_to_predict(self, arguments: Sequence[str | Path]) -> ImageFiles:
         """The images that are meant by files, folders and lists, with what is known of their classes, read as
@@ -216,7 +268,7 @@ class ImageClassification(Classification):
         return self.images_to_predict(arguments)
 
     def augments(self) -> bool:
-        return bool(self.settings.augment)
+        return self.settings.augment
 
     def augment(self, batch: Any, seeds: tf.Tensor) -> Any:
         images, labels = batch
@@ -224,11 +276,12 @@ class ImageClassification(Classification):
 
     @classmethod
     def check_config(cls, config: RunConfig) -> Iterator[Problem]:
-        if config.model.image_size != config.data.image_size:
+        model, data = config.model, config.data
+        if isinstance(model, _Sized) and isinstance(data, _Sized) and model.image_size != data.image_size:
             yield Problem(
                 "model.image_size",
                 "is not the size of the images",
-                given=config.model.image_size,
-                allowed=f"{config.data.image_size}, as data.image_size",
+                given=model.image_size,
+                allowed=f"{data.image_size}, as data.image_size",
                 hint="set data.image_size alone; model.image_size refers to it",
             )

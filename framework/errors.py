@@ -10,7 +10,7 @@ from dataclasses import dataclass
 NOT_GIVEN = object()
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def nearest(name: object, known: Iterable[str]) -> str | None:
     """The known name that `name` was probably meant to be, or None where none is near.
 
     >>> nearest("optimizr", ["model", "optimizer"])
@@ -20,7 +20,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+def did_you_mean(name: object, known: Iterable[str]) -> str | None:
     """The hint with the known name that `name` was probably meant to be, or None where none is near.
 
     >>> did_you_mean("optimizr", ["model", "optimizer"])
@@ -80,7 +80,7 @@ def _shortened(text: str, limit: int = 500) -> str:
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text):,} characters)"
 
 
-def unknown_name(path: str, kind: str, given: str, known: Sequence[str]) -> Problem:
+def unknown_name(path: str, kind: str, given: object, known: Sequence[str]) -> Problem:
     """The problem of a name that is not among the known ones, with the nearest of them."""
     return Problem(
         path,

@@ -84,6 +84,14 @@ class Scenario:
 
     Args:
         config: the typed config of the run, as it was composed or as a run recorded it.
+
+    Attributes:
+        composed: that config. `config` is the same after the data were looked at.
+        settings: the scenario's own settings, an instance of `Config`.
+        model: the section `model`, an instance of one of `models`.
+
+    `settings`, `model` and `data` are classes of the scenario's own. An annotation such as `settings: Settings`
+    in its class tells a type checker which.
     """
 
     name: ClassVar[str]
@@ -94,8 +102,13 @@ class Scenario:
     datas: ClassVar[Registry | type] = DataConfig
     """The config class of the section `data`, derived from `DataConfig`, or a `Registry` of them."""
 
+    settings: Any
+    model: Any
+
     def __init__(self, config: RunConfig) -> None:
-        self._composed = config
+        self.composed = config
+        self.settings = config.scenario.settings
+        self.model = config.model
 
     @functools.cached_property
     def config(self) -> RunConfig:
@@ -106,7 +119,7 @@ class Scenario:
         Raises:
             ScenarioError: where the data do not say what is to be filled in.
         """
-        given = self._composed
+        given = self.composed
         return dataclasses.replace(given, device=given.device.resolve(), data=given.data.resolve())
 
     # What every scenario says -------------------------------------------------------------------------------
@@ -123,13 +136,13 @@ class Scenario:
         """The samples of a split: a `Source`, or what one can be made of, such as arrays, an object with
         `__len__` and `__getitem__`, or a `tf.data.Dataset` (docs/data.md). The default asks the section
         `data`."""
-        return self.config.data.source(split, seed=self.config.trainer.seed)
+        return self.data.source(split, seed=self.config.trainer.seed)
 
     def unchecked_source(self, split: Split) -> Source:
         """The samples of a split with those that cannot be loaded among them, for `validate-data` to find."""
         if type(self).source is not Scenario.source:
             return self.source(split)
-        unchecked: Source = self.config.data.unchecked_source(split, seed=self.config.trainer.seed)
+        unchecked: Source = self.data.unchecked_source(split, seed=self.config.trainer.seed)
         return unchecked
 
     # What a scenario may add --------------------------------------------------------------------------------
@@ -209,52 +222,13 @@ class Scenario:
         """Problems that only show when the sections are seen together; paths are absolute."""
         return ()
 
-    # The composed parts -------------------------------------------------------------------------------------
-
-    @property
-    def settings(self) -> Any:
-        """The scenario's own settings, an instance of `Config`."""
-        return self._composed.scenario.settings
-
-    @property
-    def model(self) -> Any:
-        """The section `model`."""
-        return self._composed.model
+    # The sections that are its own --------------------------------------------------------------------------
 
     @property
     def data(self) -> Any:
-        """The section `data`, with the classes named where it has classes; see `config`."""
+        """The section `data`, an instance of one of `datas`, with the classes named where it has classes; see
+        `config`."""
         return self.config.data
-
-    @property
-    def optimizer(self) -> Any:
-        """The section `optimizer`."""
-        return self._composed.optimizer
-
-    @property
-    def learning_rate(self) -> Any:
-        """The section `learning_rate`."""
-        return self._composed.learning_rate
-
-    @property
-    def early_stopping(self) -> Any:
-        """The section `early_stopping`."""
-        return self._composed.early_stopping
-
-    @property
-    def device(self) -> Any:
-        """The section `device`."""
-        return self.config.device
-
-    @property
-    def loop(self) -> Any:
-        """The section `loop`."""
-        return self._composed.loop
-
-    @property
-    def warmstart(self) -> Any:
-        """The section `warmstart`."""
-        return self._composed.warmstart
 
 
 def named_outputs(output: Any) -> Mapping[str, Any]:
@@ -280,8 +254,8 @@ def compose(*overrides: str, config_dir: str | Path | None = None) -> Scenario:
         ConfigError: naming every problem at once.
 
     >>> scenario = compose("scenario=mesonet", "optimizer=adam", "lr=1e-3")
-    >>> scenario.optimizer.beta_1
-    0.9
+    >>> scenario.composed.learning_rate.lr
+    0.001
     """
     return scenario_of(compose_config(overrides, config_dir=config_dir))
 

@@ -116,7 +116,7 @@ def _ask_objective(
     try:
         import_tensorflow()
         scenario = scenario_of(compose_config(words, config_dir=config_dir, config_name=config_name))
-        objective, own = scenario.objective(), scenario.early_stopping
+        objective, own = scenario.objective(), scenario.config.early_stopping
         monitor = own.monitor or objective.monitor
         said = objective.mode if monitor == objective.monitor else None
         # As `framework.training.monitor` has it, but for the metrics, which there are none of before a model

@@ -19,7 +19,7 @@ def print_result(result: Result, run: RunDirectory, scenario: Scenario) -> None:
         style="bold",
     )
     if result.best:
-        monitor = scenario.early_stopping.monitor
+        monitor = scenario.config.early_stopping.monitor
         shown = {
             name: v
             for name, v in result.best["metrics"].items()
@@ -31,7 +31,7 @@ def print_result(result: Result, run: RunDirectory, scenario: Scenario) -> None:
         "train.log the log"
     )
     console.print("next:")
-    split = "" if scenario.data.validates() else " --split train"
+    split = "" if scenario.config.data.validates() else " --split train"
     console.print(f"  load-and-validate {run.path}{split}")
     if scenario.predicts():
         console.print(f"  predict-scenario {run.path} FILES... --output predictions.csv")

@@ -11,12 +11,13 @@ import dataclasses
 import importlib
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from types import ModuleType
+from typing import Any, Literal, Protocol
 
 from framework.config.registry import Registry
 from framework.config.rules import cross_section_problems
-from framework.config.schema import read, read_value, to_plain
+from framework.config.schema import Section, read, read_value, to_plain
 from framework.config.sections import PARTS, SECTIONS, SHORT_FORMS, RunConfig, ScenarioSection
 from framework.config.trainer_config import TrainerConfig
 from framework.errors import ConfigError, Problem, did_you_mean, unknown_name
@@ -24,6 +25,18 @@ from framework.errors import ConfigError, Problem, did_you_mean, unknown_name
 SCENARIOS = Registry("scenario")
 
 _LAV_SPLIT = Literal["train", "validation", "test"]
+
+
+class ScenarioClass(Protocol):
+    """What a config needs of the class of a scenario; see `framework.scenario.Scenario`."""
+
+    name: str
+    Config: type[Section]
+    models: Registry | type[Section]
+    datas: Registry | type[Section]
+
+    def check_config(self, config: RunConfig) -> Iterable[Problem]:
+        """Find problems that only show when the sections are seen together."""
 
 
 def locate(target: str, path: str = "target") -> Any:
@@ -81,7 +94,7 @@ def complete_target(target: str, path: str) -> str:
     )
 
 
-def _import(module_name: str, target: str, path: str) -> Any:
+def _import(module_name: str, target: str, path: str) -> ModuleType:
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -111,7 +124,7 @@ def _where_to_put(module_name: str) -> str:
     return hint
 
 
-def parse(plain: Mapping[str, Any]) -> RunConfig:
+def parse(plain: Mapping[str, object]) -> RunConfig:
     """Type and check the plain values of a composed config.
 
     Args:
@@ -129,13 +142,14 @@ def parse(plain: Mapping[str, Any]) -> RunConfig:
     scenario_class, target = _find_scenario(plain.get("scenario"), problems)
     sections: dict[str, Any] = {"trainer": read(TrainerConfig, plain.get("trainer", {}), "trainer", problems)}
     if scenario_class is not None:
-        own = {k: v for k, v in plain["scenario"].items() if k not in ("name", "target")}
+        node = plain["scenario"]
+        assert isinstance(node, Mapping)
+        own = {k: v for k, v in node.items() if k not in ("name", "target")}
         settings = read(scenario_class.Config, own, "scenario", problems)
-        sections["scenario"] = ScenarioSection(name=scenario_class.name, target=target, settings=settings)
-        for group in ("model", "data"):
-            sections[group] = read_variant(
-                getattr(scenario_class, group + "s"), plain.get(group, {}), group, problems
-            )
+        if settings is not None:
+            sections["scenario"] = ScenarioSection(name=scenario_class.name, target=target, settings=settings)
+        for group, kind in (("model", scenario_class.models), ("data", scenario_class.datas)):
+            sections[group] = read_variant(kind, plain.get(group, {}), group, problems)
     # After the scenario: what is registered where its class is, or imported from there, can be chosen by
     # name.
     for group, target in PARTS.items():
@@ -143,14 +157,14 @@ def parse(plain: Mapping[str, Any]) -> RunConfig:
         if scenario_class is None and _may_be_registered_by(plain.get("scenario"), kind, node):
             continue
         sections[group] = read_variant(kind, node, group, problems)
-    if not problems:
+    if scenario_class is not None and not problems:
         config = RunConfig(**sections)
         problems.extend(scenario_class.check_config(config))
         problems.extend(cross_section_problems(config))
         problems.extend(_check_lav_lists(config))
-    if problems:
-        raise ConfigError(problems)
-    return config
+        if not problems:
+            return config
+    raise ConfigError(problems)
 
 
 def lav_config(config: RunConfig, name: str) -> tuple[RunConfig, str]:
@@ -168,7 +182,8 @@ def lav_config(config: RunConfig, name: str) -> tuple[RunConfig, str]:
     lists = config.trainer.lav_lists
     if name not in lists:
         raise ConfigError(unknown_name("trainer.lav_lists", "list", name, list(lists)))
-    path, scenario_class = f"trainer.lav_lists.{name}", locate(config.scenario.target, "scenario.target")
+    path = f"trainer.lav_lists.{name}"
+    scenario_class: ScenarioClass = locate(config.scenario.target, "scenario.target")
     changes = dict(lists[name])
     problems: list[Problem] = []
     split = read_value(_LAV_SPLIT, changes.pop("split", "validation"), f"{path}.split", problems, {})
@@ -179,8 +194,8 @@ def lav_config(config: RunConfig, name: str) -> tuple[RunConfig, str]:
                 f"{path}.name", "is another kind of data", given=changes["name"], allowed=f"{plain['name']}"
             )
         )
-    data = read_variant(scenario_class.datas, plain | changes, path, problems) if not problems else None
-    if problems:
+    data = None if problems else read_variant(scenario_class.datas, plain | changes, path, problems)
+    if data is None:
         raise ConfigError(problems)
     changed = dataclasses.replace(config, data=data)
     if found := list(scenario_class.check_config(changed)):
@@ -198,7 +213,7 @@ def _check_lav_lists(config: RunConfig) -> Iterator[Problem]:
             yield from error.problems
 
 
-def read_variant(kind: Any, node: Any, path: str, problems: list[Problem]) -> Any:
+def read_variant(kind: Registry | type[Section], node: object, path: str, problems: list[Problem]) -> Any:
     """Read the section of a group.
 
     Args:
@@ -207,15 +222,10 @@ def read_variant(kind: Any, node: Any, path: str, problems: list[Problem]) -> An
     """
     if not isinstance(kind, Registry):
         # An option that is shipped for several scenarios names its class, where one of them has no other.
-        named = isinstance(node, Mapping) and "name" in node and node["name"] == getattr(kind, "name", None)
-        return read(
-            kind,
-            {key: value for key, value in node.items() if key != "name"} if named else node,
-            path,
-            problems,
-        )
-    name = node.get("name") if isinstance(node, Mapping) else None
-    if not isinstance(name, str):
+        if isinstance(node, Mapping) and "name" in node and node["name"] == getattr(kind, "name", None):
+            node = {key: value for key, value in node.items() if key != "name"}
+        return read(kind, node, path, problems)
+    if not isinstance(node, Mapping) or not isinstance(name := node.get("name"), str):
         problems.append(
             Problem(path, f"no {kind.kind} is chosen", allowed=", ".join(kind), hint=f"add {path}=NAME")
         )
@@ -233,7 +243,7 @@ def read_variant(kind: Any, node: Any, path: str, problems: list[Problem]) -> An
     return read(cls, {key: value for key, value in node.items() if key != "name"}, path, problems)
 
 
-def _may_be_registered_by(scenario: Any, kind: Any, node: Any) -> bool:
+def _may_be_registered_by(scenario: object, kind: object, node: object) -> bool:
     """Whether a name that is unknown may be one of those that a scenario registers that cannot be
     imported."""
     named = isinstance(scenario, Mapping) and isinstance(scenario.get("target"), str)
@@ -252,7 +262,7 @@ def _fault_of_class(cls: type) -> str | None:
     )
 
 
-def _check_sections(plain: Mapping[str, Any], problems: list[Problem]) -> None:
+def _check_sections(plain: Mapping[str, object], problems: list[Problem]) -> None:
     known = [*SECTIONS, *SHORT_FORMS]
     for key, value in plain.items():
         if key not in known:
@@ -267,7 +277,7 @@ def _check_sections(plain: Mapping[str, Any], problems: list[Problem]) -> None:
             )
 
 
-def _find_scenario(node: Any, problems: list[Problem]) -> tuple[Any, str]:
+def _find_scenario(node: object, problems: list[Problem]) -> tuple[ScenarioClass | None, str]:
     if not isinstance(node, Mapping) or not isinstance(node.get("target"), str):
         problems.append(
             Problem(

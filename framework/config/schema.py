@@ -23,11 +23,21 @@ import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 from framework.errors import Problem, did_you_mean, unknown_name
 
-T = TypeVar("T")
+PlainValue: TypeAlias = "bool | int | float | str | Sequence[PlainValue] | Mapping[str, PlainValue] | None"
+"""What YAML holds."""
+
+
+class Section(Protocol):
+    """An instance of a config dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[object]]]
+
+
+T = TypeVar("T", bound=Section)
 
 _LARGEST = 2**63 - 1
 
@@ -42,7 +52,7 @@ _HOLDS = {
 
 
 def setting(
-    default: Any = dataclasses.MISSING,
+    default: object = dataclasses.MISSING,
     help: str = "",
     *,
     ge: float | None = None,
@@ -63,13 +73,13 @@ def setting(
 
 
 @functools.cache
-def type_hints(cls: Any) -> dict[str, Any]:
+def type_hints(cls: type[Section]) -> dict[str, object]:
     """The resolved types of the fields of a config dataclass, in their order."""
     hints = typing.get_type_hints(cls)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
-def read(cls: type[T], node: Any, path: str, problems: list[Problem]) -> T | None:
+def read(cls: type[T], node: object, path: str, problems: list[Problem]) -> T | None:
     """Make a `cls` from the plain values of `node`.
 
     Args:
@@ -88,12 +98,12 @@ def read(cls: type[T], node: Any, path: str, problems: list[Problem]) -> T | Non
         )
         return None
     before = len(problems)
-    hints = type_hints(cls)  # type: ignore[arg-type]
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    hints = type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls)}
     for key in node:
         if key not in fields and not getattr(cls, "other_keys", False):
             problems.append(_unknown_key(_join(path, str(key)), str(key), list(fields), node[key]))
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for name, field in fields.items():
         where = _join(path, name)
         if name in node:
@@ -113,7 +123,7 @@ def read(cls: type[T], node: Any, path: str, problems: list[Problem]) -> T | Non
     return section if len(problems) == before else None
 
 
-def check(section: Any, path: str) -> list[Problem]:
+def check(section: Section, path: str) -> list[Problem]:
     """The problems that a section's own `check()` finds, with their paths made absolute."""
     own_check = getattr(section, "check", None)
     if own_check is None:
@@ -125,7 +135,7 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path and name else path or name
 
 
-def _unknown_key(where: str, key: str, known: Sequence[str], given: Any) -> Problem:
+def _unknown_key(where: str, key: str, known: Sequence[str], given: object) -> Problem:
     return Problem(
         where,
         "unknown key",
@@ -135,7 +145,9 @@ def _unknown_key(where: str, key: str, known: Sequence[str], given: Any) -> Prob
     )
 
 
-def read_value(hint: Any, value: Any, path: str, problems: list[Problem], bounds: Mapping[str, float]) -> Any:
+def read_value(
+    hint: object, value: object, path: str, problems: list[Problem], bounds: Mapping[str, float]
+) -> Any:
     """Convert one plain value to the type `hint`; see `read`."""
     origin = typing.get_origin(hint)
     if hint is Any:
@@ -188,14 +200,14 @@ def read_value(hint: Any, value: Any, path: str, problems: list[Problem], bounds
             return None
         item = typing.get_args(hint)[1]
         return {str(k): read_value(item, v, _join(path, str(k)), problems, bounds) for k, v in value.items()}
-    if dataclasses.is_dataclass(hint):
-        return read(hint, value, path, problems)  # type: ignore[arg-type]
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return read(hint, value, path, problems)
     return _read_scalar(hint, value, path, problems, bounds)
 
 
 def _read_scalar(
-    hint: type, value: Any, path: str, problems: list[Problem], bounds: Mapping[str, float]
-) -> Any:
+    hint: object, value: object, path: str, problems: list[Problem], bounds: Mapping[str, float]
+) -> object:
     given = value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 2**1023 else math.inf
@@ -219,14 +231,19 @@ def _read_scalar(
     return value
 
 
-def _wrong_type(path: str, hint: Any, value: Any, bounds: Mapping[str, float]) -> Problem:
+def _wrong_type(path: str, hint: object, value: object, bounds: Mapping[str, float]) -> Problem:
     return Problem(path, _WRONG_TYPE, given=value, allowed=describe_type(hint, bounds))
 
 
-_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_NAMES: Mapping[object, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+}
 
 
-def describe_type(hint: Any, bounds: Mapping[str, float] | None = None) -> str:
+def describe_type(hint: object, bounds: Mapping[str, float] | None = None) -> str:
     """What may stand in a field of type `hint`, in words: "a number >= 0 and < 1, or null"."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
@@ -255,20 +272,24 @@ def regex_fault(pattern: str) -> str | None:
     return None
 
 
-def to_plain(section: Any) -> Any:
+def to_plain(section: Section) -> dict[str, PlainValue]:
     """The plain values of a section, as `read` takes them: mappings, lists, texts, numbers, booleans and
     None.
 
     A class that a `Registry` knows gets its registered name as the first key, `name`.
     """
-    if dataclasses.is_dataclass(section) and not isinstance(section, type):
-        name = getattr(type(section), "name", None)
-        named = {"name": name} if isinstance(name, str) else {}
-        return named | {
-            field.name: to_plain(getattr(section, field.name)) for field in dataclasses.fields(section)
-        }
-    if isinstance(section, Mapping):
-        return {key: to_plain(value) for key, value in section.items()}
-    if isinstance(section, tuple | list):
-        return [to_plain(value) for value in section]
-    return section
+    name = getattr(type(section), "name", None)
+    named: dict[str, PlainValue] = {"name": name} if isinstance(name, str) else {}
+    return named | {
+        field.name: _plain_value(getattr(section, field.name)) for field in dataclasses.fields(section)
+    }
+
+
+def _plain_value(value: Any) -> PlainValue:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_plain(value)
+    if isinstance(value, Mapping):
+        return {key: _plain_value(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain_value(item) for item in value]
+    return value

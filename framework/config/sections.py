@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
-from framework.config.schema import to_plain
+from framework.config.device_config import DeviceConfig
+from framework.config.early_stopping_config import EarlyStoppingConfig
+from framework.config.parts import DataSection, LearningRateSection, LoopSection, OptimizerSection
+from framework.config.schema import PlainValue, Section, to_plain
 from framework.config.trainer_config import TrainerConfig
+from framework.config.warm_start_config import WarmStartConfig
 
 # What is typed daily, and the long form that each stands for. conf/config.yaml ties them by interpolation.
 SHORT_FORMS = {
@@ -34,17 +37,17 @@ class ScenarioSection:
 
     name: str
     target: str
-    settings: Any
+    settings: Section
 
 
 # The groups with one config dataclass each, or a registry of them, of which the key `name` picks one.
 PARTS = {
     "optimizer": "framework.optim.optimizers:OPTIMIZERS",
     "learning_rate": "framework.optim.learning_rates:LEARNING_RATES",
-    "early_stopping": "framework.training.early_stopping:EarlyStoppingConfig",
-    "device": "framework.run.device:DeviceConfig",
+    "early_stopping": "framework.config.early_stopping_config:EarlyStoppingConfig",
+    "device": "framework.config.device_config:DeviceConfig",
     "loop": "framework.loops.loop:LOOPS",
-    "warmstart": "framework.model.warm_start:WarmStartConfig",
+    "warmstart": "framework.config.warm_start_config:WarmStartConfig",
 }
 
 
@@ -54,22 +57,21 @@ class RunConfig:
     values back."""
 
     scenario: ScenarioSection
-    model: Any
-    data: Any
-    optimizer: Any
-    learning_rate: Any
-    early_stopping: Any
-    device: Any
-    loop: Any
-    warmstart: Any
+    model: Section
+    data: DataSection
+    optimizer: OptimizerSection
+    learning_rate: LearningRateSection
+    early_stopping: EarlyStoppingConfig
+    device: DeviceConfig
+    loop: LoopSection
+    warmstart: WarmStartConfig
     trainer: TrainerConfig
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_plain(self) -> dict[str, dict[str, PlainValue]]:
         """Plain values that `parse` turns into an equal `RunConfig`."""
         plain = {field.name: to_plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
-        settings = plain["scenario"].pop("settings")
-        plain["scenario"] |= settings
-        return plain
+        chosen: dict[str, PlainValue] = {"name": self.scenario.name, "target": self.scenario.target}
+        return plain | {"scenario": chosen | to_plain(self.scenario.settings)}
 
 
 SECTIONS = tuple(field.name for field in dataclasses.fields(RunConfig))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from framework.config.schema import check
+from framework.config.schema import Section, check
 from framework.errors import ConfigError, Problem, unknown_name
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def check_classes(
         yield dataclasses.replace(problem, hint=renamed or problem.hint)
 
 
-class _HasClasses(Protocol):
+class _HasClasses(Section, Protocol):
     @property
     def classes(self) -> tuple[str, ...] | None: ...
 
@@ -97,7 +97,7 @@ def with_classes(config: C, find: Callable[[], Sequence[str]]) -> C:
     """
     classes = config.classes or tuple(find())
     positive = config.positive_class or (classes[-1] if len(classes) == 2 else None)
-    resolved: C = dataclasses.replace(config, classes=classes, positive_class=positive)  # type: ignore[type-var]
+    resolved: C = dataclasses.replace(config, classes=classes, positive_class=positive)
     if problems := check(resolved, "data"):
         raise ConfigError(problems)
     return resolved

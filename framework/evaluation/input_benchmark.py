@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from framework.data.source import Split
+from framework.run.device import apply_device
 from framework.scenario import Scenario
 from framework.training.components import training_stream
 from framework.training.validation import prepare_source
@@ -51,7 +52,7 @@ def benchmark_input_pipeline(scenario: Scenario, *, seconds: float = 5.0, warm_u
     Raises:
         ScenarioError: where the data cannot be used.
     """
-    scenario.device.apply()
+    apply_device(scenario.config.device)
     started = time.perf_counter()
     source = prepare_source(scenario, Split.TRAIN)
     opened = time.perf_counter()

@@ -10,6 +10,7 @@ from typing import Any
 from framework.config.sections import RunConfig
 from framework.data.source import Source, Split
 from framework.evaluation.trained_model import TrainedModel, is_run, open_trained
+from framework.run.device import apply_device
 from framework.run.files import check_report, now, strict_json, write_report
 from framework.scenario import scenario_of
 from framework.training.lav import LavList, lav_list, load_compiled, validator_of
@@ -85,7 +86,7 @@ def load_and_validate(
         of = lav_list(scenario.config, name) if name is not None else LavList("", scenario, Split(split))
         if threshold is not None:
             decide_at(of.scenario, threshold)
-        strategy = scenario.device.apply()
+        strategy = apply_device(scenario.config.device)
         source = prepare_source(of.scenario, of.split)
         loaded = load_compiled(trained.load, of.scenario, strategy, threshold)
     metrics = validator_of(loaded, source, of.scenario, strategy)(of.scenario.evaluators())

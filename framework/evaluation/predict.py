@@ -14,6 +14,7 @@ from framework.data.source import Fault, Source, Subset
 from framework.data.stream import in_order
 from framework.errors import DataError, ScenarioError
 from framework.evaluation.trained_model import open_trained
+from framework.run.device import apply_device
 from framework.run.files import write_report
 from framework.scenario import Scenario, named_outputs
 from framework.training.threshold import decide_at
@@ -71,7 +72,7 @@ def predict(
         scenario = trained.scenario
         if threshold is not None:
             decide_at(scenario, threshold)
-        scenario.device.apply()
+        apply_device(scenario.config.device)
         source = opened(scenario, scenario.prediction_source(arguments), "prediction_source", targets=False)
         if not len(source):
             raise DataError(f"nothing to predict in {', '.join(map(str, arguments))}")
@@ -82,7 +83,7 @@ def predict(
     labels = {i: label for i in good if (label := source.true_label(i)) is not None}
     describes = not arrays or type(scenario).describe_prediction is not Scenario.describe_prediction
     rows, kept = [], []
-    outputs = _outputs(loaded, Subset(source, good), scenario.data.batch_size) if good else iter(())
+    outputs = _outputs(loaded, Subset(source, good), scenario.config.data.batch_size) if good else iter(())
     for i, output in zip(good, outputs, strict=True):
         truth = {"true_label": labels.get(i, "")} if labels else {}
         rows.append(

@@ -197,8 +197,8 @@ def _load_file(path: Path, scenario: Scenario) -> keras.Model:
     """A model from its own file, or the scenario's with the weights of a file. Moving averages are those of
     the file."""
     built = scenario.build_model()
-    if scenario.warmstart.model is not None:
-        warm_start(built, scenario.warmstart)
+    if scenario.config.warmstart.model is not None:
+        warm_start(built, scenario.config.warmstart)
         return built
     loaded = load_model_file(path / MODEL_FILE if path.is_dir() else path, scenario.build_model)
     if (own := _shapes(loaded)) and (wanted := _shapes(built)) and own != wanted:

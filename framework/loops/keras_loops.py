@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from framework.loops.callbacks import Callbacks
+from framework.config.parts import StepListener
 from framework.loops.custom import Pace
 from framework.optim.gradient_accumulation import batches_per_step, gathering
 from framework.run.patching import patching
@@ -32,7 +32,7 @@ class _KerasLoop:
         model: keras.Model,
         strategy: tf.distribute.Strategy,
         after_step: Callable[[], None] | None,
-        callbacks: Callbacks,
+        callbacks: StepListener,
     ) -> None:
         self.model, self._strategy, self.callbacks = model, strategy, callbacks
         self._batches_before_last = batches_per_step(model.optimizer) - 1
@@ -43,7 +43,7 @@ class _KerasLoop:
         self._functions: tuple[Any, Any] | None = None
 
     def prepare(self, iterator: tf.data.Iterator) -> None:
-        """Trace a step; see `framework.loops.loop.Loop`. Keras' own function cannot be traced without doing a
+        """Trace a step; see `framework.config.parts.Loop`. Keras' own function cannot be traced without doing a
         step."""
 
         @tf.function
@@ -55,7 +55,7 @@ class _KerasLoop:
         self._functions = self._make_functions()
 
     def run(self, iterator: tf.data.Iterator, at_most: int) -> int:
-        """Do steps; see `framework.loops.loop.Loop`."""
+        """Do steps; see `framework.config.parts.Loop`."""
         self._functions = self._functions or self._make_functions()
         first = self.callbacks.step
         with self._pace.call(at_most) as steps:
@@ -132,7 +132,7 @@ class Fit(_KerasLoop):
 class _Steps(keras.callbacks.CallbackList):
     """Passes on what `fit` says of the steps, and nothing of its epochs."""
 
-    def __init__(self, callbacks: Callbacks, model: keras.Model) -> None:
+    def __init__(self, callbacks: StepListener, model: keras.Model) -> None:
         super().__init__(add_history=True, model=model)
         self._told = callbacks
 

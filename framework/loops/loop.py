@@ -6,8 +6,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
+from framework.config.parts import Loop, LoopSection, StepListener
 from framework.config.registry import Registry
 from framework.config.schema import setting
 
@@ -15,13 +16,11 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-    from framework.loops.callbacks import Callbacks
-
 LOOPS = Registry("loop")
 
 
-def register_loop(name: str) -> Callable[[type], type]:
-    """Make a config class, as `LoopConfig` describes it, known as `loop=NAME`. A class decorator.
+def register_loop(name: str) -> Callable[[type[LoopSection]], type[LoopSection]]:
+    """Make a config class, derived from `LoopConfig`, known as `loop=NAME`. A class decorator.
 
     Raises:
         ValueError: where another class has the name.
@@ -29,27 +28,10 @@ def register_loop(name: str) -> Callable[[type], type]:
     return LOOPS.register(name)
 
 
-class Loop(Protocol):
-    """Does training steps on the batches of an iterator, which yields as many as a step takes for each step.
+class LoopConfig:
+    """The section `loop` of a config. Derive from it, and write `build`."""
 
-    One that has an attribute `waited`, the seconds that it has spent waiting for batches so far, has its
-    share of an epoch recorded.
-    """
-
-    def prepare(self, iterator: tf.data.Iterator) -> None:
-        """Make all variables that are made when first used. No step is done, no batch taken."""
-
-    def run(self, iterator: tf.data.Iterator, at_most: int) -> int:
-        """Do steps for about a fifth of a second.
-
-        Returns:
-            How many were done: at least one, and no more than `at_most`.
-        """
-
-
-class LoopConfig(Protocol):
-    """The section `loop` of a config."""
-
+    name: ClassVar[str]
     sees_batches: ClassVar[bool] = False
     """Whether it tells the callbacks of each step (`begin_step`, `end_step`), so that Keras callbacks can look at each."""
 
@@ -58,9 +40,9 @@ class LoopConfig(Protocol):
         model: keras.Model,
         strategy: tf.distribute.Strategy,
         after_step: Callable[[], None] | None,
-        callbacks: Callbacks,
+        callbacks: StepListener,
     ) -> Loop:
-        """The loop of a compiled model.
+        """Make the loop of a compiled model.
 
         Args:
             model: compiled, its optimizer as `framework.optim.optimizers` builds it.
@@ -68,12 +50,12 @@ class LoopConfig(Protocol):
             after_step: called in a graph after each step, outside of the strategy's replicas.
             callbacks: told of each step, where the loop can.
         """
-        ...
+        raise NotImplementedError
 
 
-@LOOPS.register("custom")
+@register_loop("custom")
 @dataclass(frozen=True, kw_only=True)
-class CustomLoop:
+class CustomLoop(LoopConfig):
     """`model.train_step`, several times in one call of a compiled function, under any strategy."""
 
     max_steps_per_call: int = setting(64, "The most training steps in one call.", ge=1, le=10_000)
@@ -85,7 +67,7 @@ class CustomLoop:
         model: keras.Model,
         strategy: tf.distribute.Strategy,
         after_step: Callable[[], None] | None = None,
-        callbacks: Callbacks | None = None,
+        callbacks: StepListener | None = None,
     ) -> Loop:
         """The loop of a compiled model; see `LoopConfig`."""
         from framework.loops.custom import Stepper
@@ -103,12 +85,12 @@ class CustomLoop:
         )
 
 
-class _OfKeras:
+class _OfKeras(LoopConfig):
     """A loop that Keras has: it calls Python for each step."""
 
     sees_batches: ClassVar[bool] = True
 
-    def _loop_class(self) -> type[Loop]:
+    def _loop_class(self) -> Callable[..., Loop]:
         raise NotImplementedError
 
     def build(
@@ -116,30 +98,29 @@ class _OfKeras:
         model: keras.Model,
         strategy: tf.distribute.Strategy,
         after_step: Callable[[], None] | None,
-        callbacks: Callbacks,
+        callbacks: StepListener,
     ) -> Loop:
         """The loop of a compiled model; see `LoopConfig`."""
-        loop_class: Any = self._loop_class()
-        return loop_class(model, strategy, after_step, callbacks)
+        return self._loop_class()(model, strategy, after_step, callbacks)
 
 
-@LOOPS.register("fit")
+@register_loop("fit")
 @dataclass(frozen=True, kw_only=True)
 class FitLoop(_OfKeras):
     """`model.fit`: Keras' own training, one call of its train function a step, with Keras callbacks."""
 
-    def _loop_class(self) -> type[Loop]:
+    def _loop_class(self) -> Callable[..., Loop]:
         from framework.loops.keras_loops import Fit
 
         return Fit
 
 
-@LOOPS.register("train_on_batch")
+@register_loop("train_on_batch")
 @dataclass(frozen=True, kw_only=True)
 class TrainOnBatchLoop(_OfKeras):
     """`model.train_on_batch`: each batch is handed over in Python, and can be looked at there."""
 
-    def _loop_class(self) -> type[Loop]:
+    def _loop_class(self) -> Callable[..., Loop]:
         from framework.loops.keras_loops import TrainOnBatch
 
         return TrainOnBatch

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from framework.config.registry import Registry
+from framework.config.schema import Section
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -33,7 +34,7 @@ class Clock(NamedTuple):
         return Clock(tf.maximum(self.epoch - epochs, 0.0), self.epochs - epochs, self.steps_per_epoch)
 
 
-class Formula(Protocol):
+class Formula(Section, Protocol):
     """What a schedule needs of a section `learning_rate`; see
     `framework.optim.learning_rates.LearningRate`."""
 

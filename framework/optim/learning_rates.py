@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from framework.config.parts import LearningRateSection
 from framework.config.schema import setting
 from framework.errors import ConfigError, Problem
 from framework.optim.clock import LEARNING_RATES, Clock
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def register_learning_rate(name: str) -> Callable[[type], type]:
+def register_learning_rate(name: str) -> Callable[[type[LearningRateSection]], type[LearningRateSection]]:
     """Make a config class, derived from `LearningRate`, known as `learning_rate=NAME`. A class decorator.
 
     Raises:
@@ -101,7 +102,7 @@ class LearningRate:
         return tf.floor(decays) if self.per == "epoch" else decays
 
 
-@LEARNING_RATES.register("constant")
+@register_learning_rate("constant")
 @dataclass(frozen=True, kw_only=True)
 class Constant(LearningRate):
     """`lr`, from the first step to the last."""
@@ -110,7 +111,7 @@ class Constant(LearningRate):
         return self.lr
 
 
-@LEARNING_RATES.register("exponential_decay")
+@register_learning_rate("exponential_decay")
 @dataclass(frozen=True, kw_only=True)
 class ExponentialDecay(LearningRate):
     """`lr * max(decay ^ (epoch / decay_epochs), decay_min_fraction)`; with `per=epoch` the exponent is
@@ -130,7 +131,7 @@ class ExponentialDecay(LearningRate):
         )
 
 
-@LEARNING_RATES.register("cosine_decay")
+@register_learning_rate("cosine_decay")
 @dataclass(frozen=True, kw_only=True)
 class CosineDecay(ExponentialDecay):
     """Half a cosine from `lr` to `alpha * lr`, smooth, over the whole run or its last epochs (Loshchilov and
@@ -181,7 +182,7 @@ class CosineDecay(ExponentialDecay):
         return 0.0
 
 
-@LEARNING_RATES.register("warmup_cosine_decay")
+@register_learning_rate("warmup_cosine_decay")
 @dataclass(frozen=True, kw_only=True)
 class WarmupCosineDecay(CosineDecay):
     """A linear warm-up from `warmup_fraction * lr` to `lr`, then `cosine_decay`, whose clock starts after the
@@ -205,7 +206,7 @@ class WarmupCosineDecay(CosineDecay):
         return self.warmup_epochs
 
 
-@LEARNING_RATES.register("warmup_constant_cosine_decay")
+@register_learning_rate("warmup_constant_cosine_decay")
 @dataclass(frozen=True, kw_only=True)
 class WarmupConstantCosineDecay(WarmupCosineDecay):
     """`warmup_cosine_decay` with `constant_epochs` at `lr` between the warm-up and the decay."""
@@ -216,7 +217,7 @@ class WarmupConstantCosineDecay(WarmupCosineDecay):
         return self.warmup_epochs + self.constant_epochs
 
 
-@LEARNING_RATES.register("noam")
+@register_learning_rate("noam")
 @dataclass(frozen=True, kw_only=True)
 class Noam(LearningRate):
     """`lr * d_model^-0.5 * min(s^-0.5, s * warmup_steps^-1.5)`, where s counts the schedule's steps from 1.
@@ -235,7 +236,7 @@ class Noam(LearningRate):
         return self.lr * self.d_model**-0.5 * tf.minimum(step**-0.5, step * self.warmup_steps**-1.5)
 
 
-@LEARNING_RATES.register("piecewise")
+@register_learning_rate("piecewise")
 @dataclass(frozen=True, kw_only=True)
 class Piecewise(LearningRate):
     """`lr * values[i]` from `boundaries[i - 1]` on, that epoch included, until `boundaries[i]`."""
@@ -268,7 +269,7 @@ class Piecewise(LearningRate):
             )
 
 
-@LEARNING_RATES.register("decay_to_limit")
+@register_learning_rate("decay_to_limit")
 @dataclass(frozen=True, kw_only=True)
 class DecayToLimit(LearningRate):
     """`lr * decay_rate ^ (step / decay_steps)`, with as many decays as lie between `lr` and `decay_limit`.
@@ -319,7 +320,7 @@ class DecayToLimit(LearningRate):
             )
 
 
-@LEARNING_RATES.register("reduce_on_plateau")
+@register_learning_rate("reduce_on_plateau")
 @dataclass(frozen=True, kw_only=True)
 class ReduceOnPlateau(PlateauSettings, LearningRate):
     """`lr`, times `factor` whenever the monitored value has not improved for `patience` epochs, as Keras'

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from framework.config.parts import OptimizerSection
 from framework.config.registry import Registry
 from framework.config.schema import regex_fault, setting
 from framework.errors import ConfigError, Problem, unknown_name
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 OPTIMIZERS = Registry("optimizer")
 
 
-def register_optimizer(name: str) -> Callable[[type], type]:
+def register_optimizer(name: str) -> Callable[[type[OptimizerSection]], type[OptimizerSection]]:
     """Make a config class, derived from `Optimizer`, known as `optimizer=NAME`. A class decorator.
 
     Args:
@@ -190,7 +191,7 @@ def _as_float(learning_rate: Any) -> Any:
     return float(learning_rate) if isinstance(learning_rate, int) else learning_rate
 
 
-@OPTIMIZERS.register("sgd")
+@register_optimizer("sgd")
 @dataclass(frozen=True, kw_only=True)
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum where it is set."""
@@ -211,7 +212,7 @@ class SGD(Optimizer):
             )
 
 
-@OPTIMIZERS.register("momentum")
+@register_optimizer("momentum")
 @dataclass(frozen=True, kw_only=True)
 class Momentum(SGD):
     """Polyak 1964, Some methods of speeding up the convergence of iteration methods: `sgd` with momentum by
@@ -220,7 +221,7 @@ class Momentum(SGD):
     momentum: float = setting(0.9, "Fraction of the last move that is added to a move.", ge=0, le=1)
 
 
-@OPTIMIZERS.register("rmsprop")
+@register_optimizer("rmsprop")
 @dataclass(frozen=True, kw_only=True)
 class RMSprop(Optimizer):
     """Hinton 2012, Neural Networks for Machine Learning, lecture 6e."""
@@ -242,7 +243,7 @@ class _Moments(Optimizer):
     epsilon: float = setting(1e-7, "Added to what the mean is divided by.", gt=0)
 
 
-@OPTIMIZERS.register("adam")
+@register_optimizer("adam")
 @dataclass(frozen=True, kw_only=True)
 class Adam(_Moments):
     """Kingma and Ba 2015, Adam: A Method for Stochastic Optimization, algorithm 1."""
@@ -254,7 +255,7 @@ class Adam(_Moments):
     )
 
 
-@OPTIMIZERS.register("adamw")
+@register_optimizer("adamw")
 @dataclass(frozen=True, kw_only=True)
 class AdamW(Adam):
     """Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization: `adam` with a weight decay by
@@ -270,7 +271,7 @@ class AdamW(Adam):
     )
 
 
-@OPTIMIZERS.register("adamax")
+@register_optimizer("adamax")
 @dataclass(frozen=True, kw_only=True)
 class Adamax(_Moments):
     """Kingma and Ba 2015, algorithm 2: Adam by the largest gradient."""
@@ -278,7 +279,7 @@ class Adamax(_Moments):
     keras_class = "Adamax"
 
 
-@OPTIMIZERS.register("nadam")
+@register_optimizer("nadam")
 @dataclass(frozen=True, kw_only=True)
 class Nadam(_Moments):
     """Dozat 2016, Incorporating Nesterov Momentum into Adam."""
@@ -286,7 +287,7 @@ class Nadam(_Moments):
     keras_class = "Nadam"
 
 
-@OPTIMIZERS.register("lamb")
+@register_optimizer("lamb")
 @dataclass(frozen=True, kw_only=True)
 class Lamb(_Moments):
     """You et al. 2020, Large Batch Optimization for Deep Learning, algorithm 2; as Keras has it, with
@@ -295,7 +296,7 @@ class Lamb(_Moments):
     keras_class = "Lamb"
 
 
-@OPTIMIZERS.register("adabelief")
+@register_optimizer("adabelief")
 @dataclass(frozen=True, kw_only=True)
 class AdaBelief(_Moments):
     """Zhuang et al. 2020, AdaBelief Optimizer. Keras has none; see `framework.optim.adabelief`."""
@@ -308,7 +309,7 @@ class AdaBelief(_Moments):
         return adabelief.AdaBelief
 
 
-@OPTIMIZERS.register("lion")
+@register_optimizer("lion")
 @dataclass(frozen=True, kw_only=True)
 class Lion(Optimizer):
     """Chen et al. 2023, Symbolic Discovery of Optimization Algorithms: steps of one size, so at a 3 to 10
@@ -320,7 +321,7 @@ class Lion(Optimizer):
     beta_2: float = setting(0.99, "Decay of the mean of the gradient.", ge=0, lt=1)
 
 
-@OPTIMIZERS.register("keras")
+@register_optimizer("keras")
 @dataclass(frozen=True, kw_only=True)
 class KerasOptimizer(Optimizer):
     """Any other optimizer of `keras.optimizers`. A weight decay of null leaves the class its own default."""

@@ -67,12 +67,15 @@ class PlateauSchedule(Schedule):
 
     Args:
         learning_rate, steps_per_epoch, epochs: as for `Schedule`.
+
+    Attributes:
+        settings: when the rate is reduced, and by how much.
     """
 
     def __init__(self, learning_rate: Formula, steps_per_epoch: int, epochs: int) -> None:
         super().__init__(learning_rate, steps_per_epoch, epochs)
         assert isinstance(learning_rate, PlateauSettings)
-        self._settings: PlateauSettings = learning_rate
+        self.settings: PlateauSettings = learning_rate
         self.follow(learning_rate.monitor or "val_loss", learning_rate.mode or "min")
         first = tf.VariableAggregation.ONLY_FIRST_REPLICA
         self._rate = tf.Variable(self._plateau.rate, trainable=False, dtype=tf.float32, aggregation=first)
@@ -84,7 +87,7 @@ class PlateauSchedule(Schedule):
     def follow(self, monitor: str, mode: Mode) -> None:
         """Say which value the rate goes by, and whether its lowest or its highest is best, before the first
         step."""
-        self._plateau = Plateau(self._settings, lr=self.learning_rate.lr, monitor=monitor, mode=mode)
+        self._plateau = Plateau(self.settings, lr=self.learning_rate.lr, monitor=monitor, mode=mode)
 
     @property
     def monitor(self) -> str:

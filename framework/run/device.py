@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import logging
 import os
@@ -12,11 +11,10 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from framework.config.schema import setting
+from framework.config.device_config import DeviceConfig
 from framework.errors import ConfigError, Problem, ScenarioError
 
 if TYPE_CHECKING:
@@ -30,136 +28,78 @@ _NATIVE_CHATTER = re.compile(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeviceConfig:
-    """What a run computes on. Results are equal bit for bit only on the same kind of device with the same
-    number of threads."""
+def apply_device(config: DeviceConfig) -> tf.distribute.Strategy:
+    """Set devices, threads, determinism and precision for this process, and give the strategy to train
+    under.
 
-    gpus: tuple[int, ...] | None = setting(
-        None,
-        "GPUs to use, by number. null: the first one where there is one. []: the CPU. Several: each batch "
-        "is divided.",
-        ge=0,
-        le=1023,
-    )
-    cpu_replicas: int = setting(
-        1,
-        "Divide each batch among that many copies of the CPU, to try what several devices do without having "
-        "them.",
-        ge=1,
-        le=64,
-    )
-    threads: int | None = setting(
-        None,
-        "Threads of one operation, and operations at a time. null: one for each core; the run records the "
-        "number.",
-        ge=1,
-        le=1024,
-    )
-    deterministic: bool = setting(True, "Only operations that give the same bits each time.")
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = setting(
-        "float32", "The dtype policy of Keras."
-    )
-    jit_compile: bool = setting(False, "Compile the training step by XLA.")
+    Raises:
+        ConfigError: where a GPU is named that is not there, or copies of the CPU are asked for when it is
+            too late for them.
+    """
+    import keras
+    import tensorflow as tf
 
-    @property
-    def replicas(self) -> int:
-        """How many devices each batch is divided among, >= 1."""
-        return max(len(self.gpus or ()), self.cpu_replicas)
-
-    def check(self) -> Iterator[Problem]:
-        if self.gpus and self.cpu_replicas > 1:
-            yield Problem(
-                "cpu_replicas",
-                f"does not go together with device.gpus={list(self.gpus)}",
-                given=self.cpu_replicas,
-                hint="leave one of them out: copies of the CPU are for trying several devices without GPUs",
+    gpus = tf.config.list_physical_devices("GPU")
+    wanted = (
+        config.gpus
+        if config.gpus is not None
+        else tuple(range(min(1, len(gpus))))
+        if config.cpu_replicas == 1
+        else ()
+    )
+    missing = [number for number in wanted if number >= len(gpus)]
+    if missing:
+        raise ConfigError(
+            Problem(
+                "device.gpus",
+                "there is no such GPU",
+                given=missing[0],
+                allowed=f"numbers < {len(gpus)}",
+                hint="see nvidia-smi -L",
             )
-        if self.jit_compile and self.deterministic:
-            yield Problem(
-                "jit_compile",
-                "does not go together with deterministic=true",
-                given=True,
-                hint="set device.deterministic=false; the run is then not repeatable bit for bit",
-            )
-
-    def resolve(self) -> DeviceConfig:
-        """The same config with the number of threads filled in, for the run to record."""
-        return dataclasses.replace(self, threads=self.threads or len(os.sched_getaffinity(0)))
-
-    def apply(self) -> tf.distribute.Strategy:
-        """Set devices, threads, determinism and precision for this process, and give the strategy to train
-        under.
-
-        Raises:
-            ConfigError: where a GPU is named that is not there, or copies of the CPU are asked for when it is
-                too late for them.
-        """
-        import keras
-        import tensorflow as tf
-
-        gpus = tf.config.list_physical_devices("GPU")
-        wanted = (
-            self.gpus
-            if self.gpus is not None
-            else tuple(range(min(1, len(gpus))))
-            if self.cpu_replicas == 1
-            else ()
         )
-        missing = [number for number in wanted if number >= len(gpus)]
-        if missing:
+    try:
+        tf.config.set_visible_devices([gpus[number] for number in wanted], "GPU")
+        for number in wanted:
+            tf.config.experimental.set_memory_growth(gpus[number], True)
+        threads = config.resolve().threads
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        # TensorFlow takes these once in a process; a second run in one process computes as the first.
+        log.debug("devices and threads stay as this process set them first")
+    if config.cpu_replicas > 1:
+        _divide_cpu(config.cpu_replicas)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.mixed_precision.set_dtype_policy(config.precision)
+    if config.cpu_replicas > 1:
+        return tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(config.cpu_replicas)])
+    return tf.distribute.MirroredStrategy() if len(wanted) > 1 else tf.distribute.get_strategy()
+
+
+def _divide_cpu(count: int) -> None:
+    """Have TensorFlow show the CPU as `count` devices. It does so once in a process, before it computes
+    anything."""
+    import tensorflow as tf
+
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    try:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    except RuntimeError as error:
+        found = len(tf.config.list_logical_devices("CPU"))
+        if found < count:
             raise ConfigError(
                 Problem(
-                    "device.gpus",
-                    "there is no such GPU",
-                    given=missing[0],
-                    allowed=f"numbers < {len(gpus)}",
-                    hint="see nvidia-smi -L",
+                    "device.cpu_replicas",
+                    "is too late: TensorFlow has computed something in this process, and divides the "
+                    "CPU before that only",
+                    given=count,
+                    allowed=f"a whole number >= 1 and <= {found} in this process",
+                    hint="start a process of its own, or make this the first thing that it does with "
+                    "TensorFlow",
                 )
-            )
-        try:
-            tf.config.set_visible_devices([gpus[number] for number in wanted], "GPU")
-            for number in wanted:
-                tf.config.experimental.set_memory_growth(gpus[number], True)
-            threads = self.resolve().threads
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(threads)
-        except RuntimeError:
-            # TensorFlow takes these once in a process; a second run in one process computes as the first.
-            log.debug("devices and threads stay as this process set them first")
-        if self.cpu_replicas > 1:
-            self._divide_cpu()
-        if self.deterministic:
-            tf.config.experimental.enable_op_determinism()
-        keras.mixed_precision.set_dtype_policy(self.precision)
-        if self.cpu_replicas > 1:
-            return tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(self.cpu_replicas)])
-        return tf.distribute.MirroredStrategy() if len(wanted) > 1 else tf.distribute.get_strategy()
-
-    def _divide_cpu(self) -> None:
-        """Have TensorFlow show the CPU as several devices. It does so once in a process, before it computes
-        anything."""
-        import tensorflow as tf
-
-        (cpu,) = tf.config.list_physical_devices("CPU")
-        try:
-            tf.config.set_logical_device_configuration(
-                cpu, [tf.config.LogicalDeviceConfiguration()] * self.cpu_replicas
-            )
-        except RuntimeError as error:
-            found = len(tf.config.list_logical_devices("CPU"))
-            if found < self.cpu_replicas:
-                raise ConfigError(
-                    Problem(
-                        "device.cpu_replicas",
-                        "is too late: TensorFlow has computed something in this process, and divides the "
-                        "CPU before that only",
-                        given=self.cpu_replicas,
-                        allowed=f"a whole number >= 1 and <= {found} in this process",
-                        hint="start a process of its own, or make this the first thing that it does with "
-                        "TensorFlow",
-                    )
-                ) from error
+            ) from error
 
 
 def describe_hardware(config: DeviceConfig) -> dict[str, object]:

@@ -170,8 +170,10 @@ def _builds(subject: Subject) -> None:
 def _agrees(subject: Subject) -> None:
     scenario = subject.scenario()
     batches = training_stream(scenario, prepare_source(scenario, Split.TRAIN)).from_step(0)
-    if scenario.config.trainer.val_every_n and scenario.data.validates():
-        validation = in_order(prepare_source(scenario, Split.VALIDATION), batch_size=scenario.data.batch_size)
+    if scenario.config.trainer.val_every_n and scenario.config.data.validates():
+        validation = in_order(
+            prepare_source(scenario, Split.VALIDATION), batch_size=scenario.config.data.batch_size
+        )
         check_splits(
             batches.element_spec, validation.element_spec
         )  # of what is padded, each batch has a length of its own

@@ -47,7 +47,7 @@ def announce(
     if components.warm_started:
         columns = ("variable", "shape", "source", "outcome")
         console.table(
-            f"warm start from {components.scenario.warmstart.model}",
+            f"warm start from {components.scenario.config.warmstart.model}",
             columns,
             describe(components.warm_started),
         )

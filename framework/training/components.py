@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from framework.config.parts import Loop, LoopSection
 from framework.data.duplicates import warn_of_shared_files
 from framework.data.source import Source, Split, spread
 from framework.data.stream import Stream
 from framework.errors import ConfigError, DataError, Problem, ScenarioError
 from framework.evaluators import Mode
-from framework.loops.loop import LOOPS, Loop
+from framework.loops.loop import LOOPS
 from framework.model.evaluation_weights import (
     AveragedWeights,
     EvaluationWeights,
@@ -29,7 +30,7 @@ from framework.model.layers import all_layers
 from framework.model.post_hoc_ema import move, power_average
 from framework.model.summary import describe_model, summarise
 from framework.model.warm_start import Transfer, warm_start
-from framework.run.device import import_tensorflow
+from framework.run.device import apply_device, import_tensorflow
 from framework.scenario import Objective, Scenario
 from framework.training.agreement import Broken, check_start
 from framework.training.lav import LavInTraining, lav_lists
@@ -87,7 +88,7 @@ class Components:
 
         # The order is of consequence: devices and threads before anything is computed, the seed before a
         # weight is drawn, all variables made before any is restored.
-        self._strategy = scenario.device.apply()
+        self._strategy = apply_device(scenario.config.device)
         keras.utils.set_random_seed(self._settings.seed)
         self.source = self._open_source()
         self.stream = self._make_stream()
@@ -103,25 +104,25 @@ class Components:
                     layer.synchronized = True
                 check_lengths(self.model, self.stream.from_step(0).element_spec)
             self.warm_started: list[Transfer] = []
-            if fresh and scenario.warmstart.model:
-                self.warm_started = warm_start(self.model, scenario.warmstart)
+            if fresh and scenario.config.warmstart.model:
+                self.warm_started = warm_start(self.model, scenario.config.warmstart)
             scope = self._settings.no_train_scope
             self.frozen = freeze(self.model, scope) if scope is not None else []
-            name = getattr(scenario.model, "name", None) or scenario.name
+            name = getattr(scenario.config.model, "name", None) or scenario.name
             self.summary, self.table = describe_model(self.model, name), summarise(self.model)
-            schedule = scenario.learning_rate.build(
+            schedule = scenario.config.learning_rate.build(
                 steps_per_epoch=self.steps_per_epoch, epochs=self._settings.epochs
             )
             self.plateau = schedule if isinstance(schedule, PlateauSchedule) else None
-            optimizer = scenario.optimizer.build(schedule)
-            scenario.optimizer.exclude_from_weight_decay(optimizer, self.model.trainable_variables)
+            optimizer = scenario.config.optimizer.build(schedule)
+            scenario.config.optimizer.exclude_from_weight_decay(optimizer, self.model.trainable_variables)
             optimizer.build(self.model.trainable_variables)
             batch = self.stream.from_step(0).element_spec
             self._check_agreement(objective, batch)
             self.model.compile(
                 optimizer=optimizer,
                 **objective.compile_arguments(),
-                jit_compile=scenario.device.jit_compile,
+                jit_compile=scenario.config.device.jit_compile,
                 run_eagerly=self._settings.run_eagerly,
             )
             # The metrics' variables, which Keras makes when it sees a batch; under a strategy they cannot be
@@ -140,20 +141,20 @@ class Components:
             average=self.averages.get("average"),
         )
         self.monitor, self.mode = self._find_monitor("early_stopping", objective)
-        self.earlier_mode: Mode = scenario.early_stopping.mode or objective.mode or "min"
+        self.earlier_mode: Mode = scenario.config.early_stopping.mode or objective.mode or "min"
         if self.plateau:
-            own = scenario.learning_rate.monitor is not None
+            settings = self.plateau.settings
+            own = settings.monitor is not None
             monitor, mode = (
                 self._find_monitor("learning_rate", objective) if own else (self.monitor, self.mode)
             )
-            self.plateau.follow(monitor, scenario.learning_rate.mode or mode)
+            self.plateau.follow(monitor, settings.mode or mode)
 
     def make_loop(self) -> Loop:
         """What does training steps; traced when it is first used."""
         with self._strategy.scope():
             after_step = self._update_averages if self.averages else None
-            loop: Loop = self.scenario.loop.build(self.model, self._strategy, after_step, self.callbacks)
-        return loop
+            return self.scenario.config.loop.build(self.model, self._strategy, after_step, self.callbacks)
 
     def batches(self, step: int) -> Iterator[Any]:
         """The training batches from a step on, each divided among the devices."""
@@ -201,10 +202,10 @@ class Components:
     def _open_source(self) -> Source:
         source = prepare_source(self.scenario, Split.TRAIN)
         count = self._settings.overfit_batches
-        return source if count is None else spread(source, count * self.scenario.data.batch_size)
+        return source if count is None else spread(source, count * self.scenario.config.data.batch_size)
 
     def _make_stream(self) -> Stream:
-        data, accumulated = self.scenario.data, self.scenario.optimizer.accumulate_steps
+        data, accumulated = self.scenario.config.data, self.scenario.config.optimizer.accumulate_steps
         if data.batch_size * accumulated > len(self.source):
             several = accumulated > 1
             raise ConfigError(
@@ -257,7 +258,7 @@ class Components:
         callbacks = Callbacks(
             made, self.model, epochs=self._settings.epochs, steps_per_epoch=self.steps_per_epoch
         )
-        loop = self.scenario.loop
+        loop = self.scenario.config.loop
         if (several := callbacks.of_batches()) and not _sees_batches(loop):
             raise ConfigError(
                 Problem(
@@ -272,7 +273,7 @@ class Components:
 
     def make_validator(self) -> Validator:
         """What runs the model over the validation samples."""
-        data = self.scenario.data
+        data = self.scenario.config.data
         source = self._validation_source()
         return Validator(
             self.model, source, batch_size=data.batch_size, strategy=self._strategy, workers=data.workers
@@ -286,7 +287,7 @@ class Components:
         return LavInTraining(lists, sources, strategy=self._strategy, folder=folder)
 
     def _has_validation(self) -> bool:
-        return self._settings.overfit_batches is not None or self.scenario.data.validates()
+        return self._settings.overfit_batches is not None or self.scenario.config.data.validates()
 
     def _validation_source(self) -> Source:
         if self._validation is None and self._settings.overfit_batches is not None:
@@ -307,7 +308,7 @@ class Components:
         )
 
 
-def _sees_batches(loop: Any) -> bool:
+def _sees_batches(loop: LoopSection | type) -> bool:
     # A loop of the user's own may leave it out.
     return getattr(loop, "sees_batches", False)
 
@@ -361,9 +362,9 @@ def training_stream(scenario: Scenario, source: Source) -> Stream:
     """The batches that a scenario trains on, from its training samples."""
     return Stream(
         source,
-        batch_size=scenario.data.batch_size,
+        batch_size=scenario.config.data.batch_size,
         seed=scenario.config.trainer.seed,
         augment=scenario.augment if scenario.augments() else None,
-        workers=scenario.data.workers,
-        batches_per_step=scenario.optimizer.accumulate_steps,
+        workers=scenario.config.data.workers,
+        batches_per_step=scenario.config.optimizer.accumulate_steps,
     )

@@ -140,7 +140,7 @@ def load_compiled(
             objective = at_threshold(objective, threshold)
         # Without an optimizer: there is none in the file, and Keras would look for its variables there.
         model.compile(
-            optimizer=None, **objective.compile_arguments(), jit_compile=scenario.device.jit_compile
+            optimizer=None, **objective.compile_arguments(), jit_compile=scenario.config.device.jit_compile
         )
     return model
 
@@ -150,5 +150,9 @@ def validator_of(
 ) -> Validator:
     """What runs a model over samples, in batches of the scenario's size."""
     return Validator(
-        model, source, batch_size=scenario.data.batch_size, strategy=strategy, workers=scenario.data.workers
+        model,
+        source,
+        batch_size=scenario.config.data.batch_size,
+        strategy=strategy,
+        workers=scenario.config.data.workers,
     )

@@ -44,7 +44,7 @@ def find_monitor(
     Raises:
         ConfigError: where there is no such value, or nothing says what its mode is.
     """
-    settings = getattr(scenario, section)
+    settings = getattr(scenario.config, section)
     own = settings.monitor
     known = _known_values(scenario, list(metric_values(model)), validates=validates, lists=lists)
     monitor = _present(own or objective.monitor, known, scenario, section, validates=validates, lists=lists)

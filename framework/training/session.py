@@ -65,7 +65,7 @@ class Session:
         with self._watching():
             components.loop.prepare(components.batches(0))
         self._early_stopping = EarlyStopping(
-            scenario.early_stopping, components.mode, components.earlier_mode
+            scenario.config.early_stopping, components.mode, components.earlier_mode
         )
         self._due = Due(self._settings, components.steps_per_epoch)
         self._evaluation = EpochEvaluation(components, run, self._due, check_interruption)
@@ -172,7 +172,7 @@ class Session:
             self.run.record_session(
                 started_at_step=progress.step,
                 changes={path: list(values) for path, values in changes.items()},
-                hardware=describe_hardware(self.components.scenario.device),
+                hardware=describe_hardware(self.components.scenario.config.device),
             )
             announce(self.console, self.components, progress, self.run, resumed=resumed, changes=changes)
             if resumed and changes:

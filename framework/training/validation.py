@@ -208,7 +208,7 @@ def opened(scenario: Scenario, given: Any, what: str, *, targets: bool = True) -
     Raises:
         DataError: where no source can be made of it.
     """
-    data = scenario.data
+    data = scenario.config.data
     limits = {"auto": int(data.cache_limit * 1e9), "memory": None, "off": 0}
     return as_source(given, f"{what} of {scenario.name}", limit_bytes=limits[data.cache], targets=targets)
 
@@ -222,7 +222,7 @@ def prepare_source(scenario: Scenario, split: Split) -> Source:
     source = opened(scenario, scenario.source(split), f"source({split.value!r})")
     if not len(source):
         raise DataError(f"the {split} split of {scenario.name} has no samples")
-    data = scenario.data
+    data = scenario.config.data
     if data.limit is not None:
         source = spread(source, data.limit)
     if data.cache == "off" or source.batched:

@@ -11,7 +11,7 @@ from framework import Classification, DataError, Objective, Registry, Source, Sp
 from framework.data.rows import read_rows
 from framework.data.texts import TextSource, read_texts
 from scenarios.reuters.data import ReutersTexts
-from scenarios.reuters.model import MODELS
+from scenarios.reuters.model import MODELS, TextModel
 
 if TYPE_CHECKING:
     import keras
@@ -28,11 +28,12 @@ class Reuters(Classification):
 
     models = MODELS
     datas = DATAS
+    model: TextModel
+    data: ReutersTexts
 
     def build_model(self) -> keras.Model:
         texts = self.data.source(Split.TRAIN, seed=self.config.trainer.seed).texts
-        model: keras.Model = self.model.build(classes=len(self.classes), texts=texts)
-        return model
+        return self.model.build(classes=len(self.classes), texts=texts)
 
     def objective(self) -> Objective:
         """As of every classifier, and, with many classes, how often the right one is among the first five."""

@@ -16,6 +16,7 @@ from PIL import Image
 
 from framework.data.source import Split
 from framework.errors import ConfigError, DataError
+from framework.optim.optimizers import Momentum
 from framework.scenario import compose
 from scenarios.lenet.data import Digits, Mnist, read_idx
 from scenarios.lenet.model import LeNet5
@@ -186,12 +187,8 @@ def test_augmentation_is_a_choice() -> None:
 
 def test_another_optimizer_can_be_chosen() -> None:
     scenario = compose("scenario=lenet")
-    assert (scenario.optimizer.name, scenario.optimizer.momentum, scenario.learning_rate.lr) == (
-        "momentum",
-        0.9,
-        0.01,
-    )
-    assert compose("scenario=lenet", "optimizer=adam").optimizer.name == "adam"
+    assert (scenario.composed.optimizer, scenario.composed.learning_rate.lr) == (Momentum(momentum=0.9), 0.01)
+    assert compose("scenario=lenet", "optimizer=adam").composed.optimizer.name == "adam"
 
 
 def test_one_size_is_set_in_one_place() -> None:

@@ -11,6 +11,7 @@ import pytest
 from framework.cli.train import train as train_command
 from framework.data.source import ArraySource, Split
 from framework.run.checkpoint import CheckpointStore
+from framework.run.device import apply_device
 from framework.run.signals import Interruption
 from framework.scenario import Scenario, compose
 from framework.training.components import Components
@@ -108,7 +109,7 @@ def test_determinism_is_asked_for(value: bool, monkeypatch: pytest.MonkeyPatch) 
 
     asked: list[bool] = []
     monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: asked.append(True))
-    compose_toy(f"device.deterministic={value}").device.apply()
+    apply_device(compose_toy(f"device.deterministic={value}").config.device)
     assert bool(asked) == value
 
 

@@ -26,7 +26,7 @@ from tests.conftest import REPOSITORY
 
 # The class that declares a setting, the setting, and the test that fails when it always has its default.
 TABLE: dict[str, dict[str, str]] = {
-    "framework.training.early_stopping:EarlyStoppingConfig": {
+    "framework.config.early_stopping_config:EarlyStoppingConfig": {
         "n_to_go": "tests/unit/training/test_early_stopping.py::test_a_change_below_min_delta_is_no_improvement",
         "patience": "tests/unit/training/test_early_stopping.py::test_patience_is_n_to_go",
         "frequency": "tests/unit/training/test_early_stopping.py::test_frequency_checks_each_nth_value",
@@ -211,7 +211,7 @@ TABLE: dict[str, dict[str, str]] = {
         "widths": "tests/scenarios/test_reuters.py::test_the_settings_of_the_networks[wide_text_cnn]",
         "filters": "tests/scenarios/test_reuters.py::test_the_settings_of_the_networks[wide_text_cnn]",
     },
-    "framework.model.warm_start:WarmStartConfig": {
+    "framework.config.warm_start_config:WarmStartConfig": {
         "model": "tests/unit/model/test_warm_start.py::test_each_kind_of_source_is_loaded_bit_for_bit[save_run]",
         "allow_partial": "tests/unit/model/test_warm_start.py::test_other_shapes_are_an_error_unless_partial",
         "include": "tests/unit/model/test_warm_start.py::test_include_and_exclude",
@@ -247,7 +247,7 @@ TABLE: dict[str, dict[str, str]] = {
         "on_nan": "tests/unit/training/test_nan_recovery.py::test_skip_changes_nothing_but_that_step",
         "trace_nan": "tests/unit/test_option_effects.py::test_how_many_steps_a_call_does_at_most[trainer.trace_nan=true]",
     },
-    "framework.run.device:DeviceConfig": {
+    "framework.config.device_config:DeviceConfig": {
         "gpus": "tests/unit/training/test_trainer.py::test_what_cannot_be_trained_leaves_nothing_behind[words3-device.gpus]",
         "cpu_replicas": "tests/unit/optim/test_gradient_accumulation.py::test_copies_of_the_cpu_are_not_gpus_and_must_be_made_in_time",
         "threads": "tests/unit/test_option_effects.py::test_threads_are_recorded",

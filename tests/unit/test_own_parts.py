@@ -51,7 +51,7 @@ OWN = ("optimizer=heavy",)
 def test_a_registered_class_is_chosen_by_name_and_typed(register: Any) -> None:
     register("optimizer", "heavy", Heavy)
     scenario = compose_toy(*OWN, "optimizer.clip_norm=1")
-    assert scenario.optimizer == Heavy(clip_norm=1.0)
+    assert scenario.config.optimizer == Heavy(clip_norm=1.0)
     assert parse(scenario.config.to_plain()) == scenario.config
     # A run that exists can change to it.
     plain = compose_toy("optimizer=adam", "lr=0.3").config.to_plain()
@@ -92,7 +92,7 @@ def test_a_class_without_the_decorator_is_answered(register: Any) -> None:
             ConfigError, match=r"optimizer.name: .* is registered, but is not a config dataclass"
         ):
             compose_toy(f"optimizer={name}")
-    assert compose_toy("optimizer=named").optimizer == Named()
+    assert compose_toy("optimizer=named").composed.optimizer == Named()
 
 
 def test_a_name_that_is_taken_is_not_given_twice() -> None:

@@ -46,7 +46,8 @@ def test_model_and_data_are_built_as_the_trainer_builds_them(images: Path, tmp_p
 
 def test_the_data_are_not_looked_at_before_they_are_needed(tmp_path: Path) -> None:
     scenario = compose("scenario=mesonet", "data=image_folder", "data.train_dir=nowhere", "lr=0.5")
-    assert (scenario.learning_rate.lr, scenario.optimizer.name, scenario.model.name) == (0.5, "adam", "meso4")
+    composed = scenario.composed
+    assert (composed.learning_rate.lr, composed.optimizer.name, scenario.model.name) == (0.5, "adam", "meso4")
     with pytest.raises(ScenarioError, match=r"data\.train_dir: does not exist"):
         scenario.build_model()
     folder = tmp_path / "run"

@@ -20,11 +20,12 @@ import numpy as np
 import pytest
 import yaml
 
+from framework.config.warm_start_config import WarmStartConfig
 from framework.errors import ScenarioError
 from framework.evaluation.compare_weights import RunWeights
 from framework.evaluation.load_and_validate import load_and_validate
 from framework.model.export import load_model
-from framework.model.warm_start import WarmStartConfig, warm_start
+from framework.model.warm_start import warm_start
 from framework.model.weight_files import open_weights
 from framework.run.run_directory import RunDirectory
 from tests.runs import compose_toy, resume, train

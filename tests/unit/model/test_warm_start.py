@@ -13,8 +13,9 @@ import pytest
 import tensorflow as tf
 
 from framework.config.schema import read
+from framework.config.warm_start_config import WarmStartConfig
 from framework.errors import ConfigError, Problem
-from framework.model.warm_start import Transfer, WarmStartConfig, describe, warm_start
+from framework.model.warm_start import Transfer, describe, warm_start
 from framework.run.checkpoint import CheckpointStore, NamedArray, Snapshot, copy_variables
 from scenarios.mesonet.model import Meso4
 

@@ -6,11 +6,11 @@ import math
 
 import pytest
 
+from framework.config.early_stopping_config import EarlyStoppingConfig
 from framework.config.schema import read
 from framework.errors import Problem
 from framework.training.early_stopping import (
     EarlyStopping,
-    EarlyStoppingConfig,
     Mode,
     is_best,
     is_better,
