@@ -67,9 +67,10 @@ class Due:
 
     # Within an epoch --------------------------------------------------------------------------------------------
 
-    def end_of_epoch(self, step: int) -> int:
-        """The step with which the epoch ends that the next step after `step` is in."""
-        return (step // self.steps_per_epoch + 1) * self.steps_per_epoch
+    def end_of_epoch(self, epoch: int) -> int:
+        """The step with which the epoch ends that comes after `epoch` epochs. A run that was interrupted while it
+        was validated is there already."""
+        return (epoch + 1) * self.steps_per_epoch
 
     def is_end_of_epoch(self, step: int) -> bool:
         """Whether an epoch ends with a step."""
@@ -92,7 +93,7 @@ class Due:
         """The step up to which steps may be done in one call of the loop: there something is due, or may be."""
         if self.settings.trace_nan:
             return step + 1  # so that the bad one is known
-        edges = [self.end_of_epoch(step), *self._profile_edges()]
+        edges = [self.end_of_epoch(step // self.steps_per_epoch), *self._profile_edges()]
         if every := self.settings.checkpoint_every_n_steps:
             edges.append((step // every + 1) * every)
         return min(edge for edge in edges if edge > step)

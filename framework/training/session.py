@@ -199,7 +199,7 @@ class Session:
     def _train_epoch(self) -> Speed:
         """The steps of the epoch that are still to do. Gives how fast they went."""
         progress, settings = self.state.progress, self._settings
-        first, end = progress.step, self._due.end_of_epoch(progress.step)
+        first, end = progress.step, self._due.end_of_epoch(progress.epoch)
         stopwatch = Stopwatch(self.components.loop)
         done = first - progress.epoch * self.components.steps_per_epoch
         self.components.callbacks.begin_epoch(progress.epoch, done)
