@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from framework.config.parts import LearningRateSection
 from framework.config.schema import setting
 from framework.errors import ConfigError, Problem
-from framework.optim.clock import LEARNING_RATES, Clock
+from framework.optim.clock import LEARNING_RATES as LEARNING_RATES
+from framework.optim.clock import Clock
 from framework.optim.plateau import PlateauSettings
 
 if TYPE_CHECKING:

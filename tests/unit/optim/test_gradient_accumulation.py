@@ -31,10 +31,10 @@ def assert_equal_runs(a: Path, b: Path, tolerance: float) -> None:
     for one, other in zip(records(a), records(b), strict=True):
         assert one["step"] == other["step"]
         assert one["metrics"] == pytest.approx(other["metrics"], abs=tolerance)
-    one, other = final_state(a).variables, final_state(b).variables
-    assert one.keys() == other.keys() == {"model", "optimizer", "metrics", "average"}
+    ours, theirs = final_state(a).variables, final_state(b).variables
+    assert ours.keys() == theirs.keys() == {"model", "optimizer", "metrics", "average"}
     for group in ("model", "optimizer", "average"):
-        for x, y in zip(one[group], other[group], strict=True):
+        for x, y in zip(ours[group], theirs[group], strict=True):
             np.testing.assert_allclose(x.array, y.array, atol=tolerance, err_msg=f"{group} {x.name}")
 
 
