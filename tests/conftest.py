@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -67,6 +71,27 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+@pytest.fixture
+def command_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a command as `command` does, by its `main` and in this process, which has TensorFlow already:
+    `command_here(resume.main, "run", "epochs=3")`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(TOY))
+
+    def run(main: Callable[[], None], *words: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", [main.__module__, *words])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return subprocess.CompletedProcess(words, ended.value.code, shown.out, shown.err)
+
+    return run
+
+
 TOY_WORDS = ("--config-dir", str(TOY / "conf"), "scenario=toy")
 
 
@@ -76,3 +101,35 @@ def toy_on_the_path() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(TOY))
         yield
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Puts an undisturbed, finished run of the toy scenario at a path: `finished(tmp_path / "run",
+    "epochs=1")`.
+
+    A run is trained once in all processes of a session, and copied for each test that asks for it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    # With xdist, each process has a session and a folder of its own, in one that is shared.
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+
+    def put(path: Path, *words: str) -> Path:
+        import keras
+
+        from tests.runs import train
+
+        shared.mkdir(exist_ok=True)
+        name = hashlib.sha256(repr(words).encode()).hexdigest()[:16]
+        with open(shared / f"{name}.lock", "w") as lock, pytest.MonkeyPatch.context() as patch:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (shared / name).exists():
+                patch.syspath_prepend(str(TOY))
+                keras.utils.clear_session()  # Keras numbers the layers of a process
+                draft = Path(tempfile.mkdtemp(dir=shared)) / "run"
+                train(draft, *words)
+                draft.rename(shared / name)
+            shutil.copytree(shared / name, path)
+        return path
+
+    return put

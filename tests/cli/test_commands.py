@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from framework.cli import benchmark, lav, resume, weights
 from framework.cli.command import run
 from tests.conftest import TOY_WORDS, environment
 
@@ -249,8 +250,8 @@ def test_the_walk_of_a_run_on_image_folders(command: Command, tmp_path: Path) ->
         assert row["label"] == max(("dark", "light"), key=lambda name: float(row[name]))
 
 
-def test_the_input_pipeline_is_measured(command: Command) -> None:
-    result = command("benchmark-input-pipeline", *TOY_WORDS, "--seconds", "0.2")
+def test_the_input_pipeline_is_measured(command_here: Command) -> None:
+    result = command_here(benchmark.main, *TOY_WORDS, "--seconds", "0.2")
     assert_clean(result, 0)
     assert "samples/s" in result.stdout
     assert "batches/s" in result.stdout
@@ -436,9 +437,11 @@ def test_a_read_only_parent_is_answered(command: Command, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("words", [["nowhere"], ["."], ["nowhere", "rubbish"], ["nowhere", "epochs=0"]])
-@pytest.mark.parametrize("name", ["resume-training", "load-and-validate", "ema-weights"])
-def test_a_folder_that_is_no_run_is_answered(command: Command, name: str, words: list[str]) -> None:
-    result = command(name, *words)
+@pytest.mark.parametrize("main", [resume.main, lav.main, weights.main], ids=lambda main: main.__module__)
+def test_a_folder_that_is_no_run_is_answered(
+    command_here: Command, main: Callable[[], None], words: list[str]
+) -> None:
+    result = command_here(main, *words)
     assert_clean(result, 2 if "rubbish" in words else 1)
     answers = ("is not a run directory", "rubbish", "a run directory, or a file of weights")
     assert any(answer in result.stderr for answer in answers)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from framework.cli import check_scenario
 from tests.cli.test_commands import assert_clean
 from tests.torture import command as script
 
@@ -63,8 +64,9 @@ def test_its_own_test_passes(package: Path) -> None:
     assert passed.returncode == 0, passed.stdout[-3000:]
 
 
-def test_check_scenario_says_what_is_wrong_and_where(command: Command) -> None:
-    result = command("check-scenario", "scenario=module", "--traceback", "scenario.target=broken:Raising")
+def test_check_scenario_says_what_is_wrong_and_where(command_here: Command) -> None:
+    words = ("scenario=module", "--traceback", "scenario.target=broken:Raising")
+    result = command_here(check_scenario.main, *words)
     assert result.returncode == 1, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == "passed    it composes"
@@ -72,7 +74,7 @@ def test_check_scenario_says_what_is_wrong_and_where(command: Command) -> None:
     assert "broken.py:" in result.stdout
     assert 'raise KeyError("units")' in result.stdout
     assert result.stdout.count("not tried") == 8
-    result = command("check-scenario", "scenario=mesonet", "modl=meso4")
+    result = command_here(check_scenario.main, "scenario=mesonet", "modl=meso4")
     assert result.returncode == 2
     assert "did you mean 'model'?" in result.stderr
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import framework
+from framework.cli import train
 from framework.cli.command import run
 from framework.cli.completion import shown_to_hydra
 from framework.config.compose import compose_config
@@ -166,8 +167,9 @@ def test_a_package_that_hides_another_of_its_name_is_named() -> None:
     assert "give yours another name" in hint
 
 
-def test_a_model_that_is_not_built_is_refused_in_a_line(command: Command, tmp_path: Path) -> None:
-    result = command("train-scenario", "scenario=module", "scenario.target=broken:Unbuilt", "output_dir=run")
+def test_a_model_that_is_not_built_is_refused_in_a_line(command_here: Command, tmp_path: Path) -> None:
+    words = ("scenario=module", "scenario.target=broken:Unbuilt", "output_dir=run")
+    result = command_here(train.main, *words)
     assert_clean(result, 1)
     assert "the model Net that build_model gives is not built" in result.stderr
     assert "keras.Model(inputs, Net(...)(inputs))" in result.stderr
