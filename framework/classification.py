@@ -80,8 +80,7 @@ class ClassificationSettings:
     loss: LossName | None = setting(
         None,
         "What training minimises, by its name in Keras. null: binary_crossentropy with two classes, "
-        "sparse_categorical_crossentropy with "
-        "more.",
+        "sparse_categorical_crossentropy with more.",
     )
     label_smoothing: float = setting(
         0.0,

@@ -22,13 +22,11 @@ _log = logging.getLogger("framework")
 
 _ALLOWED = (
     "a framework.Source, a tuple of arrays (x, y), an object with __len__ and __getitem__, a "
-    "tf.data.Dataset, "
-    "a keras.utils.PyDataset, or a generator"
+    "tf.data.Dataset, a keras.utils.PyDataset, or a generator"
 )
 _WAYS_OUT = (
     "give what can be loaded by index: arrays, an object with __len__ and __getitem__, or a "
-    "framework.Source, "
-    "such as TfRecords (docs/data.md)"
+    "framework.Source, such as TfRecords (docs/data.md)"
 )
 _OWN_ORDER = (
     "leave out shuffling and random augmentation: the stream shuffles, and Scenario.augment "
@@ -88,8 +86,7 @@ def as_source(given: Any, what: str, *, limit_bytes: int | None, targets: bool =
         if source.varies():
             _log.warning(
                 "%s: sample 0 of the %s is another one each time, so that the run does not resume exactly, "
-                "and samples kept in memory "
-                "(data.cache) do not change; %s",
+                "and samples kept in memory (data.cache) do not change; %s",
                 what,
                 _name(given),
                 _OWN_ORDER,
@@ -262,8 +259,8 @@ class _Memory:
         if self._limit is not None and self._bytes > self._limit:
             raise DataError(
                 f"the samples of {self._what} are read into memory, and take more than the "
-                f"{self._limit / 1e9:g} GB that they may "
-                f"(data.cache, data.cache_limit): {self.count:,} samples were read",
+                f"{self._limit / 1e9:g} GB that they may (data.cache, data.cache_limit): {self.count:,} "
+                "samples were read",
                 hint=_WAYS_OUT,
             )
         self.pieces += 1
@@ -295,8 +292,7 @@ class _Memory:
         parts = [np.concatenate([batch[i] for batch in self._batches]) for i in range(len(self._kinds))]
         _log.info(
             "%s is a %s: its %d samples, each %s, were read into memory, %.1f MB%s. Each pass has these "
-            "samples; the stream shuffles and "
-            "batches them",
+            "samples; the stream shuffles and batches them",
             self._what,
             _name(given),
             self.count,

@@ -27,14 +27,12 @@ class ImageConfig(DataConfig):
     exif: Exif = setting(
         "apply",
         "What an orientation in the EXIF data of an image does. apply: the image is turned upright; ignore: "
-        "the pixels are taken as "
-        "they are stored.",
+        "the pixels are taken as they are stored.",
     )
     jpeg: Jpeg = setting(
         "accurate",
         "How a JPEG is decoded. accurate: to the values that Pillow and OpenCV give; fast: by TensorFlow's "
-        "inexact default, off by up "
-        "to 9 of 255 and not faster.",
+        "inexact default, off by up to 9 of 255 and not faster.",
     )
     on_error: Literal["fail", "skip"] = setting(
         "fail",

@@ -54,8 +54,7 @@ class ImageFolder(Renaming, ImageConfig):
     validation_split: float = setting(
         0.2,
         "Part of each class in train_dir that is kept for validation where val_dir is null. The seed says "
-        "which. 0: none; a run trains on "
-        "all, and without validation.",
+        "which. 0: none; a run trains on all, and without validation.",
         ge=0,
         lt=1,
     )

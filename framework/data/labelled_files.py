@@ -37,8 +37,7 @@ class SplitFiles(DataConfig):
     validation_split: float = setting(
         0.2,
         "Part of the training data that is kept for validation where val is null. The seed says which. 0: "
-        "none; a run trains on all, and "
-        "without validation.",
+        "none; a run trains on all, and without validation.",
         ge=0,
         lt=1,
     )

@@ -92,8 +92,7 @@ class TfRecordSource(Source):
             raise DataError(
                 f"{len(faults):,} of {len(self.files):,} TFRecord files cannot be read:{listing(faults)}",
                 hint="write damaged files again; unpack what is packed (gunzip), or write it without "
-                "compression: "
-                "a packed file cannot be read from the middle",
+                "compression: a packed file cannot be read from the middle",
             )
         self._ends = list(itertools.accumulate(len(index.starts) for index in self._indices))
         if not len(self):

@@ -68,8 +68,8 @@ def read_config(path: Path) -> dict[str, Any]:
         raise RunDirectoryError(
             f"{path} is not as it was written: it is damaged, or was edited",
             hint=f"settings are changed by words, `resume-training {path.parent} epochs=60`; "
-            "checkpoints/config.yaml is a copy to "
-            "bring back; where an edit is meant, take the line with the checksum out",
+            "checkpoints/config.yaml is a copy to bring back; where an edit is meant, take the line "
+            "with the checksum out",
         )
     return upgrade(plain, found)
 
