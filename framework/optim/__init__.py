@@ -1,1 +1,1 @@
-"""How weights move: optimizers, gradients, learning rates."""
+"""Optimizers, gradient accumulation and learning rate schedules."""

@@ -1,4 +1,7 @@
-"""AdaBelief, which Keras does not have. It imports Keras, so it is imported only when one is built."""
+"""The AdaBelief optimizer, which Keras does not have.
+
+Importing this module imports Keras; it is imported only when such an optimizer is built.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="framework")
 class AdaBelief(keras.optimizers.Optimizer):
-    """Adam with the deviation of the gradient from its mean in place of the gradient: steps are long where it
-    is as expected.
+    """Adam with steps scaled by the deviation of the gradient from its moving mean.
+
+    Steps are long where the gradient is as the moving mean predicts it, and short where it deviates.
 
         m = beta_1 * m + (1 - beta_1) * g
         s = beta_2 * s + (1 - beta_2) * (g - m)^2 + epsilon
@@ -43,16 +47,17 @@ class AdaBelief(keras.optimizers.Optimizer):
         self.epsilon = epsilon
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Make a mean and a deviation for each variable, both zero, of its shape and dtype."""
+        """Create a mean and a deviation for each variable, both zero, of its shape and dtype."""
         if self.built:
             return
         super().build(variables)
         self._means, self._deviations = self.add_optimizer_variables(variables, ["mean", "deviation"])
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Move one variable by one step; see the formulas of the class."""
+        """Update one variable by one step; the formulas are in the docstring of the class."""
         dtype = variable.dtype
-        # The gradient of an embedding holds the rows of the batch only, yet the mean of each row moves.
+        # Dense, because the gradient of an embedding has only the rows of the batch, and the means of all
+        # rows decay.
         gradient = tf.cast(tf.convert_to_tensor(gradient), dtype)
         step = tf.cast(self.iterations + 1, dtype)
         index = self._get_variable_index(variable)

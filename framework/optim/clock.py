@@ -1,4 +1,4 @@
-"""What a learning rate schedule goes by: the time in a run, and the formula that it asks."""
+"""The time of a run as a schedule sees it, and the interface of a schedule's formula."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ LEARNING_RATES = Registry("learning_rate")
 
 
 class Clock(NamedTuple):
-    """What time it is for a schedule.
+    """The time that a schedule computes its value from.
 
     Args:
-        epoch: epochs since the schedule began, a float64 scalar >= 0. With `per=epoch` it stands still during
+        epoch: epochs since the schedule began, a float64 scalar >= 0. With `per=epoch` it is constant within
             an epoch.
-        epochs: how many epochs there are from the schedule's beginning to the end of the run.
-        steps_per_epoch: steps that make an epoch.
+        epochs: epochs from the beginning of the schedule to the end of the run.
+        steps_per_epoch: steps in an epoch.
     """
 
     epoch: tf.Tensor
@@ -28,15 +28,17 @@ class Clock(NamedTuple):
     steps_per_epoch: int
 
     def later(self, epochs: float) -> Clock:
-        """The clock of a phase that begins `epochs` after the schedule; it stands at 0 until then."""
+        """Return the clock of a phase that begins `epochs` after the schedule; until then its epoch is 0."""
         import tensorflow as tf
 
         return Clock(tf.maximum(self.epoch - epochs, 0.0), self.epochs - epochs, self.steps_per_epoch)
 
 
 class Formula(Section, Protocol):
-    """What a schedule needs of a section `learning_rate`; see
-    `framework.optim.learning_rates.LearningRate`."""
+    """The interface that a schedule needs of a section `learning_rate`.
+
+    `framework.optim.learning_rates.LearningRate` implements it.
+    """
 
     @property
     def lr(self) -> float: ...

@@ -1,5 +1,7 @@
-"""How the gradients of several batches and replicas become one step of an optimizer. It imports Keras, so it
-is imported only when an optimizer is built."""
+"""Gradient accumulation over batches, and the sum of gradients over replicas, before clipping.
+
+Importing this module imports Keras; it is imported only when an optimizer is built.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +16,20 @@ from framework.run.patching import patch
 
 
 class WholeSteps:
-    """Makes the steps of an optimizer whole: each sees the gradient of all its samples at once, whatever they
-    were divided into.
+    """Gradient accumulation for an optimizer: each step uses the gradient of all its samples at once.
 
-    Keras sums the gradients of the replicas after it has clipped those of each, and counts, schedules and
-    averages by the batch where several make a step. Here a gradient is first summed over the batches of the
-    step, then over the replicas; what comes after that (clipping, weight decay, the step itself, the count of
-    steps that a schedule goes by) happens once a step.
+    Keras clips the gradients of each replica before it sums them, and with accumulation it counts batches
+    instead of steps for iterations, schedules and averages. Here, a gradient is first summed over the batches
+    of the step, then over the replicas. Clipping, weight decay, the update itself and the count of steps that
+    a schedule uses come after that, once a step.
 
-    The sum over batches is zero between two steps, so it is no part of the state of a run. The optimizer
-    stays of its class, and is saved and loaded as one.
+    The sum over batches is zero between two steps, so it is not part of the state of a run. The class of the
+    optimizer does not change, and it is saved and loaded as usual.
 
     Args:
-        optimizer: not built yet. Its methods `build` and `apply` are replaced, for this object alone.
-        batches: batches that make a step, >= 1.
+        optimizer: not built yet. Its methods `build`, `apply` and `_all_reduce_sum_gradients` are patched, on
+            this object alone.
+        batches: batches in a step, >= 1.
     """
 
     def __init__(self, optimizer: keras.optimizers.Optimizer, batches: int) -> None:
@@ -36,8 +38,8 @@ class WholeSteps:
         self._optimizer = optimizer
         self._keras_build, self._keras_apply = optimizer.build, optimizer.apply
         self._sums: _GradientSums | None = None
-        # Keras sums over the replicas in the last of them, which is too late for clipping; `_apply` has done
-        # it by then.
+        # Keras sums over the replicas in `_all_reduce_sum_gradients`, which it calls after clipping. `_apply`
+        # has summed them before that, so this must not sum them again.
         patch(
             optimizer,
             whole_steps=self,
@@ -54,8 +56,7 @@ class WholeSteps:
     def _apply(
         self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable] | None = None
     ) -> None:
-        """Take in the gradients of a batch, in the graph of a replica; the last batch of a step makes the
-        step."""
+        """Add the gradients of a batch, in the graph of a replica; apply the step with its last batch."""
         variables = (
             self._optimizer._trainable_variables if trainable_variables is None else trainable_variables
         )
@@ -68,14 +69,14 @@ class WholeSteps:
 
 
 def batches_per_step(optimizer: keras.optimizers.Optimizer) -> int:
-    """The number of batches that make a step: 1 but for an optimizer whose whole steps take more."""
+    """Return the number of batches in a step: 1 unless the optimizer accumulates gradients."""
     steps = _whole_steps(optimizer)
     return steps.batches if steps else 1
 
 
 @contextlib.contextmanager
 def gathering(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """What is traced within the context only gathers gradients of an optimizer with whole steps."""
+    """Trace, within the context, batches that only add their gradients to the sums of the optimizer."""
     steps = _whole_steps(optimizer)
     assert steps is not None
     steps.gathers = True
@@ -86,12 +87,12 @@ def gathering(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
 
 
 def _whole_steps(optimizer: Any) -> WholeSteps | None:
-    # Under mixed_float16 Keras puts one around it that scales the loss.
+    # Under mixed_float16, Keras wraps the optimizer in a LossScaleOptimizer.
     return getattr(getattr(optimizer, "inner_optimizer", optimizer), "whole_steps", None)
 
 
 def _sum_over_replicas(gradients: Sequence[Any]) -> list[Any]:
-    """Sums, the same on each replica. None, where a variable has no part in the loss, stays None."""
+    """Return the gradients summed over the replicas, the same on each; None (no gradient) stays None."""
     replica = tf.distribute.get_replica_context()
     if replica is None:
         return list(gradients)
@@ -104,7 +105,7 @@ def _sum_over_replicas(gradients: Sequence[Any]) -> list[Any]:
 
 
 class _GradientSums:
-    """The sums of gradients over the batches of a step; each replica has its own."""
+    """Sums of the gradients over the batches of a step, separate for each replica."""
 
     def __init__(self, variables: Sequence[keras.Variable]) -> None:
         self._of = {
@@ -125,7 +126,7 @@ class _GradientSums:
     def take_mean(
         self, gradients: Sequence[Any], variables: Sequence[keras.Variable], count: int
     ) -> list[Any]:
-        """The mean of `count` gradients, the last of which are given; the sums are zero then."""
+        """Return the mean of `count` gradients, given the last of them, and reset the sums to zero."""
         return [
             None if gradient is None else self._take(self._of[id(variable)], gradient) / count
             for gradient, variable in zip(gradients, variables, strict=True)

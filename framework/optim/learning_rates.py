@@ -1,10 +1,11 @@
-"""The learning rate as a function of the step: one config per schedule, and in it the formula.
+"""Learning rate schedules: one config class for each, with its formula.
 
     schedule = LEARNING_RATES["cosine_decay"](lr=1e-3, final_epochs=5).build(steps_per_epoch=10, epochs=20)
     schedule(175)                                     # 0.00065529, a float32 scalar
 
-A schedule keeps no state, so a run that is resumed at step k goes on with the very value that it would have
-had there. The one exception, `reduce_on_plateau`, has its state in the checkpoints.
+A schedule is a function of the step and has no state, so a run that is resumed at step k continues with
+exactly the value that it would have had there. The one exception is `reduce_on_plateau`: its state is saved
+in the checkpoints.
 """
 
 from __future__ import annotations
@@ -28,48 +29,47 @@ if TYPE_CHECKING:
 
 
 def register_learning_rate(name: str) -> Callable[[type[LearningRateSection]], type[LearningRateSection]]:
-    """Make a config class, derived from `LearningRate`, known as `learning_rate=NAME`. A class decorator.
+    """Register a config class derived from `LearningRate` as `learning_rate=NAME`. A class decorator.
 
     Raises:
-        ValueError: where another class has the name.
+        ValueError: if another class has the name.
     """
     return LEARNING_RATES.register(name)
 
 
-_PER = "What the value changes with. epoch: in stairs, at whole epochs only; step: smoothly, with each step."
+_PER = "When the value changes. epoch: in stairs, at whole epochs only; step: smoothly, with each step."
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearningRate:
-    """What every schedule has; derive from it and write `value`."""
+    """Base class of the schedules; a derived class implements `value`."""
 
     name: ClassVar[str]
     lr: float = setting(1e-3, "The learning rate that the schedule starts from, or rises to.", ge=0)
     offset_epochs: float = setting(
         0.0,
-        "Epochs of the run before the schedule begins; until then it has the value of its beginning.",
+        "Epochs of the run before the schedule begins; until then it has its first value.",
         ge=0,
     )
     per: Literal["step", "epoch"] = setting("epoch", _PER)
 
     def value(self, clock: Clock) -> tf.Tensor | float:
-        """The learning rate at a time, a float64 scalar >= 0."""
+        """Return the learning rate at a time, a float64 scalar >= 0."""
         raise NotImplementedError
 
     def build(self, *, steps_per_epoch: int, epochs: int) -> keras.optimizers.schedules.LearningRateSchedule:
-        """The schedule of a run.
+        """Build the schedule of a run.
 
         Args:
-            steps_per_epoch: steps that make an epoch, >= 1.
+            steps_per_epoch: steps in an epoch, >= 1.
             epochs: epochs of the whole run, >= 1.
 
         Returns:
-            A Keras schedule: from a step, an int64 scalar or an int that counts from 0, to a float32 scalar.
-                It can be called
-            inside a `tf.function`, also with steps after the end of the run.
+            A Keras schedule. It maps a step, an int64 scalar or an int counted from 0, to a float32 scalar.
+            It can be called inside a `tf.function`, also with steps after the end of the run.
 
         Raises:
-            ConfigError: where the settings do not fit a run of that many epochs.
+            ConfigError: if the settings do not fit a run of that many epochs.
         """
         from framework.optim.schedule import Schedule  # imports Keras
 
@@ -77,7 +77,7 @@ class LearningRate:
         return Schedule(self, steps_per_epoch, epochs)
 
     def check_epochs(self, epochs: int) -> Iterator[Problem]:
-        """What does not fit a run of `epochs` epochs, with paths relative to the section."""
+        """Yield what does not fit a run of `epochs` epochs, with paths relative to the section."""
         if self.offset_epochs >= epochs:
             yield Problem(
                 "offset_epochs",
@@ -91,13 +91,12 @@ class LearningRate:
             raise ConfigError(problems)
 
     def problems_in_run(self, epochs: int) -> Iterator[Problem]:
-        """Find what does not fit a run of `epochs` epochs, with paths from the root of the config."""
+        """Yield what does not fit a run of `epochs` epochs, with paths from the root of the config."""
         for problem in self.check_epochs(epochs):
             yield dataclasses.replace(problem, path=f"learning_rate.{problem.path}")
 
     def _stairs(self, decays: tf.Tensor) -> tf.Tensor:
-        """How many decays have happened: with `per=epoch` each of them happens at once, when its time is
-        over."""
+        """Return the number of decays so far; with `per=epoch` a decay counts only when it is complete."""
         import tensorflow as tf
 
         return tf.floor(decays) if self.per == "epoch" else decays
@@ -106,7 +105,7 @@ class LearningRate:
 @register_learning_rate("constant")
 @dataclass(frozen=True, kw_only=True)
 class Constant(LearningRate):
-    """`lr`, from the first step to the last."""
+    """`lr` at every step."""
 
     def value(self, clock: Clock) -> tf.Tensor | float:
         return self.lr
@@ -121,7 +120,7 @@ class ExponentialDecay(LearningRate):
     decay: float = setting(0.99, "What the learning rate is multiplied by every `decay_epochs`.", gt=0, le=1)
     decay_epochs: float = setting(3.0, "Epochs that one decay takes.", gt=0)
     decay_min_fraction: float = setting(
-        0.0, "The fraction of `lr` that the decay does not go below.", ge=0, le=1
+        0.0, "The smallest fraction of `lr` that the decay goes down to.", ge=0, le=1
     )
 
     def value(self, clock: Clock) -> tf.Tensor | float:
@@ -139,20 +138,21 @@ class CosineDecay(ExponentialDecay):
     Hutter 2017, SGDR, equation 5).
 
     `exponential_decay * (alpha + (1 - alpha) * (0.5 + 0.5 * cos(pi * done)))`, where
-    `done = (epoch - epochs + final_epochs) / final_epochs`, within [0, 1]. With `decay=1`, the default, the
-    cosine is all there is. tfaip's schedule of that name has `decay=0.99 alpha=0.1 per=epoch`.
+    `done = (epoch - epochs + final_epochs) / final_epochs`, clipped to [0, 1]. With `decay=1`, the default,
+    the exponential factor is 1. tfaip's schedule of that name has `decay=0.99 alpha=0.1 per=epoch`.
     """
 
     decay: float = setting(
         1.0,
-        "What the learning rate is multiplied by every `decay_epochs`, besides the cosine. 1: nothing.",
+        "What the learning rate is multiplied by every `decay_epochs`, in addition to the cosine. 1: "
+        "nothing.",
         gt=0,
         le=1,
     )
     per: Literal["step", "epoch"] = setting("step", _PER)
     final_epochs: float | None = setting(
         None,
-        "Epochs that the cosine takes, at the end of the run. null: all that no other phase takes.",
+        "Epochs that the cosine takes, at the end of the run. null: all epochs that no other phase takes.",
         ge=0,
     )
     alpha: float = setting(0.0, "The fraction that the cosine falls to.", ge=0, le=1)
@@ -179,22 +179,22 @@ class CosineDecay(ExponentialDecay):
             )
 
     def epochs_before_decay(self) -> float:
-        """Epochs from the schedule's beginning to that of the decay."""
+        """Return the epochs between the beginning of the schedule and that of the decay."""
         return 0.0
 
 
 @register_learning_rate("warmup_cosine_decay")
 @dataclass(frozen=True, kw_only=True)
 class WarmupCosineDecay(CosineDecay):
-    """A linear warm-up from `warmup_fraction * lr` to `lr`, then `cosine_decay`, whose clock starts after the
-    warm-up.
+    """A linear warm-up from `warmup_fraction * lr` to `lr`, then `cosine_decay`, whose epochs count from the
+    end of the warm-up.
 
     `(warmup_fraction + (1 - warmup_fraction) * min(epoch / warmup_epochs, 1)) * cosine_decay(epoch -
     warmup_epochs)`
     """
 
     warmup_epochs: float = setting(1.0, "Epochs that the warm-up takes.", gt=0)
-    warmup_fraction: float = setting(0.1, "The fraction of `lr` that the warm-up starts from.", ge=0, le=1)
+    warmup_fraction: float = setting(0.1, "The fraction of `lr` at the beginning of the warm-up.", ge=0, le=1)
 
     def value(self, clock: Clock) -> tf.Tensor | float:
         import tensorflow as tf
@@ -223,12 +223,12 @@ class WarmupConstantCosineDecay(WarmupCosineDecay):
 class Noam(LearningRate):
     """`lr * d_model^-0.5 * min(s^-0.5, s * warmup_steps^-1.5)`, where s counts the schedule's steps from 1.
 
-    Vaswani et al. 2017, Attention Is All You Need, section 5.3. `lr` is a factor here: the paper's own is 1.
+    Vaswani et al. 2017, Attention Is All You Need, section 5.3. `lr` is a factor here; the paper has 1.
     """
 
     per: Literal["step", "epoch"] = setting("step", _PER)
     d_model: int = setting(512, "The width of the model.", ge=1, le=1_000_000)
-    warmup_steps: int = setting(4000, "Steps that the learning rate rises for.", ge=1, le=10**9)
+    warmup_steps: int = setting(4000, "Steps during which the learning rate rises.", ge=1, le=10**9)
 
     def value(self, clock: Clock) -> tf.Tensor | float:
         import tensorflow as tf
@@ -240,10 +240,10 @@ class Noam(LearningRate):
 @register_learning_rate("piecewise")
 @dataclass(frozen=True, kw_only=True)
 class Piecewise(LearningRate):
-    """`lr * values[i]` from `boundaries[i - 1]` on, that epoch included, until `boundaries[i]`."""
+    """`lr * values[i]` from epoch `boundaries[i - 1]`, included, to epoch `boundaries[i]`, excluded."""
 
     boundaries: tuple[float, ...] = setting(
-        (5.0, 8.0), "Epochs at which the next value begins, rising.", gt=0
+        (5.0, 8.0), "Epochs at which the next value begins, in rising order.", gt=0
     )
     values: tuple[float, ...] = setting(
         (1.0, 0.1, 0.01), "Factors of `lr`, one more than there are boundaries.", ge=0
@@ -273,22 +273,22 @@ class Piecewise(LearningRate):
 @register_learning_rate("decay_to_limit")
 @dataclass(frozen=True, kw_only=True)
 class DecayToLimit(LearningRate):
-    """`lr * decay_rate ^ (step / decay_steps)`, with as many decays as lie between `lr` and `decay_limit`.
+    """`lr * decay_rate ^ (step / decay_steps)`, with as many decays as fit between `lr` and `decay_limit`.
 
     `decay_steps = steps_per_epoch * (epochs // decays)` and `decays = floor(log(decay_limit / lr) /
-    log(decay_rate))`; the exponent goes up to `decays`, and with `per=epoch` it is rounded down. So Meso-4 is
-    trained: Afchar et al. 2018, MesoNet, go from 1e-3 down to 1e-6 in tenths; the spacing is that of
-    MalayAgr/MesoNet-DeepFakeDetection, mesonet/train.py.
+    log(decay_rate))`. The exponent is at most `decays`, and with `per=epoch` it is rounded down. Meso-4 is
+    trained with this schedule: Afchar et al. 2018, MesoNet, divide the learning rate by 10 from 1e-3 down to
+    1e-6. The spacing of the decays is that of MalayAgr/MesoNet-DeepFakeDetection, mesonet/train.py.
     """
 
     decay_rate: float = setting(0.1, "What the learning rate is multiplied by at each decay.", gt=0, lt=1)
-    decay_limit: float = setting(1e-6, "The learning rate that the decay does not go below.", gt=0)
+    decay_limit: float = setting(1e-6, "The learning rate below which the decay does not go.", gt=0)
 
     def decays(self) -> int:
-        """How many decays lead from `lr` to `decay_limit`; 0 or less where there is none."""
+        """Return how many decays lead from `lr` to `decay_limit`; 0 or less if none does."""
         if self.lr == 0:
             return 0
-        # The logarithm of a whole power may come out a few bits too low.
+        # The quotient may be a few bits below a whole number, and must not be rounded down then.
         return math.floor(math.log(self.decay_limit / self.lr) / math.log(self.decay_rate) + 1e-9)
 
     def value(self, clock: Clock) -> tf.Tensor | float:
@@ -324,18 +324,18 @@ class DecayToLimit(LearningRate):
 @register_learning_rate("reduce_on_plateau")
 @dataclass(frozen=True, kw_only=True)
 class ReduceOnPlateau(PlateauSettings, LearningRate):
-    """`lr`, times `factor` whenever the monitored value has not improved for `patience` epochs, as Keras'
-    `ReduceLROnPlateau` does it.
+    """`lr`, multiplied by `factor` whenever the monitored value has not improved for `patience` epochs, as by
+    Keras' `ReduceLROnPlateau`.
 
-    Only epochs that have the value count (`trainer.val_every_n`), and only those after `offset_epochs`.
+    An epoch counts if it has the value (`trainer.val_every_n`) and comes after `offset_epochs`.
     """
 
     per: Literal["epoch"] = setting(
-        "epoch", "It changes at whole epochs only, since a value is known at the end of one."
+        "epoch", "epoch: it changes only at the end of an epoch, when the value is known."
     )
 
     def build(self, *, steps_per_epoch: int, epochs: int) -> keras.optimizers.schedules.LearningRateSchedule:
-        """The schedule of a run, a `framework.optim.schedule.PlateauSchedule`; see `LearningRate.build`."""
+        """Build a `framework.optim.schedule.PlateauSchedule`; see `LearningRate.build`."""
         from framework.optim.schedule import PlateauSchedule  # imports Keras
 
         self._raise_problems(epochs)

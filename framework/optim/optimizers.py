@@ -1,11 +1,11 @@
-"""Optimizers: one config per option, with the names and the defaults that Keras has.
+"""Optimizers: one config class for each, with the names and the defaults of Keras.
 
     config = OPTIMIZERS["adamw"](clip_global_norm=1.0, weight_decay_exclude=("bias$", "gamma$", "beta$"))
     optimizer = config.build(learning_rate)            # a float or a schedule
     config.exclude_from_weight_decay(optimizer, model.trainable_variables)
     optimizer.build(model.trainable_variables)
 
-Keras is imported when an optimizer is built, not before.
+Keras is imported only when an optimizer is built.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ OPTIMIZERS = Registry("optimizer")
 
 
 def register_optimizer(name: str) -> Callable[[type[OptimizerSection]], type[OptimizerSection]]:
-    """Make a config class, derived from `Optimizer`, known as `optimizer=NAME`. A class decorator.
+    """Register a config class derived from `Optimizer` as `optimizer=NAME`. A class decorator.
 
     Args:
-        name: what is typed; `optimizer.name` in the config.
+        name: the name on the command line; `optimizer.name` in the config.
 
     Raises:
-        ValueError: where another class has the name.
+        ValueError: if another class has the name.
 
     >>> @register_optimizer("nesterov")
     ... @dataclass(frozen=True, kw_only=True)
     ... class Nesterov(Optimizer):
     ...     keras_class = "SGD"
-    ...     momentum: float = setting(0.9, "Fraction of the last move that is added to a move.", ge=0, lt=1)
+    ...     momentum: float = setting(0.9, "Fraction of the last update that is added.", ge=0, lt=1)
     ...     nesterov: bool = setting(True, "Nesterov's momentum.")
     """
     return OPTIMIZERS.register(name)
 
 
-# How the settings that all optimizers share are called in Keras.
+# The settings that all optimizers share, and their names in Keras.
 _SHARED = {
     "clip_value": "clipvalue",
     "clip_norm": "clipnorm",
@@ -58,11 +58,12 @@ _SHARED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """What every optimizer has. The fields that a derived config adds are arguments of the Keras class
-    `keras_class`.
+    """Base class of the optimizers: the settings that all of them have.
 
-    A step goes over all samples of its `accumulate_steps` batches, on all replicas: their gradients are
-    summed up first and clipped then; the weights decay; then they move.
+    The fields that a derived class adds are arguments of the Keras class `keras_class`.
+
+    A step uses all samples of its `accumulate_steps` batches, on all replicas. Their gradients are summed,
+    then clipped; then the weights decay; then they are updated.
     """
 
     name: ClassVar[str]
@@ -73,17 +74,18 @@ class Optimizer:
     clip_global_norm: float | None = setting(None, "Scale all gradients together down to this norm.", gt=0)
     weight_decay: float | None = setting(
         None,
-        "Decoupled weight decay: a step takes weight_decay * learning rate * weight off each weight.",
+        "Decoupled weight decay: each step subtracts weight_decay * learning rate * weight from each weight.",
         ge=0,
     )
     weight_decay_exclude: tuple[str, ...] = setting(
-        (), "Regular expressions: a variable whose path (`dense/bias`) has one of them in it does not decay."
+        (),
+        "Regular expressions: a variable does not decay if one of them is found in its path (`dense/bias`).",
     )
 
     accumulate_steps: int = setting(
         1,
-        "Batches whose gradients make one step, for a batch larger than the memory holds. Everything else "
-        "counts these steps.",
+        "Batches whose gradients make one step, for a batch that is larger than the memory allows. "
+        "Everything else counts these steps, not batches.",
         ge=1,
         le=10_000,
     )
@@ -117,13 +119,13 @@ class Optimizer:
     def build(
         self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule
     ) -> keras.optimizers.Optimizer:
-        """The Keras optimizer, without its variables yet.
+        """Build the Keras optimizer, without its variables yet.
 
         Args:
-            learning_rate: a number >= 0, or a schedule as `LearningRate.build` makes it.
+            learning_rate: a number >= 0, or a schedule that `LearningRate.build` returned.
 
         Raises:
-            ConfigError: where the settings do not suit the Keras class.
+            ConfigError: if the Keras class does not accept the settings.
         """
         from framework.optim.gradient_accumulation import WholeSteps  # imports Keras
 
@@ -136,14 +138,14 @@ class Optimizer:
     def exclude_from_weight_decay(
         self, optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
     ) -> None:
-        """Take the variables that `weight_decay_exclude` names out of the weight decay of a built optimizer.
+        """Exclude the variables that `weight_decay_exclude` matches from the weight decay.
 
         Args:
-            optimizer: what `build` returned. Call this before its own `build(variables)`.
+            optimizer: what `build` returned. Its own `build(variables)` must not have been called yet.
             variables: the trainable variables of the model.
 
         Raises:
-            ConfigError: where a regular expression is found in no variable's path.
+            ConfigError: if a regular expression is not found in the path of any variable.
         """
         excluded = []
         problems = []
@@ -164,9 +166,11 @@ class Optimizer:
             optimizer.exclude_from_weight_decay(var_list=excluded)
 
     def optimizer_class(self) -> Any:
-        """The class that `build` makes the optimizer of, derived from `keras.optimizers.Optimizer`: by
-        default the one of `keras.optimizers` that `keras_class` names. An optimizer of one's own overrides
-        it, and imports Keras there."""
+        """Return the class of the optimizer, derived from `keras.optimizers.Optimizer`.
+
+        By default it is the class of `keras.optimizers` that `keras_class` names. Override this method for an
+        optimizer class of your own, and import Keras inside it.
+        """
         import keras
 
         return getattr(keras.optimizers, self.keras_class)
@@ -180,26 +184,28 @@ class Optimizer:
         }
 
     def _shared_arguments(self) -> dict[str, Any]:
-        """Those that are set; for the others the class has its own defaults."""
+        """Return the shared settings that are set, by their names in Keras."""
         return {
             theirs: getattr(self, ours) for ours, theirs in _SHARED.items() if getattr(self, ours) is not None
         }
 
 
 def _as_float(learning_rate: Any) -> Any:
-    # Keras refuses a whole number.
+    # Keras does not accept an int.
     return float(learning_rate) if isinstance(learning_rate, int) else learning_rate
 
 
 @register_optimizer("sgd")
 @dataclass(frozen=True, kw_only=True)
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum where it is set."""
+    """Stochastic gradient descent, with or without momentum."""
 
     keras_class = "SGD"
 
-    momentum: float = setting(0.0, "Fraction of the last move that is added to a move. 0: none.", ge=0, le=1)
-    nesterov: bool = setting(False, "Nesterov's momentum.")
+    momentum: float = setting(
+        0.0, "Fraction of the last update that is added to the next one. 0: none.", ge=0, le=1
+    )
+    nesterov: bool = setting(False, "Use Nesterov's momentum.")
 
     def check(self) -> Iterator[Problem]:
         yield from super().check()
@@ -215,38 +221,48 @@ class SGD(Optimizer):
 @register_optimizer("momentum")
 @dataclass(frozen=True, kw_only=True)
 class Momentum(SGD):
-    """Polyak 1964, Some methods of speeding up the convergence of iteration methods: `sgd` with momentum by
-    default."""
+    """SGD with momentum by default (Polyak 1964, Some methods of speeding up the convergence of iteration
+    methods)."""
 
-    momentum: float = setting(0.9, "Fraction of the last move that is added to a move.", ge=0, le=1)
+    momentum: float = setting(0.9, "Fraction of the last update that is added to the next one.", ge=0, le=1)
 
 
 @register_optimizer("rmsprop")
 @dataclass(frozen=True, kw_only=True)
 class RMSprop(Optimizer):
-    """Hinton 2012, Neural Networks for Machine Learning, lecture 6e."""
+    """RMSprop (Hinton 2012, Neural Networks for Machine Learning, lecture 6e)."""
 
     keras_class = "RMSprop"
 
     rho: float = setting(0.9, "Decay of the mean squared gradient.", ge=0, lt=1)
-    momentum: float = setting(0.0, "Fraction of the last move that is added to a move. 0: none.", ge=0, le=1)
+    momentum: float = setting(
+        0.0, "Fraction of the last update that is added to the next one. 0: none.", ge=0, le=1
+    )
     epsilon: float = setting(1e-7, "Added under the root of the mean squared gradient.", gt=0)
-    centered: bool = setting(False, "Divide by the variance of the gradient in place of its mean square.")
+    centered: bool = setting(
+        False, "Divide by the root of the variance of the gradient instead of the root of its mean square."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Moments(Optimizer):
-    """What the family of Adam has in common: two moving averages."""
+    """Settings of the optimizers of the Adam family: the decays of two moving averages."""
 
     beta_1: float = setting(0.9, "Decay of the mean of the gradient.", ge=0, lt=1)
-    beta_2: float = setting(0.999, "Decay of the mean of its size.", ge=0, lt=1)
-    epsilon: float = setting(1e-7, "Added to what the mean is divided by.", gt=0)
+    beta_2: float = setting(
+        0.999,
+        "Decay of the mean squared gradient (adamax: of the largest gradient; adabelief: of the mean "
+        "squared deviation).",
+        ge=0,
+        lt=1,
+    )
+    epsilon: float = setting(1e-7, "Added to the divisor of the mean.", gt=0)
 
 
 @register_optimizer("adam")
 @dataclass(frozen=True, kw_only=True)
 class Adam(_Moments):
-    """Kingma and Ba 2015, Adam: A Method for Stochastic Optimization, algorithm 1."""
+    """Adam (Kingma and Ba 2015, Adam: A Method for Stochastic Optimization, algorithm 1)."""
 
     keras_class = "Adam"
 
@@ -258,15 +274,15 @@ class Adam(_Moments):
 @register_optimizer("adamw")
 @dataclass(frozen=True, kw_only=True)
 class AdamW(Adam):
-    """Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization: `adam` with a weight decay by
-    default."""
+    """Adam with decoupled weight decay by default (Loshchilov and Hutter 2019, Decoupled Weight Decay
+    Regularization)."""
 
     keras_class = "AdamW"
 
-    # Not None: Keras refuses an AdamW without weight decay, and 0 is one.
+    # Not None: Keras' AdamW needs a number. 0 turns the decay off.
     weight_decay: float = setting(
         0.004,
-        "Decoupled weight decay: a step takes weight_decay * learning rate * weight off each weight.",
+        "Decoupled weight decay: each step subtracts weight_decay * learning rate * weight from each weight.",
         ge=0,
     )
 
@@ -274,7 +290,7 @@ class AdamW(Adam):
 @register_optimizer("adamax")
 @dataclass(frozen=True, kw_only=True)
 class Adamax(_Moments):
-    """Kingma and Ba 2015, algorithm 2: Adam by the largest gradient."""
+    """AdaMax: Adam with the infinity norm of the gradients (Kingma and Ba 2015, algorithm 2)."""
 
     keras_class = "Adamax"
 
@@ -282,7 +298,7 @@ class Adamax(_Moments):
 @register_optimizer("nadam")
 @dataclass(frozen=True, kw_only=True)
 class Nadam(_Moments):
-    """Dozat 2016, Incorporating Nesterov Momentum into Adam."""
+    """Adam with Nesterov's momentum (Dozat 2016, Incorporating Nesterov Momentum into Adam)."""
 
     keras_class = "Nadam"
 
@@ -290,8 +306,8 @@ class Nadam(_Moments):
 @register_optimizer("lamb")
 @dataclass(frozen=True, kw_only=True)
 class Lamb(_Moments):
-    """You et al. 2020, Large Batch Optimization for Deep Learning, algorithm 2; as Keras has it, with
-    decoupled weight decay."""
+    """LAMB, for large batches (You et al. 2020, Large Batch Optimization for Deep Learning, algorithm 2). As
+    in Keras, its weight decay is decoupled."""
 
     keras_class = "Lamb"
 
@@ -299,7 +315,8 @@ class Lamb(_Moments):
 @register_optimizer("adabelief")
 @dataclass(frozen=True, kw_only=True)
 class AdaBelief(_Moments):
-    """Zhuang et al. 2020, AdaBelief Optimizer. Keras has none; see `framework.optim.adabelief`."""
+    """AdaBelief (Zhuang et al. 2020, AdaBelief Optimizer). Keras does not have it; see
+    `framework.optim.adabelief`."""
 
     epsilon: float = setting(1e-14, "Added to the squared deviation at each step, and to its root.", gt=0)
 
@@ -312,8 +329,8 @@ class AdaBelief(_Moments):
 @register_optimizer("lion")
 @dataclass(frozen=True, kw_only=True)
 class Lion(Optimizer):
-    """Chen et al. 2023, Symbolic Discovery of Optimization Algorithms: steps of one size, so at a 3 to 10
-    times lower rate."""
+    """Lion (Chen et al. 2023, Symbolic Discovery of Optimization Algorithms). Its steps all have one size, so
+    it needs a learning rate that is 3 to 10 times lower."""
 
     keras_class = "Lion"
 
@@ -324,11 +341,11 @@ class Lion(Optimizer):
 @register_optimizer("keras")
 @dataclass(frozen=True, kw_only=True)
 class KerasOptimizer(Optimizer):
-    """Any other optimizer of `keras.optimizers`. A weight decay of null leaves the class its own default."""
+    """Any other optimizer of `keras.optimizers`. `weight_decay: null` keeps the default of the class."""
 
-    class_name: str = setting("Adagrad", "A class of keras.optimizers.")
+    class_name: str = setting("Adagrad", "The name of a class of keras.optimizers.")
     arguments: dict[str, Any] = dataclasses.field(
-        default_factory=dict, metadata={"help": "Its arguments, by their names in Keras."}
+        default_factory=dict, metadata={"help": "Arguments of the class, by their names in Keras."}
     )
 
     def check(self) -> Iterator[Problem]:
@@ -344,7 +361,7 @@ class KerasOptimizer(Optimizer):
                     given=given,
                     hint=f"set {elsewhere[name]}",
                 )
-        # Both compute the weights anew from what they keep beside them, which is not decayed.
+        # Both compute the weights anew in each step, from variables of theirs that do not decay.
         if self.weight_decay is not None and self.class_name in ("Ftrl", "ScheduleFreeAdamW"):
             yield Problem(
                 "weight_decay",
@@ -379,7 +396,7 @@ class KerasOptimizer(Optimizer):
         import keras
 
         classes = inspect.getmembers(keras.optimizers, inspect.isclass)
-        # The others are base classes and wrappers.
+        # Classes without a learning rate are base classes and wrappers.
         found = {name: cls for name, cls in classes if "learning_rate" in inspect.signature(cls).parameters}
         if self.class_name not in found:
             raise ConfigError(

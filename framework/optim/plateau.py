@@ -1,5 +1,4 @@
-"""When a learning rate is reduced: after some epochs in which a value no longer improves. Plain numbers,
-without TensorFlow.
+"""Reduction of a learning rate when a value no longer improves, without TensorFlow.
 
 plateau = Plateau(PlateauSettings(factor=0.5, patience=2), lr=0.1, monitor="val_loss", mode="min")
 for loss in (0.9, 0.8, 0.8, 0.8):
@@ -21,41 +20,43 @@ from framework.evaluators import Mode
 
 @dataclass(frozen=True, kw_only=True)
 class PlateauSettings:
-    """The arguments of Keras' `ReduceLROnPlateau`, by its names and with its defaults, and PyTorch's
+    """The arguments of Keras' `ReduceLROnPlateau`, with its names and defaults, and PyTorch's
     `threshold_mode`."""
 
     factor: float = setting(0.1, "What the learning rate is multiplied by at each reduction.", gt=0, lt=1)
-    patience: int = setting(10, "Epochs without improvement after which it is reduced.", ge=1, le=1_000_000)
-    min_delta: float = setting(1e-4, "A change that is not larger than that is not an improvement.", ge=0)
+    patience: int = setting(
+        10, "Epochs without improvement after which the learning rate is reduced.", ge=1, le=1_000_000
+    )
+    min_delta: float = setting(1e-4, "The change above which a value counts as improved.", ge=0)
     threshold_mode: Literal["abs", "rel"] = setting(
         "abs",
-        "What `min_delta` is. abs: a difference, as in Keras; rel: a part of the best value, as by default "
-        "in PyTorch.",
+        "The unit of `min_delta`. abs: a difference, as in Keras; rel: a fraction of the best value, as by "
+        "default in PyTorch.",
     )
     cooldown: int = setting(
-        0, "Epochs after a reduction that are not counted as without improvement.", ge=0, le=1_000_000
+        0, "Epochs after a reduction that do not count towards `patience`.", ge=0, le=1_000_000
     )
-    min_lr: float = setting(0.0, "The learning rate that no reduction goes below.", ge=0)
+    min_lr: float = setting(0.0, "The learning rate below which it is not reduced.", ge=0)
     monitor: str | None = setting(
-        None, "The value to watch, such as `val_loss`. null: the one that decides what is best."
+        None, "The value to watch, such as `val_loss`. null: the value that decides which epoch is best."
     )
     mode: Mode | None = setting(
         None,
-        "Whether the lowest or the highest value of it is best. null: as for the value that decides what is "
-        "best.",
+        "Whether the lowest (min) or the highest (max) value is best. null: as for the value that decides "
+        "which epoch is best.",
     )
 
 
 class Plateau:
-    """The learning rate of a run so far, and how long its value has not improved.
+    """The current learning rate, and how long the watched value has not improved.
 
-    It gives the rates of Keras' `ReduceLROnPlateau`, bit for bit: a rate is a float32, as it is in an
-    optimizer. Unlike there, NaN is never the best value, not even as the first one.
+    It gives the same rates as Keras' `ReduceLROnPlateau`, bit for bit: a rate is a float32, as in an
+    optimizer. Unlike in Keras, NaN is never the best value, not even if it comes first.
 
     Args:
-        settings: when to reduce it, and by how much.
-        lr: the rate that a run starts from, >= 0.
-        monitor: the name of the value that is watched.
+        settings: when to reduce the learning rate, and by how much.
+        lr: the learning rate at the start of the run, >= 0.
+        monitor: the name of the watched value.
         mode: whether its lowest or its highest value is best.
     """
 
@@ -70,7 +71,7 @@ class Plateau:
         self.wait = self.cooldown = 0
 
     def update(self, value: float) -> bool:
-        """Take in the value of an epoch; whether the rate is reduced. NaN is not an improvement."""
+        """Record the value of an epoch; return whether the rate was reduced. NaN is not an improvement."""
         if self.cooldown:
             self.cooldown -= 1
             self.wait = 0
@@ -92,25 +93,27 @@ class Plateau:
         needed = self.settings.min_delta
         if self.settings.threshold_mode == "rel":
             needed *= abs(self.best)
-        # Keras compares float32, so that is what is compared here.
+        # In float32, as Keras compares.
         if self.mode == "max":
             return _float32(value - needed) > _float32(self.best)
         return _float32(value + needed) < _float32(self.best)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Return the state, for a checkpoint."""
         about = {"lr": self.lr, "monitor": self.monitor, "mode": self.mode}
         return about | {"rate": self.rate, "best": self.best, "wait": self.wait, "cooldown": self.cooldown}
 
     def restore(self, state: Mapping[str, Any] | None) -> str | None:
-        """Take up the state that `state` gave. With another `lr` the rate starts anew from it; where another
-        value is watched now, the rate stays what it was.
+        """Restore a state that `state` returned.
+
+        If `lr` has changed since, the rate starts again from the new one. If another value is monitored now,
+        the rate stays what it was.
 
         Args:
-            state: None where the run had none: then everything starts anew.
+            state: None if the run had none: everything starts anew.
 
         Returns:
-            What starts anew though there was a state, as a sentence.
+            A sentence that says what starts anew although there was a state; None if nothing does.
         """
         self.rate = _float32(self.lr)
         self._forget()
@@ -126,5 +129,5 @@ class Plateau:
 
 
 def _float32(value: float) -> float:
-    """The float32 that is nearest to a number."""
+    """Round a number to the nearest float32."""
     return ctypes.c_float(value).value

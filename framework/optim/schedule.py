@@ -1,5 +1,7 @@
-"""The learning rate schedules that Keras optimizers call. It imports Keras, so it is imported only when one
-is built."""
+"""Keras schedules made of the settings of a learning rate.
+
+Importing this module imports Keras; it is imported only when a schedule is built.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,11 @@ from framework.optim.plateau import Plateau, PlateauSettings
 
 @keras.saving.register_keras_serializable(package="framework")
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A `LearningRate` and the run that it is for.
+    """A Keras schedule with the formula of a `LearningRate`, for one run.
 
     Args:
         learning_rate: the settings, with the formula.
-        steps_per_epoch: steps that make an epoch, >= 1.
+        steps_per_epoch: steps in an epoch, >= 1.
         epochs: epochs of the whole run, >= 1.
     """
 
@@ -33,9 +35,9 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         self.epochs = epochs
 
     def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
-        """The learning rate of a step, counted from 0: an int64 scalar in, a float32 scalar out."""
+        """Return the learning rate, a float32 scalar, at a step counted from 0, an int64 scalar."""
         step = tf.cast(step, tf.int64)
-        # float64, because float32 cannot tell the steps of a long run apart.
+        # float64, because float32 cannot represent every step of a long run.
         if self.learning_rate.per == "epoch":
             epoch = tf.cast(step // self.steps_per_epoch, tf.float64)
         else:
@@ -59,11 +61,10 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="framework")
 class PlateauSchedule(Schedule):
-    """`reduce_on_plateau`: the rate is the same for all steps, until `end_epoch` is told that a value no
-    longer improves.
+    """The schedule of `reduce_on_plateau`: a rate that `end_epoch` reduces when a value no longer improves.
 
-    The rate is in a variable, so that a compiled training step sees a new one. The variable is not one of the
-    optimizer's: it follows from `state`, which is what a checkpoint keeps.
+    The rate is in a variable, so that a compiled training step sees changes. It is not a variable of the
+    optimizer: a checkpoint saves `state`, which determines it.
 
     Args:
         learning_rate, steps_per_epoch, epochs: as for `Schedule`.
@@ -81,28 +82,27 @@ class PlateauSchedule(Schedule):
         self._rate = tf.Variable(self._plateau.rate, trainable=False, dtype=tf.float32, aggregation=first)
 
     def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
-        """The learning rate as it is now, a float32 scalar, whatever the step."""
+        """Return the current learning rate, a float32 scalar, whatever the step."""
         return tf.convert_to_tensor(self._rate)
 
     def follow(self, monitor: str, mode: Mode) -> None:
-        """Say which value the rate goes by, and whether its lowest or its highest is best, before the first
-        step."""
+        """Set the monitored value, and whether its lowest or highest is best, before the first step."""
         self._plateau = Plateau(self.settings, lr=self.learning_rate.lr, monitor=monitor, mode=mode)
 
     @property
     def monitor(self) -> str:
-        """The name of the value that the rate goes by."""
+        """The name of the monitored value."""
         return self._plateau.monitor
 
     def end_epoch(self, epoch: int, values: Mapping[str, float]) -> str | None:
-        """Take in the values of an epoch.
+        """Record the values of an epoch, and reduce the rate if it is time.
 
         Args:
             epoch: counted from 1.
-            values: by name; where the monitored one is not among them, nothing changes.
+            values: by name; if the monitored one is not among them, nothing changes.
 
         Returns:
-            What was done to the rate, as a sentence; None where it stays.
+            A sentence that says how the rate changed; None if it did not.
         """
         plateau = self._plateau
         value, before = values.get(plateau.monitor), plateau.rate
@@ -116,11 +116,11 @@ class PlateauSchedule(Schedule):
         )
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Return the state, for a checkpoint."""
         return self._plateau.state()
 
     def restore(self, state: Mapping[str, Any] | None) -> str | None:
-        """Take up the state that `state` gave; see `framework.optim.plateau.Plateau.restore`."""
+        """Restore a state that `state` returned; see `framework.optim.plateau.Plateau.restore`."""
         news = self._plateau.restore(state)
         self._rate.assign(self._plateau.rate)
         return news
@@ -139,10 +139,10 @@ class PlateauSchedule(Schedule):
 
 
 def last_learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
-    """The learning rate of the optimizer's last step; of its first, where none is done yet."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # mixed_float16 has one around it
+    """Return the learning rate of the optimizer's last step; before any step, that of its first."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # mixed_float16 wraps it
     rate: Any = optimizer._learning_rate
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         rate = rate(max(int(keras.ops.convert_to_numpy(optimizer.iterations)) - 1, 0))
-    # As one would write it: 0.001, and not the digits that float32 has behind it.
+    # By way of its shortest decimal: 0.001, and not 0.0010000000474974513.
     return float(str(np.float32(keras.ops.convert_to_numpy(rate))))
