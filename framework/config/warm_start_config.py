@@ -12,26 +12,26 @@ from framework.errors import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStartConfig:
-    """Which weights to begin with. A pattern (a regular expression) names a variable by its whole path, or by
-    a leading part of it: `backbone` is every variable inside."""
+    """Which weights to start from. A pattern (a regular expression) matches the whole path of a variable, or
+    a leading part of it: `backbone` matches every variable inside."""
 
     model: str | None = setting(
         None,
-        "Weights to begin with: a run directory (its best model, or where it has none yet, its newest "
-        "checkpoint), a checkpoint "
-        "(`RUN/checkpoints/step-00000220`), a `.keras`, `.weights.h5` or `.h5` file, or a SavedModel.",
+        "Weights to start from: a run directory (its best model, or if it has none yet, its newest "
+        "checkpoint), a checkpoint (`RUN/checkpoints/step-00000220`), a `.keras`, `.weights.h5` or `.h5` "
+        "file, or a SavedModel.",
     )
     allow_partial: bool = setting(
-        False, "Begin even where some variables find no weights, and keep their initial values."
+        False, "Start even if some variables find no weights; they keep their initial values."
     )
-    include: str | None = setting(None, "Pattern of the variables that get weights. null: all.")
+    include: str | None = setting(None, "Pattern of the variables to load. null: all.")
     exclude: str | None = setting(
-        None, "Pattern of the variables that keep their initial values, as the last layer: `output`."
+        None, "Pattern of the variables that keep their initial values, such as the last layer: `output`."
     )
     rename: tuple[str, ...] = setting(
         (),
-        "Changes to the paths in the source, each `FROM->TO`: a regular expression, and what stands in for "
-        "each match of it.",
+        "Changes to the paths in the source, each `FROM->TO`: a regular expression, and the replacement of "
+        "each match.",
     )
 
     def check(self) -> Iterator[Problem]:

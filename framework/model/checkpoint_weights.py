@@ -1,4 +1,4 @@
-"""The weights in the checkpoints of a run, for a warm start."""
+"""Reading the weights in the checkpoints of a run, for a warm start."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AVERAGE = "average"
-"""What the averaged weights of `trainer.calc_ema` are called in a checkpoint."""
+"""The name of the averaged weights of `trainer.calc_ema` in a checkpoint."""
 
 
 def load_checkpoint(path: Path) -> Snapshot | None:
-    """The checkpoint at a path: a checkpoint itself or one of its files, or the newest intact one of a run or
-    of its `checkpoints` folder. None where the path is nothing of that kind.
+    """Load the checkpoint at a path; None if the path is not one of these.
+
+    Args:
+        path: a checkpoint, one of its files, a run directory, or its folder `checkpoints`. Of a run, the
+            newest intact checkpoint is loaded.
 
     Raises:
-        CheckpointError: where the checkpoint, or each of several, is damaged.
+        CheckpointError: if the checkpoint is damaged, or, of several, each.
     """
     of_file = path.name in ("variables.npz", "state.json", "manifest.json")
     for folder in (path, path.parent) if of_file else (path,):
@@ -41,12 +44,13 @@ def load_checkpoint(path: Path) -> Snapshot | None:
 
 
 def weights_of(snapshot: Snapshot) -> list[tuple[str, np.ndarray]]:
-    """The weights of a checkpoint, each with TensorFlow's name of it, in the order of the model: the averaged
-    ones where the run averages, as in an exported model, else the raw ones. Seeds of random generators are
-    not among them.
+    """Return the weights of a checkpoint with TensorFlow's names, in the order of the model.
+
+    They are the averaged weights if the run averages, as in an exported model, else the raw ones. Seeds of
+    random generators are left out.
 
     Raises:
-        CheckpointError: where it has no model, or the averaged weights are not those of the model.
+        CheckpointError: if it has no model, or its averaged weights do not fit its model.
     """
     import keras
 
@@ -61,7 +65,7 @@ def weights_of(snapshot: Snapshot) -> list[tuple[str, np.ndarray]]:
     averaged = snapshot.variables.get(AVERAGE)
     if averaged is None:
         return [(named.name, named.array) for named in weights]
-    # Only what is a float has an average.
+    # Averages exist of float variables only.
     floats = [named for named in weights if keras.backend.is_float_dtype(named.array.dtype.name)]
     if [named.array.shape for named in floats] != [named.array.shape for named in averaged]:
         raise CheckpointError(f"the averaged weights of step {snapshot.step} are not those of its model")

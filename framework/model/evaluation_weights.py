@@ -1,12 +1,11 @@
-"""The weights that a model is judged by: never the training state itself, and one and the same everywhere.
+"""The weights used for evaluation: raw or averaged, with recalibrated BatchNorm statistics.
 
-Validation, best, export and everything that reads them see the weights inside `with evaluation_weights(...)`;
-when it ends, the training state is what it was, bit for bit.
+Validation, best, export and everything that reads them use the weights inside `with evaluation_weights(...)`.
+When the context ends, the training state is bit for bit what it was before.
 
-BatchNorm's moving averages lag behind weights that still move, so they judge a model by statistics of weights
-that it no longer has. Recalibration ("precise BatchNorm", Wu & Johnson 2021, "Rethinking 'Batch' in
-BatchNorm", section 3) replaces them by statistics over some training batches, computed with the weights at
-hand.
+BatchNorm's moving averages lag behind weights that still move: they are statistics of earlier weights.
+Recalibration ("precise BatchNorm", Wu & Johnson 2021, "Rethinking 'Batch' in BatchNorm", section 3) replaces
+them by statistics over some training batches, computed with the current weights.
 """
 
 from __future__ import annotations
@@ -24,8 +23,10 @@ if TYPE_CHECKING:
 
 
 def batch_norm_layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
-    """The BatchNormalization layers of a model and of the models inside it that normalise by batch statistics
-    in training (frozen ones use their moving averages there, too)."""
+    """List the trainable BatchNormalization layers of a model, those of models inside it too.
+
+    Frozen ones are left out: they use their moving averages in training, too.
+    """
     import keras
 
     return [
@@ -36,30 +37,36 @@ def batch_norm_layers(model: keras.Model) -> list[keras.layers.BatchNormalizatio
 
 
 def ema_rate(rate: float, batch_size: int, samples_per_epoch: int) -> float:
-    """The rate of the moving average: `rate` itself, or for -1 clip(0.75 ** (batch_size / samples_per_epoch),
-    0.99, 0.99975), so that an average spans about the same part of an epoch whatever its length."""
+    """Return the rate of the moving average, computed from the length of an epoch if `rate` is -1.
+
+    Args:
+        rate: a rate, which is returned as it is, or -1 for clip(0.75 ** (batch_size / samples_per_epoch),
+            0.99, 0.99975). With that, an average spans about the same part of an epoch whatever its length.
+        batch_size: samples in a step.
+        samples_per_epoch: samples in an epoch.
+    """
     if rate != -1:
         return rate
     return float(min(max(0.75 ** (batch_size / samples_per_epoch), 0.99), 0.99975))
 
 
 def float_weights(model: keras.Model) -> list[keras.Variable]:
-    """The weights of a model that an average can be taken of, BatchNorm's moving statistics among them."""
+    """List the float weights of a model, which can be averaged, BatchNorm's moving statistics included."""
     import keras
 
     return [weight for weight in model.weights if keras.backend.is_float_dtype(weight.dtype)]
 
 
 class AveragedWeights:
-    """A moving average of the weights of a model in training, BatchNorm's moving statistics among them. The
-    training is not touched.
+    """A moving average of the weights of a model in training, BatchNorm's moving statistics included.
 
-    After each applied step the average moves by `move(step) * (weight - average)`.
+    The training is not affected. After each applied step the average moves by `move(step) * (weight -
+    average)`.
 
     Args:
         model: built, its optimizer too.
-        move: from the number of steps done, a float64 scalar tensor, >= 1, to the part of the way that the
-            average goes, in (0, 1].
+        move: maps the number of steps done, a float64 scalar tensor >= 1, to the fraction of the way from the
+            average to the weights that the average moves, in (0, 1].
     """
 
     def __init__(self, model: keras.Model, move: Callable[[Any], Any]) -> None:
@@ -74,7 +81,7 @@ class AveragedWeights:
         ]
 
     def update(self) -> None:
-        """Take in the weights after a step; called in the graph of the step."""
+        """Update the average after a step. Called in the graph of the step."""
         import keras
 
         move = self._move(keras.ops.cast(self._optimizer.iterations, "float64"))
@@ -82,23 +89,24 @@ class AveragedWeights:
             average.assign_add(keras.ops.cast(move, average.dtype) * (weight - average))
 
     def reset(self) -> None:
-        """Start from the weights as they are."""
+        """Set the average to the current weights."""
         for weight, average in zip(self._weights, self.variables, strict=True):
             average.assign(weight)
 
     def put(self) -> None:
-        """Put the average into the model."""
+        """Assign the average to the weights of the model."""
         for weight, average in zip(self._weights, self.variables, strict=True):
             weight.assign(average)
 
 
 def exponential(rate: float) -> Callable[[Any], Any]:
-    """The move of an exponential moving average (EMA): after step n, 1 - min(rate, (1 + n) / (10 + n)). The
-    second term lets the first steps count for less than the rate alone would, since they start from weights
-    that nothing has been learned in (as `tf.train.ExponentialMovingAverage` has it).
+    """Return the move of an exponential moving average (EMA): 1 - min(rate, (1 + n) / (10 + n)) after step n.
+
+    The second term gives the untrained weights of the first steps a smaller share than the rate alone would,
+    as in `tf.train.ExponentialMovingAverage`.
 
     Args:
-        rate: the part of the average that stays, in [0, 1).
+        rate: the decay of the average, in [0, 1).
     """
 
     def move(step: Any) -> Any:
@@ -110,10 +118,10 @@ def exponential(rate: float) -> Callable[[Any], Any]:
 
 
 class GivenWeights:
-    """Weights to judge a model by that come from elsewhere.
+    """Weights from elsewhere to evaluate a model with.
 
     Args:
-        model: whose they are.
+        model: the model that they are weights of.
         arrays: one for each of `float_weights(model)`.
     """
 
@@ -121,18 +129,18 @@ class GivenWeights:
         self._weights, self._arrays = float_weights(model), arrays
 
     def put(self) -> None:
-        """Put them into the model."""
+        """Assign the arrays to the weights of the model."""
         for weight, array in zip(self._weights, self._arrays, strict=True):
             weight.assign(array)
 
 
 class EvaluationWeights:
-    """Makes the evaluation weights of a model that is being trained.
+    """Context that gives a model in training its evaluation weights.
 
     Args:
         model: the model in training.
-        recalibrate: whether BatchNorm statistics are taken afresh.
-        average: where averaged weights are used in place of the raw ones.
+        recalibrate: whether to recompute BatchNorm statistics.
+        average: averaged weights to use instead of the raw ones, or None.
     """
 
     def __init__(
@@ -145,11 +153,11 @@ class EvaluationWeights:
 
     @property
     def recalibrates(self) -> bool:
-        """Whether there is anything to recalibrate, and so any need for batches."""
+        """Whether there are BatchNorm layers to recalibrate, so that batches are needed."""
         return bool(self._layers)
 
     def describe(self) -> dict[str, str]:
-        """Which weights these are, for the record of an exported model."""
+        """Describe these weights, for the record of an exported model."""
         return {
             "weights": "raw" if self._average is None else "ema",
             "batch_norm": "recalibrated" if self.recalibrates else "moving averages",
@@ -157,12 +165,12 @@ class EvaluationWeights:
 
     @contextlib.contextmanager
     def __call__(self, batches: Iterable[Any] = (), given: GivenWeights | None = None) -> Iterator[None]:
-        """Within the context, the model holds its evaluation weights.
+        """Give the model its evaluation weights within the context; restore its state after it.
 
         Args:
-            batches: training batches to take BatchNorm statistics over, as Keras trains on them; not read
+            batches: training batches to compute BatchNorm statistics over, as Keras trains on them. Not read
                 unless `recalibrates`.
-            given: weights to judge it by in place of its own.
+            given: weights to evaluate instead of its own.
         """
         variables = [*self._model.variables, *self._model.metrics_variables]
         before = [_copy(variable) for variable in variables]
@@ -178,9 +186,14 @@ class EvaluationWeights:
                 variable.assign(value)
 
     def _recalibrate(self, batches: Iterable[Any]) -> None:
-        """Population statistics over batches of equal size: mean = E[m], variance = E[v + m^2] - E[m]^2,
-        where m and v are those of one batch. Summed in float64, in which the difference of the two squares
-        does not cancel."""
+        """Set population statistics over batches of equal size.
+
+        mean = E[m] and variance = E[v + m^2] - E[m]^2, where m and v are the statistics of one batch. They
+        are summed in float64, because the difference of the two squares would cancel in float32.
+
+        Raises:
+            ValueError: if there are no batches.
+        """
         import numpy as np
 
         sums = [
@@ -203,9 +216,11 @@ class EvaluationWeights:
             layer.moving_variance.assign(np.maximum(square_sum / count - mean**2, 0))
 
     def _batch_statistics(self, inputs: Any) -> None:
-        """Put the statistics of one batch into the moving averages. Every layer but BatchNorm works as in
-        inference, so dropout is off; BatchNorm works as in training, so that each layer sees its input
-        normalised by the statistics of this batch."""
+        """Set the moving averages to the statistics of one batch.
+
+        BatchNorm works as in training, so that each layer's input is normalised by the statistics of this
+        batch. All other layers work as in inference: dropout is off.
+        """
         if self._forward is None:
             self._forward = self._trace_forward()
         self._forward(inputs)
@@ -223,8 +238,7 @@ class EvaluationWeights:
 
 @contextlib.contextmanager
 def _normalising_by_batch(layers: list[keras.layers.BatchNormalization]) -> Iterator[None]:
-    """While the model is traced: its BatchNorm layers normalise by batch statistics, and these replace the
-    moving averages."""
+    """Trace BatchNorm layers so that they normalise by batch statistics and store them as moving averages."""
     momenta = [layer.momentum for layer in layers]
 
     def in_training(call: Any) -> Any:

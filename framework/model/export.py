@@ -1,4 +1,4 @@
-"""A trained model as others use it: `model.keras`, a SavedModel, and `model.json` that says what it is."""
+"""Exported models: `model.keras`, a SavedModel, and `model.json` with facts about them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ SAVED_MODEL = "saved_model"
 
 
 def export_model(model: keras.Model, folder: Path, facts: Mapping[str, Any], *, saved_model: bool) -> None:
-    """Write a model with the weights that it holds now; a reader finds the old folder or the new one, never a
-    mixture.
+    """Write a model with its current weights, atomically: a reader finds the old folder or the new one.
 
     Args:
-        model: a built model; what it was compiled with is left out.
+        model: a built model. Its optimizer, loss and metrics are left out.
         folder: replaced.
         facts: plain values for `model.json`: scenario, epoch, metrics, classes, ...
         saved_model: whether to write a SavedModel, which takes longer than `model.keras`. Its signature
@@ -51,11 +50,10 @@ def export_model(model: keras.Model, folder: Path, facts: Mapping[str, Any], *, 
 
 
 def check_exportable(model: keras.Model) -> None:
-    """Refuse a model that could be trained and exported, but not loaded again without running code that comes
-    with its file.
+    """Check that a model can be loaded from its file without running code from the file.
 
     Raises:
-        ScenarioError: naming the layers.
+        ScenarioError: if it cannot. It names the layers.
     """
     import keras
 
@@ -78,8 +76,12 @@ def check_exportable(model: keras.Model) -> None:
 
 
 def _check_remade(model: keras.Model) -> None:
-    """Refuse a subclassed model whose class does not make the same weights from what a model file says of
-    it."""
+    """Check that the class of a subclassed model creates the same weights again from its description in a
+    file.
+
+    Raises:
+        ScenarioError: if it does not.
+    """
     import keras
 
     try:
@@ -123,10 +125,10 @@ def check_export_folder(folder: Path, *, overwrite: bool) -> None:
 
 
 def write_saved_model(model: keras.Model, folder: Path) -> None:
-    """Write a SavedModel, without the lines that Keras prints about it.
+    """Write a SavedModel, without the messages that Keras prints.
 
     Raises:
-        OSError: where it cannot be written.
+        OSError: if it cannot be written.
     """
     import tensorflow as tf
 
@@ -140,8 +142,7 @@ def write_saved_model(model: keras.Model, folder: Path) -> None:
 
 
 def _call_once(model: keras.Model) -> None:
-    """Call a subclassed model symbolically: one that was loaded is built, and Keras exports what was
-    called."""
+    """Call a subclassed model symbolically: Keras exports a traced call, and a loaded model has none."""
     import keras
 
     def part(shape: Any) -> Any:
@@ -151,11 +152,12 @@ def _call_once(model: keras.Model) -> None:
 
 
 def add_saved_model(folder: Path, build: Callable[[], keras.Model] | None = None) -> None:
-    """Give an exported model the SavedModel that it was written without. Nothing is done where there is one,
-    or no model.
+    """Write the SavedModel of an exported model that has none yet.
+
+    Nothing is done if there is a SavedModel already, or no model.
 
     Args:
-        folder: as `export_model` writes it.
+        folder: an exported folder, written by `export_model`.
         build: as for `load_model`.
     """
     if not (folder / MODEL_FILE).is_file() or (folder / SAVED_MODEL).is_dir():
@@ -167,8 +169,10 @@ def add_saved_model(folder: Path, build: Callable[[], keras.Model] | None = None
 
 
 def fault_of(folder: Path) -> str | None:
-    """What is wrong with an exported model: it is missing, or one of its files is damaged. None where it is
-    whole."""
+    """Describe what is wrong with an exported model; None if it is intact.
+
+    A fault is a missing model, or a damaged file of it.
+    """
     path = folder / MODEL_FILE
     try:
         check_keras_file(path)
@@ -186,14 +190,14 @@ def load_model(folder: Path, build: Callable[[], keras.Model] | None = None) -> 
     """Load the model of an exported folder, not compiled.
 
     Args:
-        folder: as `export_model` writes it.
-        build: gives a model that has the classes which the file may name, such as a scenario's `build_model`.
-            It is called where the file names a class or a function that Keras does not know: what builds the
-            model imports its classes. None: such a file is refused. No module that a file names is imported,
-                with `build` or without.
+        folder: an exported folder, written by `export_model`.
+        build: returns a model with the classes that the file may name, such as a scenario's `build_model`. It
+            is called if the file names a class or function that Keras does not know, because what builds the
+            model imports its classes. None: such a file is refused. A module that a file names is never
+            imported, with `build` or without.
 
     Raises:
-        RunDirectoryError: where there is none, it is damaged, or a class is missing.
+        RunDirectoryError: if there is no model, it is damaged, or a class is missing.
     """
     return load_model_file(folder / MODEL_FILE, build)
 
@@ -230,8 +234,7 @@ def load_model_file(path: Path, build: Callable[[], keras.Model] | None = None) 
 
 
 def own_classes(model: keras.Model) -> dict[str, type]:
-    """The classes of a model and its layers that are not Keras' own, by the names that a file has for
-    them."""
+    """Return the classes of a model and its layers that are not Keras' own, by their names in a file."""
     import keras
 
     kinds = {type(layer) for layer in (model, *all_layers(model))}
@@ -243,17 +246,16 @@ def own_classes(model: keras.Model) -> dict[str, type]:
 
 
 def _missing_in(error: Exception) -> str | None:
-    """The class or function that Keras could not find: `class 'Scale'`; None where something else was
-    wrong."""
+    """Return the class or function that Keras could not find, as `class 'Scale'`; None for another error."""
     found = re.search(r"Could not locate (?:class|function) '[^']*'", str(error))
     return found and found[0].removeprefix("Could not locate ")
 
 
 def load_facts(folder: Path) -> dict[str, Any]:
-    """What `model.json` says of an exported model.
+    """Load the facts in `model.json` of an exported model.
 
     Raises:
-        RunDirectoryError: where it is missing or damaged.
+        RunDirectoryError: if the file is missing or damaged.
     """
     try:
         facts = read_json(folder / FACTS_FILE, ModelFile)
@@ -272,7 +274,7 @@ def _no_model(path: Path) -> RunDirectoryError:
 
 @contextlib.contextmanager
 def _uncompiled(model: keras.Model) -> Iterator[None]:
-    """While a model is saved: it is a model for prediction, without optimizer, loss and metrics."""
+    """Remove optimizer, loss and metrics from a model while it is saved."""
     optimizer, compiled = model.optimizer, model.compiled
     model.optimizer, model.compiled = None, False
     try:

@@ -1,7 +1,8 @@
-"""Layers that do not learn: chosen by a pattern on their paths, frozen before the model is compiled.
+"""Freezing of layers that a pattern selects by their paths, before the model is compiled.
 
-The path of a layer is its name behind the names of the layers and models around it, joined by `/`, without
-the name of the outermost model: `backbone/conv1`. `model.summary(expand_nested=True)` shows these names.
+The path of a layer is the names of the layers and models around it, from the outside in, and its own name,
+joined by `/`. The name of the outermost model is left out: `backbone/conv1`.
+`model.summary(expand_nested=True)` shows these names.
 """
 
 from __future__ import annotations
@@ -21,26 +22,26 @@ SETTING = "trainer.no_train_scope"
 
 
 def freeze(model: keras.Model, pattern: str) -> list[str]:
-    """Freeze the layers that a pattern names, with everything inside them.
+    """Freeze the layers that a pattern matches, with everything inside them.
 
-    A frozen layer's weights stay as they are: it gets `trainable=False`, so it has to be done before the
-    model is compiled and its optimizer built. A frozen BatchNormalization normalises by its moving averages
-    in training, too, and these stay as they are (Keras, "Transfer learning & fine-tuning").
+    The weights of a frozen layer stay as they are. It gets `trainable=False`, so freeze before the model is
+    compiled and its optimizer built. A frozen BatchNormalization normalises by its moving averages in
+    training, too, and these stay as they are (Keras, "Transfer learning & fine-tuning").
 
     Args:
-        model: a built model, not compiled: functional, sequential or subclassed, with models inside it or
-            not.
-        pattern: a regular expression that is a layer's whole path. `conv1` is not `conv10`, and not
-            `backbone/conv1`, which `.*/conv1` or `backbone` freezes.
+        model: a built model, not compiled: functional, sequential or subclassed, with or without models
+            inside.
+        pattern: a regular expression that matches the whole path of a layer. `conv1` matches neither `conv10`
+            nor `backbone/conv1`; `.*/conv1` and `backbone` freeze the latter.
 
     Returns:
-        The paths of the layers frozen, in the model's order. What is inside a frozen layer is frozen, and not
-        named.
+        The paths of the frozen layers, in the model's order. Layers inside a frozen layer are frozen and not
+        listed.
 
     Raises:
-        ConfigError: at `trainer.no_train_scope`, where the pattern is not a regular expression, is the path of
-            no layer with weights, or leaves nothing to train.
-        ValueError: where the model is not built.
+        ConfigError: at `trainer.no_train_scope`, if the pattern is not a regular expression, matches no layer
+            with weights, or leaves nothing to train.
+        ValueError: if the model is not built.
     """
     if reason := regex_fault(pattern):
         raise ConfigError(Problem(SETTING, f"must be a regular expression: {reason}", given=pattern))
@@ -65,7 +66,7 @@ def freeze(model: keras.Model, pattern: str) -> list[str]:
 
 
 def layers_of(layer: keras.Layer, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
-    """Each layer inside a model or a layer, and its path; a layer before what is inside it."""
+    """Yield each layer inside a model or a layer, with its path; a layer comes before those inside it."""
     for child in inner_layers(layer):
         path = prefix + child.name
         yield path, child
@@ -73,7 +74,7 @@ def layers_of(layer: keras.Layer, prefix: str = "") -> Iterator[tuple[str, keras
 
 
 def _outermost(model: keras.Model, expression: re.Pattern[str]) -> Iterator[tuple[str, keras.Layer]]:
-    """The layers whose paths match, but for those inside one of them."""
+    """Yield the layers with a matching path, except those inside another one."""
     inside = None
     for path, layer in layers_of(model):
         if inside is not None and path.startswith(inside):

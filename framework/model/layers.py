@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def inner_layers(layer: keras.Layer) -> list[keras.Layer]:
-    """List the layers that stand directly inside a model or a layer."""
+    """List the layers directly inside a model or a layer."""
     layers: list[keras.Layer] = layer._flatten_layers(include_self=False, recursive=False)
     return layers
 
 
 def all_layers(layer: keras.Layer) -> list[keras.Layer]:
-    """List the layers inside a model or a layer, and inside these, however deep."""
+    """List the layers inside a model or a layer, at any depth."""
     layers: list[keras.Layer] = layer._flatten_layers(include_self=False, recursive=True)
     return layers

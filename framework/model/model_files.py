@@ -1,5 +1,7 @@
-"""Files of models and weights, looked at before a library reads them: what they claim to hold must be in
-them."""
+"""Checks of model and weight files before a library reads them.
+
+A file must not claim to hold far more data than it does.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,15 @@ if TYPE_CHECKING:
     import h5py
 
 _WEIGHTS = "model.weights.h5"
-_SMALL, _MOST = 2**28, 100  # bytes that are never too many, and how many times what is stored beyond that
+_SMALL, _MOST = 2**28, 100  # bytes that are always allowed; above that, the largest ratio to what is stored
 
 
 def check_keras_file(path: Path) -> None:
-    """Refuse a `.keras` file that would unpack to far more than it is, or whose weights claim to be.
+    """Check that a `.keras` file, and the weights in it, unpack to no more than its size can hold.
 
     Raises:
-        ValueError: saying what is wrong. What is damaged otherwise is for the reader of the file to find.
-        UnusableFileError: where it is not a file, or cannot be read.
+        ValueError: says what is wrong. Other damage is left to the reader of the file.
+        UnusableFileError: if it is not a regular file, or cannot be read.
     """
     import h5py
 
@@ -43,7 +45,7 @@ def check_keras_file(path: Path) -> None:
 
 
 def check_datasets(file: h5py.Group) -> None:
-    """Raise a `ValueError` where an array in an HDF5 file claims to be far more than what is stored of it."""
+    """Raise a `ValueError` if an array in an HDF5 file claims far more bytes than are stored of it."""
     import h5py
 
     def visit(name: str, node: Any) -> None:
@@ -54,6 +56,6 @@ def check_datasets(file: h5py.Group) -> None:
 
 
 def check_claim(claimed: int, stored: int, name: str) -> None:
-    """Raise a `ValueError` where so many bytes cannot honestly be made of what is stored."""
+    """Raise a `ValueError` if so many bytes cannot result from what is stored, or exceed the memory."""
     if claimed > memory_bytes() or claimed > max(_SMALL, _MOST * stored):
         raise ValueError(f"{name} claims to be {claimed:,} bytes, made of {stored:,}")

@@ -1,15 +1,14 @@
-"""Averages of weights by a power of time, from which an average of any length is made after training
-(post-hoc EMA).
+"""Post-hoc EMA: an average of the weights of any length, made after training from averages that were saved.
 
-A power-function average of exponent g after step T weighs the weights of step k by the part of T^(g+1) that
-lies between (k-1)^(g+1) and k^(g+1): the longer the training, the longer its memory. Its length is the
-standard deviation of that profile as a part of the training so far, 0 to 0.28; an exponent stands for each
-length.
+A power-function average of exponent g after step T gives the weights of step k the share (k^(g+1) -
+(k-1)^(g+1)) / T^(g+1). The longer the training, the longer the memory of the average. Its length is the
+standard deviation of this profile as a fraction of the training so far, 0 to 0.28. Each length has one
+exponent.
 
-Two such averages, saved now and then, span a space of profiles in which the profile of another length lies
-nearly: the same combination of the saved averages is nearly the average of that length. Karras et al. 2024,
-"Analyzing and Improving the Training Dynamics of Diffusion Models", arXiv:2312.02696, section 3.1, 3.2 and
-appendix C.
+Two such averages, saved at intervals, are enough. A combination of the saved profiles comes close to the
+profile of another length, and the same combination of the saved averages is close to the average of that
+length. Karras et al. 2024, "Analyzing and Improving the Training Dynamics of Diffusion Models",
+arXiv:2312.02696, section 3.1, 3.2 and appendix C.
 """
 
 from __future__ import annotations
@@ -23,19 +22,20 @@ if TYPE_CHECKING:
     import numpy as np
 
 LONGEST = 0.28
-"""The length of an exponent of nearly 0, which weighs all steps alike, is 1 / sqrt(12) = 0.2887."""
+"""The longest length. An exponent near 0 weighs all steps alike, and its length is 1 / sqrt(12) = 0.2887."""
 
 _STEPS_AT_ONCE = 1 << 16
 
 
 def power_average(length: float) -> str:
-    """What the average of a length is called in the state of a run."""
+    """Return the name of the average of a length in the state of a run."""
     return f"power-{length:g}"
 
 
 def exponent_of(length: float) -> float:
-    """The exponent g of a length s, in (0, 0.28]: the root of s^2 (g+2)^2 (g+3) = g + 1 (Karras et al. 2024,
-    equation 3 and appendix C).
+    """Return the exponent g of a length s in (0, 0.28].
+
+    It is the root of s^2 (g+2)^2 (g+3) = g + 1 (Karras et al. 2024, equation 3 and appendix C).
 
     >>> round(exponent_of(0.1), 2), round(exponent_of(0.05), 2)
     (6.94, 16.97)
@@ -47,25 +47,26 @@ def exponent_of(length: float) -> float:
 
 
 def move(step: Any, length: float) -> Any:
-    """The part of the way that an average of a length goes towards the weights after a step: 1 - (1 -
-    1/step)^(g+1) (Karras et al. 2024, equation 2).
+    """Return the fraction of the way towards the weights that an average of a length moves after a step.
+
+    It is 1 - (1 - 1/step)^(g+1) (Karras et al. 2024, equation 2).
 
     Args:
-        step: steps done, >= 1, float64, a scalar tensor.
+        step: steps done, >= 1, a float64 scalar tensor.
         length: as for `exponent_of`.
     """
     import tensorflow as tf
 
-    # By way of logarithms, because 1 - (1 - x) loses the digits of a small x.
+    # With log1p and expm1, because 1 - (1 - x) loses the digits of a small x.
     return -tf.math.expm1((exponent_of(length) + 1) * tf.math.log1p(-1 / step))
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How much each step counts in an average.
+    """The share of each step in an average.
 
     Args:
-        step: after how many steps it was taken, >= 1.
+        step: the step after which the average was taken, >= 1.
         length: its length at that step, in (0, 0.28].
     """
 
@@ -73,8 +74,11 @@ class Profile:
     length: float
 
     def weights(self, first: int, last: int) -> np.ndarray:
-        """The weight of each step from `first` to `last`, counted from 1; float64 [last - first + 1]. All of
-        them sum to 1."""
+        """Return the shares of the steps from `first` to `last`, counted from 1.
+
+        Returns:
+            float64 [last - first + 1]. The shares of all steps sum to 1.
+        """
         import numpy as np
 
         edges = np.minimum(np.arange(first - 1, last + 1) / self.step, 1.0)
@@ -82,15 +86,15 @@ class Profile:
 
 
 def coefficients(saved: Sequence[Profile], wanted: Profile) -> np.ndarray:
-    """How much each saved average counts in the wanted one, so that the profiles differ least in the sum of
-    squares over the steps (Karras et al. 2024, appendix C). Other than there, the sum is one over steps and
-    no integral, which is exact for short trainings too, and the coefficients sum to 1, so that weights that
-    do not move stay what they are.
+    """Return the factors with which the saved averages add up to the wanted one.
+
+    The profiles then differ least in the sum of squares over the steps (Karras et al. 2024, appendix C).
+    Unlike there, it is a sum over steps instead of an integral, which is exact for short trainings too. The
+    coefficients also sum to 1, so that weights that do not move stay what they are.
 
     Args:
-        saved: profiles of the saved averages; those of later steps than the wanted one are of no use, and not
-            to be given.
-        wanted: the profile to come near to.
+        saved: profiles of the saved averages. Those of later steps than the wanted one must be left out.
+        wanted: the profile to approximate.
 
     Returns:
         float64 [len(saved)].
@@ -105,17 +109,19 @@ def coefficients(saved: Sequence[Profile], wanted: Profile) -> np.ndarray:
         products += rows @ rows.T
         towards += rows @ wanted.weights(first, last)
     scale = 1 / np.sqrt(np.diag(products))
-    # By Lagrange: the gradient is the same for all coefficients, and their sum is 1.
+    # With a Lagrange multiplier for the sum of 1.
     system = np.block([[products * scale[:, None] * scale, scale[:, None]], [scale[None], np.zeros((1, 1))]])
-    # Averages saved one after the other are nearly the same, so the system is nearly singular; least squares
-    # bears that.
+    # Averages saved one after the other are nearly the same, so the system is nearly singular. Least squares
+    # still solves it.
     solution, *_ = np.linalg.lstsq(system, np.append(towards * scale, 1.0), rcond=1e-12)
     return solution[:-1] * scale
 
 
 def deviation(saved: Sequence[Profile], wanted: Profile) -> float:
-    """How far the nearest combination of the saved profiles is from the wanted one: the root of the sum of
-    squared differences, relative to that of the wanted profile. 0 is exact."""
+    """Return the distance of the nearest combination of the saved profiles from the wanted one; 0 is exact.
+
+    It is the root of the sum of squared differences, relative to that of the wanted profile.
+    """
     import numpy as np
 
     weights = coefficients(saved, wanted)

@@ -1,4 +1,4 @@
-"""A model in one line, and as the table that Keras prints."""
+"""A model described in one line, and as the table that Keras prints."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ log = logging.getLogger(__name__)
 
 
 def describe_model(model: keras.Model, name: str) -> str:
-    """A model in one line: `meso4: 28,073 parameters, 27,977 trainable, input 256x256x3 -> 1`.
+    """Describe a model in one line: `meso4: 28,073 parameters, 27,977 trainable, input 256x256x3 -> 1`.
 
     Args:
         model: built.
-        name: what it is called.
+        name: its name in the line.
     """
     trainable = sum(math.prod(variable.shape) for variable in model.trainable_variables)
     line = f"{name}: {model.count_params():,} parameters, {trainable:,} trainable"
@@ -36,19 +36,19 @@ def describe_model(model: keras.Model, name: str) -> str:
 
 
 def _shape(tensor: Any) -> str:
-    """A shape in words, without the batch dimension; `?` is a size that varies."""
+    """Format a shape without the batch dimension; `?` is a size that varies."""
     return "x".join("?" if size is None else str(size) for size in tensor.shape[1:]) or "scalar"
 
 
 def summarise(model: keras.Model) -> str:
-    """The layers of a model, the shapes of their outputs, and their parameters, as Keras tells them."""
+    """Return Keras' table of the layers of a model, the shapes of their outputs, and their parameters."""
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=80)
     return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines()).rstrip()
 
 
 def write_summary(summary: str, path: Path) -> None:
-    """Write the table of the layers beside a run. A disk that takes no more does not end the run for it."""
+    """Write the table of the layers into a run directory. A full disk is logged, and does not end the run."""
     try:
         write_atomically(path, summary + "\n")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The first NaN or infinity of a training step: in which layer, gradient or weight it was made."""
+"""Finding the layer, gradient or weight in which the first NaN or infinity of a training step arises."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-# Around what a check is about, so that it is found in the message of TensorFlow's error.
+# Mark the subject of a check, so that it can be found in the message of TensorFlow's error.
 _MARKED = re.compile(r"<checked>(.*?)</checked>")
 _HAD = re.compile(r"Tensor had (.*)")
 _GRADIENT = "detected in gradient"
@@ -22,11 +22,11 @@ _GRADIENT = "detected in gradient"
 
 @contextlib.contextmanager
 def watching(model: keras.Model) -> Iterator[None]:
-    """What is traced (or run eagerly) within the context stops at the first number that is not finite.
+    """Make what is traced (or run eagerly) within the context fail at the first number that is not finite.
 
-    Checked are the batch, the output of each layer, the loss, on the way back the gradient of each of these,
-    and of each weight, and the weights after the step. Each check passes its tensor on, so nothing that was
-    computed from a bad number is checked before it: the first failure is the place where it was made.
+    Checked are the batch, the output of each layer, the loss; in the backward pass the gradient of each of
+    these and of each weight; and the weights after the step. Each check passes its tensor on, so a check runs
+    before anything is computed from its tensor: the first one to fail is where the number arose.
 
     Args:
         model: compiled.
@@ -60,7 +60,7 @@ def watching(model: keras.Model) -> Iterator[None]:
 
 
 def what_was_bad(error: tf.errors.OpError) -> str | None:
-    """Where an error says that a check of `watching` failed, in words; None where it is another error."""
+    """Describe which check of `watching` failed with an error; None if it is another error."""
     text = str(error)
     found = _MARKED.search(text)
     if found is None:
@@ -93,7 +93,7 @@ def _checked(structure: Any, what: str) -> Any:
 
 
 def _assert_finite(tensor: tf.Tensor, what: str) -> None:
-    """The same for a tensor that nothing is computed from in the step."""
+    """Check a tensor that nothing in the step is computed from."""
     import tensorflow as tf
 
     tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(tensor)), [f"<checked>{what}</checked>"])

@@ -1,9 +1,9 @@
-"""Initial weights from a trained model, matched by path and shape, with a row that says what became of each
+"""Warm start: initial weights from a trained model, matched by path and shape, with a report of each
 variable.
 
-Where no path of the source is one of the model, as with layers that were named by number, the source is taken
-by its order, if the names of the variables and their shapes agree throughout. `framework.model.weight_files`
-says what a path is, and what is read.
+If no path of the source is in the model, as with layers that were named by number, the variables are matched
+by their order. That needs the same variable names and shapes throughout. `framework.model.weight_files`
+describes paths, and which files can be read.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Transfer:
-    """What became of one variable.
+    """The outcome for one variable.
 
     Args:
         path: its path in the model; empty for a variable of the source that the model does not have.
-        source: its path in the source, as it stands there; empty where there is none.
-        shape: in the model, or in the source where the model does not have it.
-        outcome: "renamed" is loaded, too, under a path that `rename` changed.
-        reason: why it was skipped, or by what it was found.
+        source: its path in the source, before renaming; empty if it was not found.
+        shape: its shape in the model, or in the source if the model does not have it.
+        outcome: "loaded"; "renamed", which is also loaded, under a path that `rename` changed; or "skipped".
+        reason: why it was skipped, or how it was found.
     """
 
     path: str
@@ -48,27 +48,27 @@ class Transfer:
 
 
 def describe(rows: Iterable[Transfer]) -> list[tuple[str, ...]]:
-    """Rows of text for a table: variable, shape, source, outcome with its reason."""
+    """Format the outcomes as rows of a table: variable, shape, source, outcome with its reason."""
     shown = ((row, f"{row.outcome}: {row.reason}" if row.reason else row.outcome) for row in rows)
     return [(row.path or "-", str(row.shape), row.source or "-", outcome) for row, outcome in shown]
 
 
 def warm_start(model: keras.Model, config: WarmStartConfig) -> list[Transfer]:
-    """Put the weights of a trained model into a model. Seeds of random generators are not touched.
+    """Load the weights of a trained model into a model. Seeds of random generators are not changed.
 
     Args:
-        model: a built model. Its variables get the source's values bit for bit where the dtypes are the same,
-            else cast.
-        config: what from; nothing is done where its `model` is None.
+        model: a built model. Its variables get the values of the source bit for bit if the dtypes are the
+            same, else cast.
+        config: the source and the patterns. If its `model` is None, nothing is done.
 
     Returns:
         A row for each variable of the model in its order, then one for each variable of the source that the
         model does not have.
 
     Raises:
-        ConfigError: at `warmstart.model`, where there is no such file, it is damaged or of an unknown kind,
+        ConfigError: at `warmstart.model`, if there is no such file, it is damaged or of an unknown kind,
             nothing in it fits, or not everything fits and `allow_partial` is false; at `warmstart.include` or
-            `.rename`, where these make no sense with this model. No variable is changed then.
+            `.rename`, if these do not suit this model. No variable is changed then.
     """
     if config.model is None:
         return []
@@ -123,10 +123,10 @@ def warm_start(model: keras.Model, config: WarmStartConfig) -> list[Transfer]:
 
 
 def _check_rows(rows: Sequence[Transfer], source: WeightSource, config: WarmStartConfig) -> None:
-    """Raise where nothing fits, or less than all that should."""
+    """Raise a `ConfigError` if nothing fits, or some variable does not and `allow_partial` is false."""
     failed = [row for row in rows if row.outcome == "skipped" and row.reason != "excluded"]
     if all(row.outcome == "skipped" for row in rows):
-        # The first pair of names that are alike says what went wrong; without one, both lists do.
+        # The first pair of similar names shows best what went wrong.
         pairs = ((row.path, nearest(row.path, source.arrays)) for row in failed if not row.source)
         near = next((pair for pair in pairs if pair[1]), None)
         reasons = listing([f"{row.path}: {row.reason}" for row in failed], 5)
@@ -168,13 +168,13 @@ def _is_wanted(path: str, config: WarmStartConfig) -> bool:
 
 
 def _names(pattern: str, path: str) -> bool:
-    """Whether a pattern is the path, or a leading part of it."""
+    """Return whether a pattern matches a path or a leading part of it."""
     parts = path.split("/")
     return any(re.fullmatch(pattern, "/".join(parts[: i + 1])) for i in range(len(parts)))
 
 
 def _places(source: WeightSource, renames: Sequence[str]) -> dict[str, str]:
-    """The paths of the source, renamed in turn, and where each array stands in it."""
+    """Return the place of each array in the source, by its path after the renames, which apply in turn."""
     places: dict[str, str] = {}
     for original in source.arrays:
         path = original
@@ -191,11 +191,11 @@ def _places(source: WeightSource, renames: Sequence[str]) -> dict[str, str]:
 def _match_by_path(
     targets: Sequence[ModelVariable], source: WeightSource, places: Mapping[str, str]
 ) -> dict[str, str | None]:
-    """For each path of the model, where its array stands in the source."""
+    """Return for each path of the model the place of its array in the source, or None."""
     found = {t.path: places.get(t.path) or places.get(getattr(t, source.naming)) for t in targets}
     heads = {path.partition("/")[0] for path in places}
     if source.naming == "graph_name" and not any(found.values()) and len(heads) == 1:
-        # TensorFlow's names of a sequential or subclassed model begin with the name of this very model.
+        # TensorFlow's names of a sequential or subclassed model begin with the name of that model.
         inner = {path.partition("/")[2]: place for path, place in places.items()}
         found = {t.path: inner.get(t.path) or inner.get(t.graph_name) for t in targets}
     return found
@@ -204,10 +204,9 @@ def _match_by_path(
 def _match_by_order(
     model: keras.Model, targets: Sequence[ModelVariable], source: WeightSource
 ) -> dict[str, str | None]:
-    """Pairs of target and source paths for a file of the very structure of the model; none where it is
-    another one."""
+    """Pair the paths of model and source by order if both have the same structure; return none otherwise."""
     if source.naming == "number":
-        # Keras keys a file by the structure of the model: where both have the same keys, these mean the same.
+        # Keras' keys in a file follow from the structure of the model, so equal sets of keys match.
         own, at = structure_of(model), {key: path for path, key in source.keys.items()}
         if set(at) != set(own.values()):
             return {}
@@ -217,7 +216,7 @@ def _match_by_order(
         order = list(source.arrays)
         if [_last(path) for path in order] != [_last(target.path) for target in targets]:
             return {}
-    if len(order) != len(targets):  # two layers have one key, and which is which cannot be told
+    if len(order) != len(targets):  # two layers have one key, and cannot be told apart
         return {}
     pairs = [
         (target.path, source.arrays[path].shape, tuple(target.variable.shape))
@@ -230,8 +229,7 @@ def _match_by_order(
     ]:
         if len(differ) > len(pairs) / 2:
             return {}
-        # Nothing is taken by its place where places do not fit; that other names are not what is wrong is
-        # worth a word.
+        # Nothing is matched by order then, but the shapes are the problem, and not the names, so say that.
         raise ConfigError(
             Problem(
                 "warmstart.model",

@@ -1,16 +1,16 @@
-"""Weights on disk as arrays by path, whatever kind of file they are in.
+"""Weights on disk, read as arrays by path from any kind of file.
 
-The path of a variable is its own name behind the names of the layers and models around it, joined by `/`,
-without the name of the outermost model: `backbone/conv1/kernel`. No pickle and no Lambda runs. What a file
-knows of paths:
+The path of a variable is the names of the layers and models around it, from the outside in, and its own name,
+joined by `/`. The name of the outermost model is left out: `backbone/conv1/kernel`. Neither a pickle nor a
+Lambda is run. What each kind of file says about paths:
 
-    .keras         the model is built, so they are known; where its classes are not at hand, it is read
-                   as `.weights.h5` is
-    .weights.h5    layers have names, their variables numbers, `conv1/0`; before Keras wrote names there,
-                   only Keras' own keys
-    legacy .h5     layers and variables have names; of weights alone or of a whole model, Keras 1 to 3
-    SavedModel     TensorFlow's names, of which some leave out a layer on the way
-    checkpoint     the same
+    .keras         the model is built, so paths are known; if its classes are not available, the file is
+                   read like `.weights.h5`
+    .weights.h5    layers have names, their variables numbers: `conv1/0`; files of older versions of Keras
+                   have only Keras' own keys
+    legacy .h5     layers and variables have names; weights alone or a whole model, Keras 1 to 3
+    SavedModel     TensorFlow's names, some of which leave out a layer on the way
+    checkpoint     the same as SavedModel
 """
 
 from __future__ import annotations
@@ -50,13 +50,14 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class ModelVariable:
-    """A variable of a model, and what the kinds of sources call it.
+    """A variable of a model, with its names in the kinds of sources.
 
     Args:
+        variable: the variable itself.
         path: `conv1/kernel`.
-        number: `conv1/0`, its number among the variables that belong to its layer itself.
-        siblings: how many these are, itself included.
-        graph_name: TensorFlow's name of it.
+        number: `conv1/0`, by its index among the variables of its own layer.
+        siblings: how many variables its layer has, itself included.
+        graph_name: TensorFlow's name.
     """
 
     variable: keras.Variable
@@ -72,8 +73,8 @@ class WeightSource:
 
     Args:
         arrays: by path, in the order of the file.
-        naming: which name of a `ModelVariable` the paths are, where they are not its path.
-        keys: where the variables are numbered, Keras' key of each path.
+        naming: the attribute of `ModelVariable` that the paths correspond to.
+        keys: if the variables are numbered, Keras' key of each path.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -82,11 +83,11 @@ class WeightSource:
 
 
 def model_variables(model: keras.Model) -> list[ModelVariable]:
-    """The variables of a built model, without the seeds of its random generators, in the order of
-    `model.weights`.
+    """List the variables of a built model in the order of `model.weights`, without seeds of random
+    generators.
 
     Raises:
-        ValueError: where the model is not built.
+        ValueError: if the model is not built.
     """
     found: dict[int, tuple[str, str, int, Any]] = {}
 
@@ -95,7 +96,7 @@ def model_variables(model: keras.Model) -> list[ModelVariable]:
         inside = {id(weight) for child in children for weight in child.weights}
         own = [weight for weight in layer.weights if id(weight) not in inside]
         for i, weight in enumerate(own):
-            # A layer that is used in several places counts where it is met first.
+            # A layer that is used in several places keeps its first path.
             found.setdefault(id(weight), (prefix + weight.name, f"{prefix}{i}", len(own), weight))
         for child in children:
             visit(child, f"{prefix}{child.name}/")
@@ -116,8 +117,7 @@ def model_variables(model: keras.Model) -> list[ModelVariable]:
 
 
 def structure_of(model: keras.Model) -> dict[str, str]:
-    """Keras' keys of the variables in a `.weights.h5` of this model, by the paths that this file would be
-    read with."""
+    """Return Keras' keys in a `.weights.h5` of this model, by the paths that reading this file would give."""
     import h5py
 
     with tempfile.TemporaryDirectory() as folder:
@@ -128,14 +128,14 @@ def structure_of(model: keras.Model) -> dict[str, str]:
 
 
 def open_weights(location: str) -> WeightSource:
-    """The weights at a place on disk. What a file holds decides how it is read, not how it is called.
+    """Read the weights at a location. The content of a file, not its name, decides how it is read.
 
     Args:
         location: a run directory (its best model, else its exported one, else its newest intact checkpoint),
             a checkpoint, a folder with a `model.keras`, a SavedModel, or a file.
 
     Raises:
-        ConfigError: at `warmstart.model`, where there is nothing, or it is damaged or of an unknown kind.
+        ConfigError: at `warmstart.model`, if nothing is there, or it is damaged or of an unknown kind.
     """
     import h5py
 
@@ -168,8 +168,8 @@ def open_weights(location: str) -> WeightSource:
 
 
 def _check_files(folder: Path) -> None:
-    """Raise a `ValueError` where a folder holds a pipe or a device, which TensorFlow would wait for without
-    end."""
+    """Raise a `ValueError` if a folder holds a pipe or a device: TensorFlow would wait for its content
+    forever."""
     for here, _, files in os.walk(folder):
         for path in (os.path.join(here, name) for name in files):
             if os.path.exists(path) and not os.path.isfile(path):
@@ -185,7 +185,7 @@ def _read_keras(path: Path) -> WeightSource:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (
         Exception
-    ) as error:  # a class that is not at hand, a Lambda; of a damaged file, the weights say more
+    ) as error:  # a class that is not available, a Lambda; damage shows when the weights are read
         log.info(
             "the model in %s cannot be built here, so its weights go by their numbers: %s",
             path,
@@ -200,10 +200,10 @@ def _read_keras(path: Path) -> WeightSource:
 
 
 def _read_saved_model(path: Path) -> WeightSource:
-    """The variables that the model lists, by the names that it gives them.
+    """Read the variables that a SavedModel lists, by its names for them.
 
     They are read from the files: `tf.saved_model.load` would run a part of the graph, and an operation of a
-    graph may write a file.
+    graph can write a file.
     """
     import tensorflow as tf
     from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
@@ -216,7 +216,7 @@ def _read_saved_model(path: Path) -> WeightSource:
     saved.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
 
     def members(graph: Any) -> dict[str, int]:
-        """What the list `variables` at the root of an object graph holds, by number."""
+        """Return the nodes of the list `variables` at the root of an object graph, by number."""
         at = next((child.node_id for child in graph[0].children if child.local_name == "variables"), None)
         found = {} if at is None else {child.local_name: child.node_id for child in graph[at].children}
         if not found:
@@ -233,7 +233,7 @@ def _read_saved_model(path: Path) -> WeightSource:
 
 
 def _graph_named(found: Sequence[tuple[str, np.ndarray]]) -> WeightSource:
-    """Arrays with TensorFlow's names of them."""
+    """Make a source of arrays with TensorFlow's names."""
     paths = _unique(name for name, _ in found)
     return WeightSource(
         {path: array for path, (_, array) in zip(paths, found, strict=True)}, naming="graph_name"
@@ -247,8 +247,11 @@ def _read_hdf5(file: h5py.File) -> WeightSource:
 
 
 def _read_legacy(group: h5py.Group, layers: list[str]) -> WeightSource:
-    """A group a layer; the names of its weights begin with the layer's own, or a number is behind it, or with
-    those around it."""
+    """Read a legacy file, which has one group for each layer.
+
+    The names of a layer's weights begin with the name of the layer, with that name and a number, or with the
+    names of the models around it.
+    """
     found = []
     for layer in layers:
         for name in _attribute(group[layer], "weight_names") or []:
@@ -262,8 +265,10 @@ def _read_legacy(group: h5py.Group, layers: list[str]) -> WeightSource:
 
 
 def _read_keras_3(file: h5py.File) -> WeightSource:
-    """`layers/dense_1/vars/0` is the first variable of the second Dense layer; `vars` has the layer's name as
-    an attribute."""
+    """Read the keys of Keras 3: `layers/dense_1/vars/0` is the first variable of the second Dense layer.
+
+    The attribute `name` of `vars` is the name of the layer.
+    """
     import h5py
 
     found: dict[str, Any] = {}
@@ -283,8 +288,8 @@ def _read_keras_3(file: h5py.File) -> WeightSource:
         raise ValueError("it holds no weights")
     names = [_named(file, key) for key in found]
     counts = Counter(names)
-    # Keras sorts what a layer holds by attribute, so which of two layers of one name is which cannot be told:
-    # they keep their keys.
+    # Keras sorts the parts of a layer by attribute, so two layers of one name cannot be told apart. They keep
+    # their keys.
     paths = [name if counts[name] == 1 else key for name, key in zip(names, found, strict=True)]
     return WeightSource(
         dict(zip(paths, found.values(), strict=True)),
@@ -294,8 +299,7 @@ def _read_keras_3(file: h5py.File) -> WeightSource:
 
 
 def _array(dataset: h5py.Dataset, within: h5py.Group) -> np.ndarray:
-    """The values of a dataset. HDF5 knows no bfloat16: Keras writes its two bytes, and says so beside
-    them."""
+    """Read a dataset. HDF5 has no bfloat16: Keras writes two raw bytes, and the dtype as an attribute."""
     if dataset.external or dataset.is_virtual or dataset.file.filename != within.file.filename:
         raise ValueError(f"{dataset.name} is not in the file itself, but refers to another one")
     if dataset.attrs.get("dtype") != "bfloat16":
@@ -306,12 +310,12 @@ def _array(dataset: h5py.Dataset, within: h5py.Group) -> np.ndarray:
 
 
 def _named(file: h5py.File, key: str) -> str:
-    """The path that the names in a file give to a key; the key itself where a name is missing."""
+    """Return the path that the names in a file give to a key; the key itself if a name is missing."""
     *parts, _, number = key.split("/")
     names = []
     for end in range(1, len(parts) + 1):
         own = "/".join([*parts[:end], "vars"])
-        if own in file:  # else it is a list of layers, `layers`, and no layer
+        if own in file:  # else it is a list of layers, such as `layers`, and has no name
             with contextlib.suppress(KeyError):
                 names.append(str(file[own].attrs["name"]))
                 continue
@@ -320,7 +324,8 @@ def _named(file: h5py.File, key: str) -> str:
 
 
 def _attribute(group: h5py.Group, name: str) -> list[str] | None:
-    """A list of texts beside a group. Keras splits a long one over `name0`, `name1`, ..."""
+    """Read a list of texts from the attributes of a group; Keras splits a long one into `name0`, `name1`,
+    ..."""
     names = [name] if name in group.attrs else []
     while f"{name}{len(names)}" in group.attrs:
         names.append(f"{name}{len(names)}")
@@ -329,7 +334,7 @@ def _attribute(group: h5py.Group, name: str) -> list[str] | None:
 
 
 def _unique(names: Iterable[str]) -> list[str]:
-    """The names, with `~2` behind the second of a kind, and so on."""
+    """Make names unique: `~2` is appended to the second of a kind, and so on."""
     counts: Counter[str] = Counter()
     result = []
     for name in names:
