@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from framework.testing import check_scenario
     from framework.training.trainer import Trainer
 
-# A name is imported when it is asked for, so that a config error does not wait for what it does not need.
+# Each name is imported on first use, so that a config error does not wait for imports that it does not need.
 _HOMES = {
     "AffineAugmentation": "data.augment",
     "ArraySource": "data.source",

@@ -1,4 +1,4 @@
-"""What scenarios share that give each sample one label out of several."""
+"""Base classes of scenarios that give each sample one of several labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from framework.data.augment import AffineAugmentation
 
 
-# The losses of Keras that fit a probability, and those that fit a distribution over classes.
+# The losses of Keras for one probability, and those for a distribution over classes.
 _OF_TWO = (
     "binary_crossentropy",
     "binary_focal_crossentropy",
@@ -46,8 +46,8 @@ _OF_MORE = (
     "huber",
     "log_cosh",
 )
-# Those that smooth labels themselves; one of them, in Keras, does not, and is computed by the one that gives
-# the same numbers and does.
+# The classes of Keras that smooth labels. SparseCategoricalCrossentropy does not; CategoricalCrossentropy
+# does, and gives the same numbers.
 _SMOOTHING = {
     "binary_crossentropy": "BinaryCrossentropy",
     "binary_focal_crossentropy": "BinaryFocalCrossentropy",
@@ -75,16 +75,16 @@ LossName = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class ClassificationSettings:
-    """The settings of a scenario that gives each sample one label. Derive from it to add some."""
+    """Settings of a scenario that gives each sample one label. Derive from it to add more."""
 
     loss: LossName | None = setting(
         None,
-        "What training minimises, by its name in Keras. null: binary_crossentropy with two classes, "
+        "Loss that training minimises, by its name in Keras. null: binary_crossentropy with two classes, "
         "sparse_categorical_crossentropy with more.",
     )
     label_smoothing: float = setting(
         0.0,
-        "Targets are moved that part of the way to the mean over the classes, for a loss that is a "
+        "Fraction by which targets are moved towards the mean over the classes. Only for a loss that is a "
         "cross-entropy.",
         ge=0,
         lt=1,
@@ -114,16 +114,22 @@ class LabelledData(Protocol):
 
 
 class Classification(Scenario):
-    """One label a sample: two classes by one probability, that of the positive class, more by a softmax.
+    """A scenario that gives each sample one of several classes.
 
-    The section `data` has `classes`, their names in the order of the model's outputs, and, where it may be
-    two, `positive_class`. A model of two classes gives [batch, 1] and has targets [batch, 1] of 0 and 1; one
-    of more gives [batch, classes] and has the index of the class, [batch].
+    With two classes the model gives the probability of the positive class, [batch, 1], and the targets are 0
+    and 1, [batch, 1]. With more classes it gives a softmax, [batch, classes], and the targets are the indices
+    of the classes, [batch].
+
+    The section `data` has `classes`, their names in the order of the model's outputs, and, where there may be
+    two, `positive_class`.
     """
 
     threshold: float = 0.5
-    """Of two classes, the positive one is decided for where its probability is above this. `--threshold` of a command sets it.
-    Reports of a scenario's own take it, too: `BinaryReport(classes, positive, self.threshold)`."""
+    """Probability above which the positive one of two classes is predicted.
+
+    The option `--threshold` of a command sets it. Reports that a scenario makes itself take it, too:
+    `BinaryReport(classes, positive, self.threshold)`.
+    """
 
     data: LabelledData
 
@@ -144,14 +150,14 @@ class Classification(Scenario):
         return Objective(loss=self._loss(), metrics=["accuracy"], monitor="val_accuracy", mode="max")
 
     def _loss(self) -> Any:
-        """The loss that the settings name, as `keras.Model.compile` takes it.
+        """Return the loss that the settings name, as `keras.Model.compile` takes it.
 
         Raises:
-            ConfigError: where it does not fit the number of classes.
+            ConfigError: if it does not fit the number of classes.
         """
         count = len(self.classes)
         fitting = _OF_TWO if count == 2 else _OF_MORE
-        # Settings that are not derived from ours have neither.
+        # Settings that do not derive from ClassificationSettings may have neither.
         name = getattr(self.settings, "loss", None) or fitting[0]
         smoothing = getattr(self.settings, "label_smoothing", 0.0)
         if name not in fitting:
@@ -165,13 +171,16 @@ class Classification(Scenario):
         return _of_indices(name, smoothing, count) if count > 2 else _of_targets(name, smoothing)
 
     def evaluators(self) -> Sequence[Evaluator]:
-        """A report on each class, since accuracy does not say which of them are missed."""
+        """Return a report on each class, since accuracy does not say which classes are missed."""
         if len(self.classes) == 2:
             return [BinaryReport(self.classes, self._positive_class, self.threshold)]
         return [ClassReport(self.classes)]
 
     def describe_prediction(self, output: Any) -> Mapping[str, Any]:
-        """The label, and the probability of each class: `{"label": "fake", "fake": 0.98, "real": 0.02}`."""
+        """Return the label and the probability of each class.
+
+        For example `{"label": "fake", "fake": 0.98, "real": 0.02}`.
+        """
         if len(self.classes) == 2:
             positive = float(output[0])
             other = next(name for name in self.classes if name != self._positive_class)
@@ -190,22 +199,22 @@ class Classification(Scenario):
 
 
 def _of_targets(name: str, smoothing: float) -> Any:
-    """A loss of Keras by its name, with smoothed labels."""
+    """Return a loss of Keras by its name, with smoothed labels."""
     import keras
 
     return getattr(keras.losses, _SMOOTHING[name])(label_smoothing=smoothing) if smoothing else name
 
 
 def _of_indices(name: str, smoothing: float, classes: int) -> Any:
-    """A loss of Keras between a distribution over classes and the index of the right class, int [batch]."""
+    """Return a loss of Keras that compares class probabilities with the index of the class, int [batch]."""
     import keras
 
     loss = keras.losses.get(_of_targets(name, smoothing))
     compute = loss.call if isinstance(loss, keras.losses.Loss) else loss
 
     def of_indices(targets: Any, outputs: Any) -> Any:
-        # Of each sample; Keras takes the mean, over several devices and with the samples' weights as with a
-        # loss of its own. They come as [batch, 1]: Keras gives targets the rank of the outputs.
+        # The result is the loss of each sample. Keras averages it, over several devices and with weights, as it
+        # does a loss of its own. Targets come as [batch, 1], since Keras gives them the rank of the outputs.
         indices = keras.ops.cast(keras.ops.reshape(targets, [-1]), "int32")
         return compute(keras.ops.one_hot(indices, classes, dtype=outputs.dtype), outputs)
 
@@ -242,9 +251,12 @@ class _Sized(Protocol):
 
 
 class ImageClassification(Classification):
-    """Images of one size. The section `model` builds itself for a number of classes; the settings have
-    `augment`, whether training images are augmented, and `augmentation`, by what. The size is set at
-    `data.image_size`; `model.image_size` refers to it."""
+    """A scenario that classifies images of one size.
+
+    The section `model` builds a model for a number of classes. The settings have `augment`, whether training
+    images are augmented, and `augmentation`, how. The size is set at `data.image_size`; `model.image_size`
+    refers to it.
+    """
 
     model: ImageModel
     settings: ImageSettings
@@ -253,8 +265,10 @@ class ImageClassification(Classification):
         return self.model.build(classes=len(self.classes))
 
     def images_to_predict(self, arguments: Sequence[str | Path]) -> ImageFiles:
-        """The images that are meant by files, folders and lists, with what is known of their classes, read as
-        those of the data are."""
+        """Return the images in files, folders and lists, read as those of the data are.
+
+        The classes of the images are included where they are known.
+        """
         names = {
             name: getattr(self.data, name) for name in ("file", "label", "rename") if hasattr(self.data, name)
         }

@@ -1,4 +1,4 @@
-"""The errors that a user meets: what is wrong, where, what was given, what is allowed, what to do."""
+"""Errors that a user meets: what is wrong, where, what was given, what is allowed, what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOT_GIVEN = object()
 
 
 def nearest(name: object, known: Iterable[str]) -> str | None:
-    """The known name that `name` was probably meant to be, or None where none is near.
+    """Return the known name that is most similar to `name`, or None if none is similar.
 
     >>> nearest("optimizr", ["model", "optimizer"])
     'optimizer'
@@ -21,7 +21,7 @@ def nearest(name: object, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str | None:
-    """The hint with the known name that `name` was probably meant to be, or None where none is near.
+    """Return a hint with the known name that is most similar to `name`, or None if none is similar.
 
     >>> did_you_mean("optimizr", ["model", "optimizer"])
     "did you mean 'optimizer'?"
@@ -31,13 +31,13 @@ def did_you_mean(name: object, known: Iterable[str]) -> str | None:
 
 
 def listing(lines: Sequence[str], limit: int = 10) -> str:
-    """The first of many lines, each indented on a line of its own, and how many more there are."""
+    """Return the first `limit` lines, each indented on a line of its own, and how many more there are."""
     more = [f"and {len(lines) - limit:,} more"] if len(lines) > limit else []
     return "".join(f"\n    {line}" for line in [*lines[:limit], *more])
 
 
 def reason_of(error: Exception) -> str:
-    """The first line of what a library says was wrong, without the places in its graph that TensorFlow names.
+    """Return the first line of a library's error, without the graph nodes that TensorFlow names in it.
 
     >>> reason_of(ValueError("{{node DecodeJpeg}} Invalid JPEG data [Op:DecodeJpeg]"))
     'Invalid JPEG data'
@@ -51,11 +51,11 @@ class Problem:
     """One thing that is wrong with a config.
 
     Args:
-        path: where, as one would type it (`optimizer.beta_1`).
+        path: the setting, as it is typed (`optimizer.beta_1`).
         message: what is wrong, as a short sentence without its full stop.
-        given: the value found there, if there was one.
-        allowed: what may stand there.
-        hint: what to do, often the nearest known name.
+        given: the value of the setting, if it has one.
+        allowed: which values are allowed.
+        hint: what to do, often the most similar known name.
     """
 
     path: str
@@ -76,12 +76,12 @@ class Problem:
 
 
 def _shortened(text: str, limit: int = 500) -> str:
-    """The beginning of a text that nobody would read to its end."""
+    """Return a text cut off after `limit` characters, with its full length."""
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text):,} characters)"
 
 
 def unknown_name(path: str, kind: str, given: object, known: Sequence[str]) -> Problem:
-    """The problem of a name that is not among the known ones, with the nearest of them."""
+    """Return the problem of an unknown name, with the most similar known name as its hint."""
     return Problem(
         path,
         f"unknown {kind}",
@@ -92,7 +92,10 @@ def unknown_name(path: str, kind: str, given: object, known: Sequence[str]) -> P
 
 
 class ScenarioError(Exception):
-    """Something that a user can mend. The commands print it without a traceback and exit with `exit_code`."""
+    """An error that a user can mend.
+
+    The commands print it without a traceback and exit with `exit_code`.
+    """
 
     exit_code = 1
 
@@ -101,7 +104,7 @@ class ScenarioError(Exception):
 
 
 class ConfigError(ScenarioError):
-    """Every problem of a config at once."""
+    """All problems of a config at once."""
 
     exit_code = 2
 
@@ -115,11 +118,11 @@ class ConfigError(ScenarioError):
 
 
 class DataError(ScenarioError):
-    """Data that cannot be used as it is; the message names the files."""
+    """Data that cannot be used as they are. The message names the files."""
 
 
 class NumericsError(ScenarioError):
-    """A number that is not finite; the message says where it was made."""
+    """A number that is not finite. The message says where it was made."""
 
 
 class RunDirectoryError(ScenarioError):
@@ -130,8 +133,8 @@ class CheckpointError(RunDirectoryError):
     """No intact checkpoint where one is needed."""
 
 
-class Interrupted(Exception):  # noqa: N818 - it ends a run in good order and is no error
-    """A signal asked the run to end; everything up to here is to be saved.
+class Interrupted(Exception):  # noqa: N818 - it ends a run in good order; it is not an error
+    """A signal asked the run to end. What was done until then is to be saved.
 
     Args:
         signal_number: the number of the signal; the commands exit with 128 + it.

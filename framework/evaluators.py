@@ -1,8 +1,7 @@
-"""Evaluators: figures in plain Python and NumPy, over all samples of an evaluation with what the model gives
-for them.
+"""Evaluators: measures in Python and NumPy over all samples of an evaluation and the model's outputs.
 
-A Keras metric adds up batch by batch in a graph. An evaluator has no such limits, and can say what needs
-every sample at once, such as the area under a ROC curve:
+A Keras metric adds up batch by batch in a graph. An evaluator gets every sample in Python, so it can compute
+what needs all samples at once, such as the area under a ROC curve:
 
     class WorstError(Evaluator):
         names = ("worst_error",)
@@ -11,11 +10,12 @@ every sample at once, such as the area under a ROC curve:
         def update(self, sample): self.worst = max(abs(float(sample.output - sample.target)), self.worst)
         def result(self): return {"worst_error": self.worst}
 
-What is recorded beside the metrics of Keras must not bear their names, `loss` and `accuracy` above all.
+The values are recorded beside the metrics of Keras, so they must not have the names of these metrics, such as
+`loss` and `accuracy`.
 
-A plain name is a headline value. A name with a slash belongs to a table: up to the LAST slash it is the row,
-behind it the column. So `fake/precision` is in row `fake`, and the name of a class may hold spaces, and
-slashes too, as long as the column has none.
+A plain name is a headline value. A name with a slash belongs to a table: the part before the last slash is the
+row, the part after it the column. So `fake/precision` is in row `fake`. The name of a class may hold spaces
+and slashes, the name of a column no slashes.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _COLUMNS = ("precision", "recall", "f1", "samples")
 
 @dataclass(frozen=True)
 class Sample:
-    """One evaluated sample, NumPy without the batch dimension.
+    """One evaluated sample, as NumPy values without the batch dimension.
 
     Args:
-        inputs: what the model got; a structure (dict, tuple) where it has several inputs.
-        target: what it should give.
-        output: what it gives; a structure where it has several outputs.
-        weight: how much the sample counts, >= 0; 1.0 where the data say nothing.
+        inputs: the model's input; a structure (dict, tuple) if it has several inputs.
+        target: the output that the data expect.
+        output: the model's output; a structure if it has several outputs.
+        weight: how much the sample counts, >= 0; 1.0 if the data give no weight.
     """
 
     inputs: Any
@@ -55,11 +55,13 @@ class Sample:
 
 
 class Evaluator(abc.ABC):
-    """Sees every sample of an evaluation once, then says what it found. One instance serves one
-    evaluation."""
+    """A measure that gets every sample of an evaluation once. Each evaluation needs a new instance."""
 
     names: Sequence[str]
-    """The names of the values that `result` gives, known before the first sample, so that a monitor is checked before training."""
+    """Names of the values of `result`.
+
+    They are known before the first sample, so that a monitor is checked before training.
+    """
 
     @abc.abstractmethod
     def update(self, sample: Sample) -> None:
@@ -67,12 +69,11 @@ class Evaluator(abc.ABC):
 
     @abc.abstractmethod
     def result(self) -> Mapping[str, float]:
-        """What was found, by the names of `names`, no more and no fewer; nan where the data do not define a
-        value."""
+        """Return the values, by exactly the names in `names`; nan where the data do not define a value."""
 
 
 class _Report(Evaluator):
-    """Headline values, and a row for each class.
+    """Headline values, and a table with a row for each class.
 
     Args:
         headlines: the names of the headline values.
@@ -87,17 +88,17 @@ class _Report(Evaluator):
         self._weights: list[float] = []
 
     def _add(self, target: int, predicted: int, weight: float) -> None:
-        """A sample, by the indices of its class and of the predicted one."""
+        """Add a sample, by the index of its class and the index of the predicted class."""
         self._targets.append(target)
         self._predicted.append(predicted)
         self._weights.append(weight)
 
     def _table(self) -> np.ndarray:
-        """The figures of the classes, float [classes, columns]."""
+        """Return the table of the classes, float [classes, columns]."""
         import numpy as np
         from sklearn.metrics import precision_recall_fscore_support
 
-        if not self._targets:  # which the function refuses
+        if not self._targets:  # scikit-learn refuses empty lists
             return np.array([[math.nan, math.nan, math.nan, 0.0]] * len(self._indices))
         columns = precision_recall_fscore_support(
             self._targets, self._predicted, labels=self._indices, sample_weight=self._weights, zero_division=0
@@ -107,7 +108,7 @@ class _Report(Evaluator):
         return table
 
     def _values(self, headlines: Sequence[float], table: np.ndarray, *, sound: bool) -> dict[str, float]:
-        """All values by name; where the outputs were not sound, only the samples are left."""
+        """Return all values by name. If the outputs are not sound, all but the samples are nan."""
         values = dict(zip(self.names, map(float, (*headlines, *table.flat)), strict=True))
         return {
             name: value if sound or name.endswith("/samples") else math.nan for name, value in values.items()
@@ -115,7 +116,7 @@ class _Report(Evaluator):
 
 
 class BinaryReport(_Report):
-    """How well two classes are told apart by the probability of one of them.
+    """Measures of how well two classes are told apart by the probability of one of them.
 
     Headline values, all in [0, 1]:
         auc: area under the ROC curve.
@@ -127,22 +128,22 @@ class BinaryReport(_Report):
     For each class, with its name before the slash: `precision`, `recall`, `f1`, and `samples`, how many the
     data have of it.
 
-    A sample is predicted positive where its probability is above the threshold, as in Keras' accuracy. Each
+    A sample is predicted positive if its probability is above the threshold, as in Keras' accuracy. Each
     sample counts by its weight, in `samples` too: a weight of 2 is the sample twice, a weight of 0 leaves it
     out.
 
-    What the data do not define is nan: `precision`, `recall` and `f1` of a class that has no samples, and
-    `auc`, `eer`, `average_precision` and `eer_threshold` where either class has none. A class that has
-    samples, but is never predicted, has a precision of 0. An output that is not finite makes everything nan
-    but `samples`.
+    A value that the data do not define is nan: `precision`, `recall` and `f1` of a class without samples, and
+    `auc`, `eer`, `average_precision` and `eer_threshold` if either class has no samples. A class that has
+    samples, but is never predicted, has a precision of 0. If an output is not finite, all values but
+    `samples` are nan.
 
     Args:
-        classes: the names of both, in any order.
-        positive: the one whose target is 1, and whose probability the model gives.
+        classes: the names of both classes, in any order.
+        positive: the class with the target 1; the model gives its probability.
         threshold: the probability above which a sample is predicted positive.
 
     Raises:
-        ValueError: where there are not two classes, or `positive` is neither of them.
+        ValueError: if there are not two classes, or `positive` is neither of them.
     """
 
     def __init__(self, classes: Sequence[str], positive: str, threshold: float = 0.5) -> None:
@@ -154,11 +155,13 @@ class BinaryReport(_Report):
         self._scores: list[float] = []
 
     def update(self, sample: Sample) -> None:
-        """Take in a sample: target 1 or 0, output the probability of the positive class, each a scalar or of
+        """Take in a sample.
+
+        The target is 1 or 0, the output is the probability of the positive class; each is a scalar or of
         shape [1].
 
         Raises:
-            ValueError: where target or output are something else.
+            ValueError: if the target or the output is anything else.
         """
         import numpy as np
 
@@ -184,7 +187,7 @@ class BinaryReport(_Report):
         return self._values((*curve[:3], table[self._positive, 2], curve[3]), table, sound=sound)
 
     def _curve(self) -> tuple[float, float, float, float]:
-        """What needs all thresholds: `auc`, `eer`, `average_precision`, `eer_threshold`."""
+        """Return what needs all thresholds: `auc`, `eer`, `average_precision`, `eer_threshold`."""
         from sklearn.metrics import auc, average_precision_score, roc_curve
 
         positive = [target == self._positive for target in self._targets]
@@ -201,19 +204,19 @@ class BinaryReport(_Report):
 
 
 class ClassReport(_Report):
-    """How well several classes are told apart.
+    """Measures of how well several classes are told apart.
 
     Headline values, all in [0, 1]:
         balanced_accuracy: the mean of the recalls of the classes.
         f1: the mean of their F1 scores (macro F1).
-    The table, weights, and what is nan are those of `BinaryReport`. The means leave out a class that has no
-    samples.
+    The table, the weights and the nan values are those of `BinaryReport`. The means leave out a class that
+    has no samples.
 
-    Predicted is the class with the highest output, of several the first. An output of infinity is a logit as
-    others are.
+    The predicted class is the one with the highest output, or the first of several. An infinite output is
+    allowed, as a logit.
 
     Args:
-        classes: their names, in the order of the model's outputs.
+        classes: the names of the classes, in the order of the model's outputs.
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
@@ -221,11 +224,13 @@ class ClassReport(_Report):
         self._sound = True
 
     def update(self, sample: Sample) -> None:
-        """Take in a sample: target the index of its class, a scalar or of shape [1], output probabilities or
-        logits [classes].
+        """Take in a sample.
+
+        The target is the index of its class, a scalar or of shape [1]. The output is probabilities or logits,
+        [classes].
 
         Raises:
-            ValueError: where target or output are something else.
+            ValueError: if the target or the output is anything else.
         """
         import numpy as np
 
@@ -251,28 +256,28 @@ class ClassReport(_Report):
 
 
 def identity(output: Any) -> Any:
-    """The output of a model as it is."""
+    """Return the output of a model unchanged."""
     return output
 
 
 class ScikitLearnMetric(Evaluator):
-    """One value, by a function of `sklearn.metrics`, or one of your own.
+    """One value, computed by a function of `sklearn.metrics` or by a function of your own.
 
         ScikitLearnMetric("kappa", cohen_kappa_score, output=np.argmax)
         ScikitLearnMetric("weighted_f1", functools.partial(f1_score, average="weighted", zero_division=0),
         output=np.argmax)
 
-    nan is what the function calls ill-defined by an `UndefinedMetricWarning`, and the value where there are
-    no samples or an output is nan. Other warnings of the function are silenced, since they would be repeated
-    with each evaluation; what it raises is raised.
+    The value is nan if there are no samples, if an output is nan, or if the function calls it ill-defined by
+    an `UndefinedMetricWarning`. Other warnings of the function are silenced, since each evaluation would
+    repeat them. Exceptions of the function are passed on.
 
-    Weights go to a function that has an argument `sample_weight`, unless all are 1. Another sees all samples
-    alike, but those of weight 0, which are left out.
+    Samples of weight 0 are left out. The weights go to a function that has an argument `sample_weight`,
+    unless all are 1. Any other function counts all samples alike.
 
     Args:
-        name: of the value.
-        function: gets targets and outputs, [samples, ...]; where they have shape [1] in a sample, [samples].
-        output: turns the model's output for one sample into what the function wants.
+        name: the name of the value.
+        function: gets targets and outputs, [samples, ...]; [samples] if those of a sample have shape [1].
+        output: turns the model's output for one sample into what the function needs.
     """
 
     def __init__(
@@ -301,7 +306,7 @@ class ScikitLearnMetric(Evaluator):
         if not self._targets:
             return math.nan
         targets, outputs = _stacked(self._targets), _stacked(self._outputs)
-        if (outputs != outputs).any():  # nan alone is not equal to itself
+        if (outputs != outputs).any():  # only nan is unequal to itself
             return math.nan
         weighted = (
             set(self._weights) != {1} and "sample_weight" in inspect.signature(self._function).parameters
@@ -317,10 +322,12 @@ class ScikitLearnMetric(Evaluator):
 
 
 def equal_error_rate(fpr: np.ndarray, tpr: np.ndarray) -> float:
-    """The rate at which as many negative samples are taken for positive as positive ones for negative.
+    """Return the rate at which as many negative samples are taken for positive as positive ones for negative.
 
-    It is where the ROC curve, linear between its points, meets the line from (0, 1) to (1, 0). There is one
-    such point, since the difference of the two error rates rises all along the curve, from -1 to 1.
+    It is where the ROC curve, linear between its points, meets the line from (0, 1) to (1, 0). There is
+    exactly one such point, since the difference of the two error rates rises along the whole curve, from -1
+    to 1.
+
 
     Args:
         fpr: false positive rates, float [points], rising from 0 to 1.
@@ -336,10 +343,10 @@ def equal_error_rate(fpr: np.ndarray, tpr: np.ndarray) -> float:
 
 
 def equal_error_threshold(fpr: np.ndarray, tpr: np.ndarray, thresholds: np.ndarray) -> float:
-    """The threshold at which the two error rates are nearest to each other, where a score above it is
-    positive.
+    """Return the threshold at which the two error rates are nearest to each other.
 
-    It lies in the middle between two scores, so that a few digits of it do.
+    A score above the threshold is positive. The threshold lies in the middle between two scores, so that a
+    few digits of it are enough.
 
     Args:
         fpr, tpr: as for `equal_error_rate`, with each point of the curve.
@@ -349,15 +356,14 @@ def equal_error_threshold(fpr: np.ndarray, tpr: np.ndarray, thresholds: np.ndarr
 
     at = int(np.argmin(np.abs(fpr - (1 - tpr))))
     lowest = float(thresholds[at])
-    if at + 1 == len(thresholds):  # all are positive
+    if at + 1 == len(thresholds):  # every sample is positive
         return lowest / 2 if lowest > 0 else float(np.nextafter(lowest, -np.inf))
     below = float(thresholds[at + 1])
     return below if math.isinf(lowest) else (lowest + below) / 2
 
 
 def _stacked(values: Sequence[Any]) -> np.ndarray:
-    """The values of all samples as one array; a last axis beside them that holds one value only is
-    dropped."""
+    """Return the values of all samples as one array; [samples, 1] becomes [samples]."""
     import numpy as np
 
     stacked = np.stack([np.asarray(value) for value in values])

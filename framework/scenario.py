@@ -1,4 +1,4 @@
-"""A scenario: what is learned, from which data, by what measure."""
+"""The base class of scenarios: a model, the data that it learns from, and how it is judged."""
 
 from __future__ import annotations
 
@@ -24,23 +24,22 @@ if TYPE_CHECKING:
 _MOST_COLUMNS = 256
 
 register_scenario = SCENARIOS.register
-"""Class decorator: `@register_scenario("mesonet")` makes a scenario known by that name."""
+"""Class decorator: `@register_scenario("mesonet")` registers a scenario by that name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """What training minimises and what it is judged by.
+    """The loss that training minimises, and the metrics that judge it.
 
     Args:
-        loss: whatever `keras.Model.compile` takes as its loss; for a model of several outputs a dict by their
-            names.
-        metrics: whatever it takes as its metrics.
-        monitor: the value that decides which epoch is best, `val_` before the name of a metric of the
-            validation data.
+        loss: a loss as `keras.Model.compile` takes it; for a model of several outputs a dict by their names.
+        metrics: metrics as `keras.Model.compile` takes them.
+        monitor: the value that decides which epoch is best: `val_` and the name of a metric of the validation
+            data.
         mode: whether the lowest ("min") or the highest ("max") value of it is best; None: as the metric or
             its name says.
-        loss_weights: what the losses of several outputs are multiplied by, before they are summed; None: 1.
-        weighted_metrics: metrics that go by the samples' weights, which `metrics` do not.
+        loss_weights: the factors of the losses of several outputs in their sum; None: 1.
+        weighted_metrics: metrics that use the samples' weights; `metrics` do not.
     """
 
     loss: Any
@@ -51,7 +50,7 @@ class Objective:
     weighted_metrics: Sequence[Any] | Mapping[str, Any] = ()
 
     def compile_arguments(self) -> dict[str, Any]:
-        """Loss and metrics, as the arguments of `keras.Model.compile`."""
+        """Return loss and metrics as arguments of `keras.Model.compile`."""
 
         def own(metrics: Sequence[Any] | Mapping[str, Any]) -> Any:
             return (dict(metrics) if isinstance(metrics, Mapping) else list(metrics)) or None
@@ -66,11 +65,11 @@ class Objective:
 
 @dataclass(frozen=True, kw_only=True)
 class NoSettings:
-    """The settings of a scenario that has none of its own."""
+    """Settings of a scenario that has none of its own."""
 
 
 class Scenario:
-    """What to learn and from what. Derive from it, and register the class:
+    """Base class of scenarios: what to learn and from what. Derive from it, and register the class:
 
         @register_scenario("digits")
         class Digits(Scenario):
@@ -79,8 +78,7 @@ class Scenario:
             def objective(self):
                 return Objective(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 
-    TensorFlow and Keras are imported inside the methods, so that a config is checked without waiting for
-    them.
+    Import TensorFlow and Keras inside the methods, so that a config is checked without waiting for them.
 
     Args:
         config: the typed config of the run, as it was composed or as a run recorded it.
@@ -96,11 +94,11 @@ class Scenario:
 
     name: ClassVar[str]
     Config: ClassVar[type] = NoSettings
-    """The scenario's own settings, a frozen dataclass of `setting`s: the section `scenario` of the config."""
+    """Frozen dataclass of the scenario's own settings (`setting`): the section `scenario` of the config."""
     models: ClassVar[Registry | type] = NoSettings
-    """The config class of the section `model`, or a `Registry` of them for the group's options to choose from."""
+    """Config class of the section `model`, or a `Registry` of config classes for the options of the group."""
     datas: ClassVar[Registry | type] = DataConfig
-    """The config class of the section `data`, derived from `DataConfig`, or a `Registry` of them."""
+    """Config class of the section `data`, derived from `DataConfig`, or a `Registry` of such classes."""
 
     settings: Any
     model: Any
@@ -112,34 +110,37 @@ class Scenario:
 
     @functools.cached_property
     def config(self) -> RunConfig:
-        """The config of the run with everything filled in that was left to the machine and the data: the
-        number of threads, absolute paths, the names of the classes, the positive one. The data are looked at
-        when this, or `data`, is first asked for.
+        """The config of the run, with everything filled in that was left to the machine and the data.
+
+        This is the number of threads, absolute paths, the names of the classes and the positive class. The
+        data are read when this property, or `data`, is used first.
 
         Raises:
-            ScenarioError: where the data do not say what is to be filled in.
+            ScenarioError: if the data do not provide what is to be filled in.
         """
         given = self.composed
         return dataclasses.replace(given, device=given.device.resolve(), data=given.data.resolve())
 
-    # What every scenario says -------------------------------------------------------------------------------
+    # What every scenario defines ----------------------------------------------------------------------------
 
     def build_model(self) -> keras.Model:
-        """The model, built (its weights exist) and not compiled."""
+        """Build the model: its weights exist, and it is not compiled."""
         raise NotImplementedError(f"{type(self).__name__}.build_model")
 
     def objective(self) -> Objective:
-        """Loss, metrics, and which value decides what is best."""
+        """Return the loss, the metrics, and which value decides which epoch is best."""
         raise NotImplementedError(f"{type(self).__name__}.objective")
 
     def source(self, split: Split) -> Source | Any:
-        """The samples of a split: a `Source`, or what one can be made of, such as arrays, an object with
-        `__len__` and `__getitem__`, or a `tf.data.Dataset` (docs/data.md). The default asks the section
-        `data`."""
+        """Return the samples of a split. By default the section `data` provides them.
+
+        They are a `Source`, or anything that a source can be made of, such as arrays, an object with
+        `__len__` and `__getitem__`, or a `tf.data.Dataset` (docs/data.md).
+        """
         return self.data.source(split, seed=self.config.trainer.seed)
 
     def unchecked_source(self, split: Split) -> Source:
-        """The samples of a split with those that cannot be loaded among them, for `validate-data` to find."""
+        """Return the samples of a split, with those that cannot be loaded, for `validate-data` to find."""
         if type(self).source is not Scenario.source:
             return self.source(split)
         unchecked: Source = self.data.unchecked_source(split, seed=self.config.trainer.seed)
@@ -152,27 +153,32 @@ class Scenario:
 
         Args:
             batch: samples of `source` with a batch dimension.
-            seeds: int64 [batch, 2], one for each sample and pass; random numbers come from these alone.
+            seeds: int64 [batch, 2], one for each sample and pass; random numbers must come from these alone.
         """
         return batch
 
     def augments(self) -> bool:
-        """Whether training batches go through `augment`: by default, where a scenario defines it."""
+        """Return whether training batches go through `augment`: by default, if the scenario defines it."""
         return type(self).augment is not Scenario.augment
 
     def evaluators(self) -> Sequence[Evaluator]:
-        """Measures in plain Python over the samples of a LAV, made anew for each."""
+        """Return the measures in plain Python of a LAV (load and validate). Each LAV calls it anew."""
         return ()
 
     def callbacks(self) -> Sequence[keras.callbacks.Callback]:
-        """Keras callbacks, made anew for each session. They see epochs with each loop, and batches with
-        `loop=fit` and `loop=train_on_batch`. What they remember is no part of a checkpoint: a resumed run
-        begins with new ones."""
+        """Return Keras callbacks. Each session calls it anew.
+
+        Callbacks get the epochs of every loop, and the batches of `loop=fit` and `loop=train_on_batch`. Their
+        state is not part of a checkpoint: a resumed run begins with new ones.
+        """
         return ()
 
     def prediction_source(self, arguments: Sequence[str | Path]) -> Source | Any:
-        """Samples to predict, without targets, from what was typed behind `predict-scenario RUN`; given as
-        those of `source` are."""
+        """Return the samples to predict, without targets, in any form that `source` may return.
+
+        Args:
+            arguments: what was typed after `predict-scenario RUN`.
+        """
         raise ConfigError(
             Problem(
                 "scenario",
@@ -182,18 +188,19 @@ class Scenario:
         )
 
     def predicts(self) -> bool:
-        """Whether `predict-scenario` can be asked: where a scenario defines `prediction_source`."""
+        """Return whether `predict-scenario` works. It does if the scenario defines `prediction_source`."""
         return type(self).prediction_source is not Scenario.prediction_source
 
     def describe_prediction(self, output: Any) -> Mapping[str, Any]:
-        """The columns of one sample's prediction. By default each number has a column, called after the
-        model's output.
+        """Return the columns of one sample's prediction.
+
+        By default each number has a column, named after the model's output.
 
         Args:
-            output: what the model gives for the sample, NumPy, without the batch dimension.
+            output: the model's output for the sample, NumPy, without the batch dimension.
 
         Raises:
-            ScenarioError: where there are too many for a table, as in a mask or an image.
+            ScenarioError: if there are too many numbers for a table, as in a mask or an image.
         """
         import numpy as np
 
@@ -214,26 +221,27 @@ class Scenario:
         return columns
 
     def describe_model(self) -> Mapping[str, Any]:
-        """Plain facts that an exported model is recorded with, such as the names of its classes."""
+        """Return plain values to record with an exported model, such as the names of its classes."""
         return {}
 
     @classmethod
     def check_config(cls, config: RunConfig) -> Iterable[Problem]:
-        """Problems that only show when the sections are seen together; paths are absolute."""
+        """Return the problems between sections. Their paths are absolute, such as `model.image_size`."""
         return ()
 
     # The sections that are its own --------------------------------------------------------------------------
 
     @property
     def data(self) -> Any:
-        """The section `data`, an instance of one of `datas`, with the classes named where it has classes; see
-        `config`."""
+        """The section `data` of `config`, in which the names of the classes are filled in."""
         return self.config.data
 
 
 def named_outputs(output: Any) -> Mapping[str, Any]:
-    """The parts of what a model gives: by their names, else `output`, or `output_0` and so on where there are
-    several."""
+    """Return the parts of a model's output by their names.
+
+    Without names they are `output`, or `output_0`, `output_1` and so on if there are several.
+    """
     if isinstance(output, Mapping):
         return output
     return (
@@ -244,14 +252,14 @@ def named_outputs(output: Any) -> Mapping[str, Any]:
 
 
 def compose(*overrides: str, config_dir: str | Path | None = None) -> Scenario:
-    """The scenario that the words of a command line stand for, as a `Trainer` would have it.
+    """Compose the scenario that overrides describe, as a `Trainer` takes it.
 
     Args:
-        overrides: words as one types them behind `train-scenario`.
-        config_dir: a further folder of group options, as `--config-dir`.
+        overrides: what is typed after `train-scenario`.
+        config_dir: a further folder of group options, as for `--config-dir`.
 
     Raises:
-        ConfigError: naming every problem at once.
+        ConfigError: with every problem at once.
 
     >>> scenario = compose("scenario=mesonet", "optimizer=adam", "lr=1e-3")
     >>> scenario.composed.learning_rate.lr
@@ -261,7 +269,7 @@ def compose(*overrides: str, config_dir: str | Path | None = None) -> Scenario:
 
 
 def scenario_of(config: RunConfig) -> Scenario:
-    """The scenario that a typed config names."""
+    """Make the scenario that a typed config names."""
     scenario = locate(config.scenario.target, "scenario.target")(config)
     assert isinstance(scenario, Scenario)
     return scenario
