@@ -163,7 +163,7 @@ def open_weights(location: str) -> WeightSource:
         raise ConfigError(
             Problem("warmstart.model", f"cannot be read: {reason_of(error)}", given=location, allowed=_KINDS)
         ) from error
-    what = "holds no model" if path.is_dir() else "is damaged, or no file of weights"
+    what = "holds no model" if path.is_dir() else "is damaged, or not a file of weights"
     raise ConfigError(Problem("warmstart.model", what, given=location, allowed=_KINDS))
 
 
@@ -324,8 +324,7 @@ def _named(file: h5py.File, key: str) -> str:
 
 
 def _attribute(group: h5py.Group, name: str) -> list[str] | None:
-    """Read a list of texts from the attributes of a group; Keras splits a long one into `name0`, `name1`,
-    ..."""
+    """Read a list of texts from the attributes of a group. Keras splits a long one: `name0`, `name1`, ..."""
     names = [name] if name in group.attrs else []
     while f"{name}{len(names)}" in group.attrs:
         names.append(f"{name}{len(names)}")

@@ -186,8 +186,8 @@ class CosineDecay(ExponentialDecay):
 @register_learning_rate("warmup_cosine_decay")
 @dataclass(frozen=True, kw_only=True)
 class WarmupCosineDecay(CosineDecay):
-    """A linear warm-up from `warmup_fraction * lr` to `lr`, then `cosine_decay`, whose epochs count from the
-    end of the warm-up.
+    """A linear warm-up from `warmup_fraction * lr` to `lr`, then `cosine_decay`, counted from the end of the
+    warm-up.
 
     `(warmup_fraction + (1 - warmup_fraction) * min(epoch / warmup_epochs, 1)) * cosine_decay(epoch -
     warmup_epochs)`
@@ -331,7 +331,7 @@ class ReduceOnPlateau(PlateauSettings, LearningRate):
     """
 
     per: Literal["epoch"] = setting(
-        "epoch", "epoch: it changes only at the end of an epoch, when the value is known."
+        "epoch", "It changes only at the end of an epoch, when the value is known."
     )
 
     def build(self, *, steps_per_epoch: int, epochs: int) -> keras.optimizers.schedules.LearningRateSchedule:
