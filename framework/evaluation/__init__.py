@@ -1,1 +1,1 @@
-"""What is done with a trained run, and with data before training."""
+"""Evaluation and prediction with a trained run, comparison of runs, and checks of data before training."""

@@ -1,4 +1,4 @@
-"""Are two runs equal? All that they leave behind is compared to the bit, but for times."""
+"""Comparison of two runs, bit for bit: everything that they leave behind except times."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ from framework.run.run_directory import RunDirectory
 
 
 def differences(ours: str | Path, theirs: str | Path) -> list[str]:
-    """What of a run is not what it is in another: "the last checkpoint", "metrics.jsonl", ... Empty where all
-    is equal.
+    """List the parts in which two runs differ, such as "metrics.jsonl". Empty if they are equal.
 
     Args:
         ours, theirs: run directories.
 
     Raises:
-        RunDirectoryError: where one is no run.
+        RunDirectoryError: if one of them is not a run.
     """
     runs = RunDirectory.open(ours), RunDirectory.open(theirs)
     return [part for part, read in _PARTS.items() if read(runs[0]) != read(runs[1])]
@@ -99,8 +98,7 @@ _PARTS: Mapping[str, Callable[[RunDirectory], Any]] = {
 
 
 def main() -> int:
-    """Compare the two run directories on the command line: exit code 1, and what differs, where they are not
-    the same."""
+    """Print what differs between the two run directories on the command line; return 1 if anything does."""
     if len(sys.argv) != 3:
         print("usage: python -m framework.evaluation.compare_runs RUN RUN", file=sys.stderr)
         return 2

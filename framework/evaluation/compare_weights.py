@@ -1,5 +1,4 @@
-"""The weights that a run holds - raw, averaged in training, averaged now - judged side by side on the
-validation data."""
+"""Evaluation of all weights of a run - raw, averaged in training, averaged now - on the validation data."""
 
 from __future__ import annotations
 
@@ -25,18 +24,17 @@ from framework.training.validation import Validator
 if TYPE_CHECKING:
     import numpy as np
 
-# What is looked at where nobody says which lengths: those that Karras et al. 2024 find best for one network
-# or another.
+# The default lengths: those that Karras et al. 2024 find best for one network or another.
 LENGTHS = (0.05, 0.1, 0.15, 0.2)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Weights that a run could be judged and used with.
+    """Weights with which a run can be evaluated and used.
 
     Args:
         name: `raw`, `ema`, `average`, or `power-LENGTH`.
-        about: where they come from, in words.
+        about: where they come from, as a text.
         arrays: one for each of `float_weights(model)`.
     """
 
@@ -46,8 +44,9 @@ class Candidate:
 
 
 class RunWeights:
-    """The weights of a run at its newest intact checkpoint. The run may be in training; nothing of it is
-    changed.
+    """The weights of a run at its newest intact checkpoint.
+
+    The run may be in training meanwhile; nothing of it is changed.
 
         weights = RunWeights("outputs/run1")
         for candidate in weights.candidates(lengths=(0.05, 0.15)):
@@ -56,10 +55,10 @@ class RunWeights:
 
     Args:
         run: the run directory.
-        overrides: words applied to its config, such as `data.val_dir=OTHER`.
+        overrides: applied to its config, such as `data.val_dir=OTHER`.
 
     Raises:
-        ScenarioError: where run or data cannot be used, or there is no checkpoint yet.
+        ScenarioError: if the run or its data cannot be used, or there is no checkpoint yet.
     """
 
     def __init__(self, run: str | Path, *overrides: str) -> None:
@@ -70,23 +69,23 @@ class RunWeights:
         self._snapshot = self._load_newest(directory)
         self.components = Components(scenario, fresh=False, lav_folder=directory.lav)
         self.step = self._snapshot.step
-        """Steps that the run had done."""
+        """Steps that the run had done at the checkpoint."""
         restore_variables(self.components.model.variables, self._snapshot.group("model"), what="model")
         self._validator: Validator | None = None
 
     def candidates(
         self, *, last: int | None = None, lengths: Sequence[float] | None = None
     ) -> list[Candidate]:
-        """All weights that there are.
+        """List all weights that there are.
 
         Args:
-            last: average that many of the newest checkpoints; None: all that are kept.
-            lengths: average over these parts of the training, in (0, 0.28]; None: over `LENGTHS`, if the run
-                kept what that takes.
+            last: how many of the newest checkpoints to average; None: all that are kept.
+            lengths: lengths of power-function averages, as fractions of the training in (0, 0.28]; None:
+                `LENGTHS`, if the run saved averages.
 
         Raises:
-            ConfigError: where a length is out of range.
-            RunDirectoryError: where lengths are named, and the run kept nothing to make such averages of.
+            ConfigError: if a length is out of range.
+            RunDirectoryError: if lengths are given, and the run saved no averages.
         """
         found = [
             Candidate("raw", f"as they are after step {self.step:,}", self._float_arrays(self._snapshot))
@@ -108,10 +107,10 @@ class RunWeights:
         return [*found, *self._of_lengths(LENGTHS if lengths is None and kept else lengths or ())]
 
     def candidate(self, name: str) -> Candidate:
-        """The weights of one name.
+        """Return the weights of a name.
 
         Raises:
-            ConfigError: where the run has none of that name.
+            ConfigError: if the run has no weights of that name.
         """
         match = re.fullmatch(r"power-(\d*\.?\d+)", name)
         found = {
@@ -124,8 +123,10 @@ class RunWeights:
         return found[name]
 
     def best_of(self, judged: Sequence[Mapping[str, float]]) -> int | None:
-        """Which of several results of `judge` is best by what the run monitors, or by the loss where that is
-        nothing of the validation; None where none is a number."""
+        """Return the index of the best of several results of `judge`; None if none of them is a number.
+
+        The best is decided by what the run monitors, or by the loss if that is not a value of the validation.
+        """
         name, mode = self.components.monitor.removeprefix("val_"), self.components.mode
         if any(name not in metrics for metrics in judged):
             name, mode = "loss", "min"
@@ -136,7 +137,7 @@ class RunWeights:
         return best
 
     def judge(self, candidate: Candidate) -> dict[str, float]:
-        """Loss and metrics on the validation data, with BatchNorm statistics as in training."""
+        """Compute loss and metrics on the validation data, with BatchNorm statistics as in training."""
         self._validator = self._validator or self.components.make_validator()
         with self.components.evaluation_weights(
             self.step, GivenWeights(self.components.model, candidate.arrays)
@@ -151,15 +152,16 @@ class RunWeights:
         *,
         saved_model: bool = True,
     ) -> None:
-        """Write the model with these weights, as the models of a run are written.
+        """Write the model with these weights, in the format of the models of a run.
 
         Args:
+            candidate: the weights.
             folder: replaced.
-            metrics: what `judge` found, to be recorded with it.
+            metrics: what `judge` returned, to be recorded with the model.
             saved_model: whether to write a SavedModel, too.
 
         Raises:
-            RunDirectoryError: where it cannot be written.
+            RunDirectoryError: if it cannot be written.
         """
         progress = self._snapshot.state["progress"]
         recorded = {f"val_{name}": value for name, value in metrics.items()}
@@ -182,7 +184,7 @@ class RunWeights:
             except CheckpointError:
                 if self._store.steps() == steps:
                     raise
-                continue  # the run went on meanwhile, and deleted what was being read
+                continue  # the run continued meanwhile, and deleted the checkpoint that was being read
             if snapshot is None:
                 raise RunDirectoryError(
                     f"{directory.path} has no checkpoint yet",
@@ -191,14 +193,14 @@ class RunWeights:
             return snapshot
 
     def _float_arrays(self, snapshot: Snapshot) -> list[np.ndarray]:
-        """Of the model's variables those that an average can be taken of."""
+        """Return the float weights of the model in a snapshot, those that can be averaged."""
         variables, saved = self.components.model.variables, snapshot.group("model")
         check_fit(variables, saved, what="model")
         arrays = {id(variable): named.array for variable, named in zip(variables, saved, strict=True)}
         return [arrays[id(weight)] for weight in float_weights(self.components.model)]
 
     def _average(self, snapshot: Snapshot, name: str) -> list[np.ndarray]:
-        """An average of a snapshot, one array for each of the float weights."""
+        """Return an average in a snapshot, one array for each of the float weights."""
         saved = snapshot.group(name)
         check_fit(float_weights(self.components.model), saved, what="model")
         return [named.array for named in saved]
@@ -233,9 +235,9 @@ class RunWeights:
         ]
 
     def _saved(self) -> list[tuple[Callable[[], Snapshot], Profile]]:
-        """The power-function averages that the run has saved, and how to load each."""
+        """List the saved power-function averages, each with a function that loads its snapshot."""
         lengths = self.components.scenario.config.trainer.post_hoc_ema
-        load = functools.lru_cache(maxsize=1)(self._averages.load)  # two averages are of one file
+        load = functools.lru_cache(maxsize=1)(self._averages.load)  # one file holds an average of each length
         steps = [step for step in self._averages.intact_steps() if step < self.step]
         saved = [
             (functools.partial(load, step), Profile(step, length)) for step in steps for length in lengths
@@ -246,8 +248,11 @@ class RunWeights:
 def _combine(
     members: Iterable[Sequence[np.ndarray]], rows: Sequence[Sequence[float] | np.ndarray]
 ) -> list[list[np.ndarray]]:
-    """For each row of weights the weighted sum of the members, each a list of arrays. Summed in float64,
-    member by member, so that one is in memory at a time."""
+    """Return the weighted sums of the members, one for each row of weights.
+
+    Each member is a list of arrays. Sums are in float64, member by member, so that one member is in memory at
+    a time.
+    """
     import numpy as np
 
     sums: list[list[np.ndarray]] = []

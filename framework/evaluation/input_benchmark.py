@@ -1,4 +1,4 @@
-"""How fast the input pipeline of a scenario is, without a model behind it."""
+"""Measurement of the speed of a scenario's input pipeline, without a model."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from framework.training.validation import prepare_source
 
 @dataclass(frozen=True)
 class Throughput:
-    """What was measured.
+    """The result of a measurement.
 
     Args:
-        batches: batches that were timed.
+        batches: number of timed batches.
         batch_size: samples in a batch.
-        seconds: the time that they took.
+        seconds: the time that these batches took.
         first_batch_seconds: the time from the start of the stream to its first batch.
-        prepare_seconds: the time to open the data, and to load them into memory where they are kept there.
+        prepare_seconds: the time to open the data, and to load them if they are cached in memory.
     """
 
     batches: int
@@ -32,25 +32,25 @@ class Throughput:
 
     @property
     def batches_per_second(self) -> float:
-        """Batches a second, after the warm-up."""
+        """Batches per second, after the warm-up."""
         return self.batches / self.seconds
 
     @property
     def samples_per_second(self) -> float:
-        """Samples a second, after the warm-up."""
+        """Samples per second, after the warm-up."""
         return self.batches_per_second * self.batch_size
 
 
 def benchmark_input_pipeline(scenario: Scenario, *, seconds: float = 5.0, warm_up: int = 10) -> Throughput:
-    """Time the training batches of a scenario, augmentation included.
+    """Measure the throughput of the training batches of a scenario, augmentation included.
 
     Args:
         scenario: its data are read, no model is built.
-        seconds: how long to measure; at least one batch is.
-        warm_up: batches before the measurement, in which the pipeline fills and tunes itself.
+        seconds: how long to measure; at least one batch is measured.
+        warm_up: batches before the measurement, during which the pipeline fills its buffers and tunes itself.
 
     Raises:
-        ScenarioError: where the data cannot be used.
+        ScenarioError: if the data cannot be used.
     """
     apply_device(scenario.config.device)
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""load_and_validate: a trained model, loaded and evaluated, and the report of it."""
+"""Load and validate (LAV): evaluation of a trained model that is loaded from its files, and its report."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from framework.training.lav import LavList, lav_list, load_compiled, validator_o
 from framework.training.threshold import decide_at
 from framework.training.validation import prepare_source
 
-# Settings of the section `data` that say how samples are loaded, and not which.
+# Settings of the section `data` that change how samples are loaded, and not which samples.
 _LOADING = ("batch_size", "cache", "cache_limit", "workers")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What LAV found.
+    """The result of LAV.
 
     Args:
-        metrics: loss, metrics, and what the evaluators found, by name.
+        metrics: loss, metrics, and values of the evaluators, by name.
         facts: what the model was exported with: epoch, metrics of its validation, classes. Empty for a file
             of weights.
-        samples: how many samples it was evaluated on.
+        samples: number of samples it was evaluated on.
         data: the section `data` that they came from.
-        split: which of its splits.
-        recorded: what the training recorded of the same model on the same samples, by the same names; empty
-            where it did not.
-        not_comparable: why it is left out what the training recorded; None where nothing is.
+        split: the split of these data.
+        recorded: what the training recorded for the same model on the same samples, by the same names; empty
+            if it recorded nothing.
+        not_comparable: the reason why `recorded` is left out; None if it is not.
     """
 
     metrics: Mapping[str, float]
@@ -60,23 +60,23 @@ def load_and_validate(
     """Load a trained model and evaluate it (LAV).
 
     Args:
-        run: the run directory; or a `.keras`, `.weights.h5` or legacy `.h5` file, with `overrides` that say
-            the scenario.
-        overrides: words applied to the config of the run, such as `data.val_dir=OTHER` or `batch_size=5`; for
-            a file of weights, words as behind `train-scenario`.
+        run: the run directory; or a `.keras`, `.weights.h5` or legacy `.h5` file, with `overrides` that
+            choose the scenario.
+        overrides: applied to the config of the run, such as `data.val_dir=OTHER` or `batch_size=5`; for a
+            file of weights, as for `train-scenario`.
         model: `best`, `export` (the final state), or the path of another exported folder.
         split: `train`, `validation` or `test`.
-        name: a list of `trainer.lav_lists`, in place of a split.
-        weights: weights that the run holds but has not exported, in place of a model, as `RunWeights` names
-            them: `raw`, `ema`, ...
-        threshold: the probability above which the positive one of two classes is decided for, in [0, 1];
+        name: a list of `trainer.lav_lists`, instead of a split.
+        weights: weights that the run holds but has not exported, instead of a model, by their names in
+            `RunWeights`: `raw`, `ema`, ...
+        threshold: with two classes, the probability above which the positive one is predicted, in [0, 1];
             None: 0.5.
-        config_dir: for a file of weights, a further folder of group options.
-        output: where to write the report as JSON; None: `lav.json` in the run directory, nowhere where there
-            is no run.
+        config_dir: for a file of weights, another folder of group options.
+        output: the JSON file to write the report to; None: `lav.json` in the run directory, or without a run,
+            none.
 
     Raises:
-        ScenarioError: where run, model or data cannot be used.
+        ScenarioError: if run, model or data cannot be used.
     """
     report_file = Path(output) if output else Path(run) / "lav.json" if is_run(run) else None
     with open_trained(run, overrides, model=model, weights=weights, config_dir=config_dir) as trained:
@@ -116,8 +116,11 @@ def load_and_validate(
 def _recorded(
     trained: TrainedModel, of: LavList, source: Source, threshold: float | None
 ) -> tuple[Mapping[str, float], str | None]:
-    """What the training recorded of this model on these very samples, by the names of the values; else why it
-    cannot be compared."""
+    """Return what the training recorded of this model on the same samples, by the names of the values.
+
+    Returns:
+        These values, or none and the reason why they cannot be compared.
+    """
     found = trained.facts.get("metrics")
     if trained.run is None or not isinstance(found, Mapping) or not found:
         return {}, None
@@ -143,12 +146,12 @@ def _recorded(
 
 
 def _own_data(own: RunConfig, of: LavList) -> RunConfig:
-    """The config with the data that the list, or the validation, of the run itself has."""
+    """Return the config with the data of the run's own list or validation."""
     return (lav_list(own, of.name).scenario if of.name else scenario_of(own)).config
 
 
 def _which(config: RunConfig) -> tuple[Any, ...]:
-    """What decides which samples a split has, and what they are."""
+    """Return the settings that determine which samples a split has, and their content."""
     plain = config.to_plain()
     data = {key: value for key, value in plain["data"].items() if key not in _LOADING}
     return data, plain["scenario"], config.trainer.seed

@@ -1,4 +1,4 @@
-"""Prediction with a trained model."""
+"""Prediction with a trained model, and the files that hold predictions."""
 
 from __future__ import annotations
 
@@ -26,14 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What was predicted.
+    """Predictions of samples.
 
     Args:
-        rows: for each sample its columns, `file` first, then `true_label` where the class of a sample is
-            known.
+        rows: the columns of each sample: `file` first, then `true_label` if the class of a sample is known.
         unreadable: samples that could not be loaded.
-        outputs: what the model gave, by the name of the output, [samples, ...]; None where that was not asked
-            for.
+        outputs: the outputs of the model by name, [samples, ...]; None if they were not asked for.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -53,20 +51,20 @@ def predict(
     """Predict samples with a trained model.
 
     Args:
-        run: the run directory; or a `.keras`, `.weights.h5` or legacy `.h5` file, with `overrides` that say
-            the scenario.
-        arguments: what to predict, as the scenario reads it: image files and folders, say.
-        overrides: words applied to the config of the run, such as `batch_size=1`; for a file of weights,
-            words as behind `train-scenario`.
+        run: the run directory; or a `.keras`, `.weights.h5` or legacy `.h5` file, with `overrides` that
+            choose the scenario.
+        arguments: what to predict, as the scenario reads it: for example image files and folders.
+        overrides: applied to the config of the run, such as `batch_size=1`; for a file of weights, as for
+            `train-scenario`.
         model: of a run, `best`, `export` (the final state), or the path of another exported folder.
-        threshold: the probability above which the positive one of two classes is decided for, in [0, 1];
+        threshold: with two classes, the probability above which the positive one is predicted, in [0, 1];
             None: 0.5.
-        arrays: whether to keep the outputs, too; then a scenario that says nothing about its predictions has
-            no columns of them.
-        config_dir: for a file of weights, a further folder of group options.
+        arrays: whether to keep the outputs, too. A scenario that does not describe its predictions then has
+            no columns for them.
+        config_dir: for a file of weights, another folder of group options.
 
     Raises:
-        ScenarioError: where run or model cannot be used, or there is nothing to predict.
+        ScenarioError: if run or model cannot be used, or there is nothing to predict.
     """
     with open_trained(run, overrides, model=model, config_dir=config_dir) as trained:
         scenario = trained.scenario
@@ -112,7 +110,7 @@ def _stacked(outputs: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
 
 
 def write_predictions(predictions: Predictions, path: Path) -> None:
-    """Write predictions as CSV, or, to a `.npz`, as arrays."""
+    """Write predictions as CSV, or as arrays if the path ends in `.npz`."""
     if predictions.outputs is None:
         write_csv(predictions, path)
     else:
@@ -120,8 +118,7 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
 
 
 def write_npz(predictions: Predictions, path: Path) -> None:
-    """Write the outputs as NumPy arrays by their names, and the texts of the rows, `file` above all, as
-    arrays of texts."""
+    """Write as NumPy arrays the outputs, by their names, and each column of texts, such as `file`."""
     import numpy as np
 
     texts = {
@@ -134,7 +131,7 @@ def write_npz(predictions: Predictions, path: Path) -> None:
         if all(isinstance(value, str) for value in values)
     }
     content = io.BytesIO()
-    # np.savez has an argument `file` of its own.
+    # Not with np.savez, which has an argument `file` of its own.
     with zipfile.ZipFile(content, "w") as archive:
         for key, array in {**columns, **(predictions.outputs or {})}.items():
             with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
@@ -143,7 +140,7 @@ def write_npz(predictions: Predictions, path: Path) -> None:
 
 
 def write_csv(predictions: Predictions, path: Path) -> None:
-    """Write the rows as CSV (RFC 4180), with a head line."""
+    """Write the rows as CSV (RFC 4180), with a header line."""
     text = io.StringIO()
     if predictions.rows:
         writer = csv.DictWriter(text, fieldnames=list(predictions.rows[0]))
@@ -153,7 +150,7 @@ def write_csv(predictions: Predictions, path: Path) -> None:
 
 
 def _outputs(model: Any, source: Source, batch_size: int) -> Iterator[Any]:
-    """The model's output for each sample, NumPy, without the batch dimension."""
+    """Yield the model's output for each sample, as NumPy arrays without the batch dimension."""
     import tensorflow as tf
 
     for batch in in_order(source, batch_size=batch_size):

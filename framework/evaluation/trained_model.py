@@ -1,4 +1,4 @@
-"""What a trained model is taken from: a run, or a file of weights and the words that say the scenario."""
+"""Opening of trained models: from a run, or from a file of weights and overrides that choose the scenario."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained model, and the scenario that it is used by.
+    """A trained model, and the scenario to use it with.
 
     Args:
-        scenario: says how data are read and what the outputs are.
-        run: the run that it is of; None where it is a file by itself.
+        scenario: reads the data and describes the outputs.
+        run: the run of the model; None for a file by itself.
         folder: the exported folder, or the file.
-        facts: what `model.json` says of it; empty where there is none.
-        load: gives the model, not compiled.
+        facts: the content of `model.json`; empty if there is none.
+        load: returns the model, not compiled.
     """
 
     scenario: Scenario
@@ -47,8 +47,10 @@ class TrainedModel:
 
 
 def is_run(source: str | Path) -> bool:
-    """Whether a source is to be a run directory: not a file, and not a folder that holds a model and no
-    config."""
+    """Return whether a source must be a run directory.
+
+    It must unless it is a file, or a folder with a model and no config.
+    """
     path = Path(source)
     holds_model = (path / MODEL_FILE).is_file() or (path / "saved_model.pb").is_file()
     run = RunDirectory(path)
@@ -58,16 +60,17 @@ def is_run(source: str | Path) -> bool:
 def scenario_for(
     source: str | Path, overrides: Sequence[str], config_dir: str | Path | None = None
 ) -> Scenario:
-    """The scenario that a trained model is used by, without waiting for TensorFlow.
+    """Build the scenario to use a trained model with. This does not load TensorFlow by itself.
 
     Args:
         source: a run directory, a `.keras`, `.weights.h5` or legacy `.h5` file, an exported folder, or a
             SavedModel.
-        overrides: for a run, changes to its config; for weights alone, words as behind `train-scenario`.
+        overrides: for a run, changes to its config; for weights alone, as for `train-scenario`.
         config_dir: for weights alone, as `--config-dir`.
 
     Raises:
-        ScenarioError: where the words are wrong, or do not say what a file of weights leaves open.
+        ScenarioError: if the overrides are wrong, or leave something open that a file of weights does not
+            say.
     """
     if is_run(source):
         if not Path(source).exists():
@@ -108,15 +111,18 @@ def scenario_for(
                 config, warmstart=dataclasses.replace(config.warmstart, model=str(path))
             )
         scenario = scenario_of(_with_classes(config, _facts_of(path), overrides))
-        _ = scenario.config  # what the data have to say
+        _ = scenario.config  # resolves the settings of the data, and raises what is wrong with them
     except ConfigError as error:
         raise ConfigError(error.problems, subject=subject) from error
     return scenario
 
 
 def _with_classes(config: RunConfig, facts: Mapping[str, Any], overrides: Sequence[str]) -> RunConfig:
-    """The config with the classes that the model was exported with; a `ConfigError` where nothing says what
-    its output is."""
+    """Return the config with the classes that the model was exported with.
+
+    Raises:
+        ConfigError: if nothing says which class the output of a model with two classes stands for.
+    """
     fields = {field.name for field in dataclasses.fields(config.data)}
     given = {word.lstrip("+").partition("=")[0] for word in overrides}
     known: dict[str, Any] = {}
@@ -159,18 +165,18 @@ def open_trained(
     Args:
         source, overrides, config_dir: as for `scenario_for`.
         model: of a run, `best`, `export` (the final state), or the path of another exported folder.
-        weights: of a run, weights that it holds but has not exported, in place of a model, as `RunWeights`
-            names them.
+        weights: of a run, weights that it holds but has not exported, instead of a model, by their names in
+            `RunWeights`.
 
     Raises:
-        ScenarioError: where it cannot be used.
+        ScenarioError: if it cannot be used.
     """
     scenario = scenario_for(source, overrides, config_dir)
     if not is_run(source):
         if model != "best" or weights:
             option = "--weights" if weights else "--model"
             raise ConfigError(
-                Problem(option, f"is for a run, and {source} is none", given=weights or model),
+                Problem(option, f"needs a run, and {source} is not one", given=weights or model),
                 subject="the command line",
             )
         path = Path(source)
@@ -186,7 +192,7 @@ def open_trained(
 
 @contextlib.contextmanager
 def _exported_weights(run: RunDirectory, name: str) -> Iterator[Path]:
-    """A folder that a model with these weights is exported to."""
+    """Export a model with these weights to a temporary folder."""
     held = RunWeights(run.path)
     with tempfile.TemporaryDirectory() as folder:
         held.export(held.candidate(name), Path(folder) / "model", {}, saved_model=False)
@@ -194,8 +200,10 @@ def _exported_weights(run: RunDirectory, name: str) -> Iterator[Path]:
 
 
 def _load_file(path: Path, scenario: Scenario) -> keras.Model:
-    """A model from its own file, or the scenario's with the weights of a file. Moving averages are those of
-    the file."""
+    """Load a model from its own file, or build the scenario's model with the weights of a file.
+
+    BatchNorm's moving averages are those of the file.
+    """
     built = scenario.build_model()
     if scenario.config.warmstart.model is not None:
         warm_start(built, scenario.config.warmstart)
@@ -210,7 +218,7 @@ def _load_file(path: Path, scenario: Scenario) -> keras.Model:
 
 
 def _shapes(model: keras.Model) -> str | None:
-    """The shapes of what a model gives, for a message; None where its class keeps them to itself."""
+    """Format the shapes of a model's outputs for a message; None if its class does not tell them."""
     if (outputs := outputs_of(model)) is None:
         return None
     return ", ".join(str(tuple(part.shape)) for _, part in named_parts(outputs))

@@ -1,4 +1,4 @@
-"""Every sample of a scenario is tried before a run depends on it."""
+"""Checks of every sample of a scenario, before a run depends on them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from framework.training.validation import opened
 
 @dataclass(frozen=True)
 class SplitReport:
-    """What was found in a split.
+    """The result for one split.
 
     Args:
-        split: which.
-        samples: how many it has; None where it cannot be opened.
-        faults: what cannot be used, and what is unusual, in the order of the samples.
-        problem: why it cannot be opened.
+        split: the split.
+        samples: the number of its samples; None if it cannot be opened.
+        faults: what is unusable or unusual, in the order of the samples.
+        problem: why it cannot be opened, or that it has no samples.
     """
 
     split: Split
@@ -36,26 +36,25 @@ class SplitReport:
 
     @property
     def unusable(self) -> list[Fault]:
-        """The samples that cannot be used."""
+        """The faults that make a sample unusable."""
         return [fault for fault in self.faults if fault.fatal]
 
     def kinds(self) -> list[tuple[str, int, bool]]:
-        """Each kind of fault, how many samples it has, and whether it is fatal; the fatal ones and the most
-        frequent first."""
+        """Count the samples with each kind of fault; fatal and frequent kinds come first."""
         counts = Counter((fault.kind, fault.fatal) for fault in self.faults)
         ordered = sorted(counts.items(), key=lambda item: (not item[0][1], -item[1], item[0][0]))
         return [(kind, count, fatal) for (kind, fatal), count in ordered]
 
 
 def check_data(scenario: Scenario, *, near_duplicates: bool = False) -> list[SplitReport]:
-    """Load each sample of each split that there is, and look for files that are there twice.
+    """Load each sample of each existing split, and look for duplicate files.
 
-    Training and validation data must be there, unless the settings say that there is no validation; a test
-    split that is not is left out.
+    Training and validation data must exist, unless the settings turn validation off. A missing test split is
+    left out.
 
     Args:
         scenario: its data are read.
-        near_duplicates: whether to look for images that are nearly the same, too.
+        near_duplicates: whether to look for nearly identical images, too.
     """
     reports: dict[Split, SplitReport] = {}
     sources: dict[Split, Source] = {}
@@ -75,7 +74,7 @@ def check_data(scenario: Scenario, *, near_duplicates: bool = False) -> list[Spl
 
 
 def write_faults(reports: Sequence[SplitReport], path: Path) -> None:
-    """Write everything that was found as CSV (RFC 4180): split, sample, kind, reason, usable."""
+    """Write all faults as CSV (RFC 4180): split, sample, kind, reason, usable."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["split", "sample", "kind", "reason", "usable"])

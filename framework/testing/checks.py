@@ -1,4 +1,4 @@
-"""What a scenario must hold to, check by check; `framework.testing` tries them."""
+"""The checks of a scenario's contract; `framework.testing.contract` runs them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from framework.training.agreement import Broken, check_batch, check_splits, inpu
 from framework.training.components import Components, training_stream
 from framework.training.validation import prepare_source
 
-_STEPS = 300  # in which a model shall learn a batch
+_STEPS = 300  # within which a model must learn a batch
 _SAMPLES, _BATCH = 64, 8
-# What is kept small, so that the whole takes about a minute.
+# These keep runs small, so that all checks together take about a minute.
 _SMALL = (
     "trainer.epochs=2",
     "trainer.steps_per_epoch=4",
@@ -44,12 +44,12 @@ _SMALL = (
 
 
 class Subject:
-    """The scenario that is checked, and what several checks need of it.
+    """The scenario under test, and what several checks use of it.
 
     Args:
-        words: as behind `train-scenario`.
+        words: overrides, as for `train-scenario`.
         config_dir: as `--config-dir`.
-        folder: where runs are made.
+        folder: the folder for runs.
     """
 
     def __init__(self, words: Sequence[str], config_dir: str | Path | None, folder: Path) -> None:
@@ -57,17 +57,20 @@ class Subject:
 
     @cached_property
     def config(self) -> RunConfig:
-        """As the words compose it."""
+        """The config that the overrides compose."""
         return compose_config(self.words, config_dir=self.config_dir)
 
     def small_words(self, *more: str) -> list[str]:
-        """The words, with data, epochs and batches made small. Those given here count more than both."""
+        """Return the overrides, with data, epochs and batches made small.
+
+        Those given here take precedence over both.
+        """
         data = self.config.data
         limit, batch = (
             min(data.limit or _SAMPLES, _SAMPLES),
             min(data.batch_size, _BATCH * self.config.device.replicas),
         )
-        # A setting is given once: a later word takes the place of an earlier one.
+        # Each setting may be given only once, so a later override replaces an earlier one.
         ours = {
             word.partition("=")[0]: word
             for word in (*_SMALL, f"data.limit={limit}", f"data.batch_size={batch}", *more)
@@ -75,11 +78,11 @@ class Subject:
         return [*_without(self.words, *ours), *ours.values()]
 
     def scenario(self, *more: str) -> Scenario:
-        """A new one, made small."""
+        """Build a new, small scenario."""
         return scenario_of(compose_config(self.small_words(*more), config_dir=self.config_dir))
 
     def components(self, *more: str, augment: bool = True) -> Components:
-        """Data, model and loop of a new, small one."""
+        """Build data, model and loop of a new, small scenario."""
         scenario = self.scenario(*more)
         with contextlib.ExitStack() as stack:
             if not augment:
@@ -87,12 +90,12 @@ class Subject:
             return Components(scenario, fresh=True, lav_folder=self.folder / ".lav")
 
     def start(self, name: str, run: Path, *words: str) -> subprocess.Popen[str]:
-        """Start a command of the framework in a process of its own."""
+        """Start a command of the framework in a new process."""
         command = [sys.executable, "-P", "-m", f"framework.cli.{name}", *words]
         if name == "train":
             config_dir = ["--config-dir", str(self.config_dir)] if self.config_dir else []
             command += [*config_dir, *self.small_words(f"trainer.output_dir='{run}'")]
-        # What this process can import, that one can.
+        # The new process must find the same packages as this one.
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         return subprocess.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -100,14 +103,14 @@ class Subject:
 
     @cached_property
     def undisturbed(self) -> Path:
-        """A small run that nothing happened to."""
+        """The directory of a small run that was not interrupted."""
         run = self.folder / "undisturbed"
         _finish(self.start("train", run))
         return run
 
     @cached_property
     def freshly_loaded(self) -> Mapping[str, float]:
-        """What load-and-validate finds in batches of 1, in a process that has not built the model."""
+        """The metrics of load-and-validate in batches of 1, in a process that has not built the model."""
         report = self.folder / "fresh.json"
         _finish(
             self.start(
@@ -129,8 +132,8 @@ def _finish(process: subprocess.Popen[str], what: str = "training") -> None:
 
 Check = Callable[[Subject], None]
 CHECKS: dict[str, Check] = {}
-"""The checks by what they say, in the order in which they are tried."""
-# Where one of these fails, nothing behind it can be tried.
+"""The checks by their descriptions, in the order in which they run."""
+# If one of these fails, the checks after it cannot run.
 GROUND = ("it composes", "it builds", "data, model and loss go together")
 
 
@@ -176,7 +179,7 @@ def _agrees(subject: Subject) -> None:
         )
         check_splits(
             batches.element_spec, validation.element_spec
-        )  # of what is padded, each batch has a length of its own
+        )  # from element_spec, because with padding each batch has another length
     check_batch(scenario.build_model(), scenario.objective(), next(iter(batches)))
     subject.components()
 
@@ -210,7 +213,7 @@ def _answers_bad_config(subject: Subject) -> None:
 
 
 def _without(words: Sequence[str], *paths: str) -> list[str]:
-    """The words but for those that set `paths`, by their short forms too."""
+    """Return the overrides except those that set `paths`, also by a short form."""
     return [
         word for word in words if SHORT_FORMS.get(key := word.partition("=")[0].lstrip("+"), key) not in paths
     ]
@@ -229,7 +232,7 @@ def _streams(subject: Subject) -> None:
             )
     original = getattr(
         components.source, "original", components.source
-    )  # what is in memory is the same each time
+    )  # without the cache, which returns the same sample each time
     if differs := _difference(_load(original, 0), _load(original, 0)):
         raise Broken(
             f"sample 0 is another one when it is loaded again: {differs}",
@@ -255,7 +258,8 @@ def _load(source: Source, index: int) -> Any:
 
 
 def _difference(one: Any, other: Any) -> str | None:
-    """Which tensor of a structure is not the same in another, and how much of it."""
+    """Describe which tensor of a structure differs in another one, and how much of it; None if they are
+    equal."""
     for (name, ours), (_, theirs) in zip(named_parts(one), named_parts(other), strict=True):
         ours, theirs = ours.numpy(), theirs.numpy()
         if (ours.dtype, ours.shape) != (theirs.dtype, theirs.shape):
@@ -322,7 +326,7 @@ def _survives_a_kill(subject: Subject) -> None:
 
 @_check("the exported model loads in a process of its own")
 def _loads_afresh(subject: Subject) -> None:
-    # In a process that has built the model, its classes are known, whether another could find them or not.
+    # In a new process: one that has built the model knows its classes even if they are not registered.
     _ = subject.freshly_loaded
 
 

@@ -1,11 +1,12 @@
-"""The contract of a scenario: what it must hold to for everything that is promised of its runs.
-`check-scenario` tries it, and so can a test:
+"""The contract of a scenario: the properties that the framework's promises about runs rely on.
+
+`check-scenario` checks it, and so can a test:
 
     from framework.testing import check_scenario
 
     def test_contract():
-        assert [outcome.line for outcome in check_scenario("scenario=mine", config_dir="conf") if not
-        outcome.passed] == []
+        outcomes = check_scenario("scenario=mine", config_dir="conf")
+        assert [outcome.line for outcome in outcomes if not outcome.passed] == []
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from framework.training.agreement import Broken
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one check.
+    """The outcome of one check.
 
     Args:
-        check: what was checked, in words.
-        status: `passed`, `failed`, or `not tried`, where an earlier check failed that it rests on.
+        check: a description of the check.
+        status: `passed`, `failed`, or `not tried` if an earlier check failed that it relies on.
         reason: why it failed.
         hint: what to do.
         details: the traceback of an error that the scenario's code raised.
@@ -41,24 +42,23 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Whether it passed."""
+        """Whether the check passed."""
         return self.status == "passed"
 
     @property
     def line(self) -> str:
-        """All of it in one line, or a few where the reason has more."""
+        """The outcome in one line, or more if the reason has more."""
         line = f"{self.status:9} {self.check}"
         line += f": {self.reason}" if self.reason else ""
         return line + (f"\n    hint:    {self.hint}" if self.hint else "")
 
 
 def check_scenario(*words: str, config_dir: str | Path | None = None) -> Iterator[Outcome]:
-    """Try each check, and give its outcome as soon as it is known.
+    """Run each check, and yield its outcome as soon as it is known.
 
     Args:
-        words: as one types them behind `train-scenario`: `scenario=mine`, and whatever else the scenario
-            needs.
-        config_dir: a further folder of group options, as `--config-dir`.
+        words: overrides, as for `train-scenario`: `scenario=mine`, and whatever else the scenario needs.
+        config_dir: another folder of group options, as `--config-dir`.
 
     >>> all(outcome.passed for outcome in check_scenario("scenario=lenet"))
     True
@@ -82,7 +82,7 @@ def _try(name: str, check: Check, subject: Subject) -> Outcome:
         return Outcome(name, "failed", str(error), error.hint)
     except ScenarioError as error:
         return Outcome(name, "failed", str(error))
-    except Exception as error:  # whatever the scenario's code raises is its author's to read
+    except Exception as error:  # any error of the scenario's code is shown to its author
         place = _place_of(error)
         reason = f"{type(error).__name__}: {str(error).strip()}"
         return Outcome(name, "failed", reason, f"see {place}" if place else None, traceback.format_exc())
@@ -90,7 +90,7 @@ def _try(name: str, check: Check, subject: Subject) -> Outcome:
 
 
 def _place_of(error: Exception) -> str | None:
-    """The last line of the scenario's own code that an error came through."""
+    """Return the last line of the scenario's own code in the traceback of an error."""
     ours = str(Path(__file__).parents[1])
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if "site-packages" not in frame.filename and not frame.filename.startswith((ours, "<")):

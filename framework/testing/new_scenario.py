@@ -1,4 +1,4 @@
-"""A new scenario: a small package outside of this one, that trains as it is."""
+"""Creation of a new scenario: a small package of its own, which can be trained at once."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from framework.config.compose import conf_directory
 from framework.errors import ConfigError, Problem, ScenarioError, reason_of
 
 _TEMPLATE = Path(__file__).parent / "template"
-_SUFFIX = ".txt"  # so that no tool takes a file of the template for what it makes
+_SUFFIX = ".txt"  # so that no tool mistakes a file of the template for code or a project
 
 
 def new_scenario(name: str, folder: str | Path = ".") -> Path:
     """Write the package of a new scenario.
 
         NAME/NAME/scenario.py           data, model, objective; with the test 40 lines of Python
-        NAME/conf/scenario/NAME.yaml    the values that a run starts from
+        NAME/conf/scenario/NAME.yaml    default values of a run
         NAME/tests/test_contract.py     `framework.testing.check_scenario`
         NAME/pyproject.toml, README.md
 
     Args:
-        name: of package and scenario, a lower-case word.
-        folder: where the folder `name` is made.
+        name: the name of package and scenario, in lower case.
+        folder: the folder in which the folder `name` is created.
 
     Returns:
-        The folder that was made. It appears when it is whole.
+        The folder that was created. It appears only when it is complete.
 
     Raises:
-        ConfigError: where the name cannot be used.
-        ScenarioError: where the folder is there already, or cannot be written.
+        ConfigError: if the name cannot be used.
+        ScenarioError: if the folder exists already, or cannot be written.
     """
     _check_name(name)
     place = Path(folder) / name
