@@ -16,8 +16,7 @@ from framework.run.signals import Interruption
 from framework.scenario import Scenario, compose
 from framework.training.components import Components
 from framework.training.validation import prepare_source
-from tests.conftest import TOY
-from tests.runs import compose_toy, records, train, trainer
+from tests.runs import LIGHT, compose_toy, records, train, trainer
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
@@ -49,7 +48,7 @@ def test_how_many_steps_a_call_does_at_most(tmp_path: Path, word: str) -> None:
             self.asked += 1
             super().check()
 
-    first = trainer(tmp_path / "run", "epochs=1", "trainer.val_every_n=0", word)
+    first = trainer(tmp_path / "run", *LIGHT, "trainer.steps_per_epoch=12", "trainer.val_every_n=0", word)
     first.interruption = counting = Counting()
     first.train()
     assert counting.asked == 1 + 12 + 3, (
@@ -60,46 +59,30 @@ def test_how_many_steps_a_call_does_at_most(tmp_path: Path, word: str) -> None:
 def test_the_number_of_batches_for_batch_norm_matters(tmp_path: Path) -> None:
     losses = []
     for count in (1, 6):
-        train(tmp_path / str(count), "epochs=1", f"trainer.recalibrate_batches={count}")
+        words = (*LIGHT, "scenario.batch_norm=true", f"trainer.recalibrate_batches={count}")
+        train(tmp_path / str(count), *words)
         losses.append(records(tmp_path / str(count))[-1]["metrics"]["loss"])
     assert losses[0] != losses[1]
 
 
 @pytest.mark.parametrize("value", [True, False])
-def test_what_is_written_beside_the_model(tmp_path: Path, value: bool) -> None:
-    scenario = compose(
-        "scenario=toy",
-        f"trainer.tensorboard={value}",
-        f"trainer.export_saved_model={value}",
-        "epochs=1",
-        config_dir=TOY / "conf",
-    )
-    from framework.run.run_directory import RunDirectory
-    from framework.training.trainer import Trainer
-    from tests.runs import quiet
-
-    Trainer(scenario, RunDirectory.create(tmp_path / "run"), console=quiet()).train()
-    assert (tmp_path / "run" / "tensorboard").exists() == value
-    assert (tmp_path / "run" / "export" / "saved_model").exists() == value
-    assert (tmp_path / "run" / "best" / "saved_model").exists() == value
-
-
-def test_where_a_run_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_run_writes_and_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: bool) -> None:
     monkeypatch.chdir(tmp_path)
-    train_command(compose_toy("epochs=1", "output_dir=here").config)
-    assert (tmp_path / "here" / "config.yaml").exists()
+    words = (f"trainer.tensorboard={value}", f"trainer.export_saved_model={value}", "device.threads=7")
+    train_command(compose_toy(*LIGHT, *words, "output_dir=here").config)
+    run = tmp_path / "here"
+    assert (run / "config.yaml").exists()
+    assert (run / "tensorboard").exists() == value
+    assert (run / "export" / "saved_model").exists() == value
+    assert (run / "best" / "saved_model").exists() == value
+    (session,) = json.loads((run / "provenance.json").read_text())["sessions"]
+    assert session["hardware"]["threads"] == 7
 
 
 def test_a_trial_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    train_command(compose_toy("epochs=3", "trial_run=true").config)
+    train_command(compose_toy(*LIGHT, "epochs=3", "trial_run=true").config)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_threads_are_recorded(tmp_path: Path) -> None:
-    train(tmp_path / "run", "epochs=1", "device.threads=7")
-    (session,) = json.loads((tmp_path / "run" / "provenance.json").read_text())["sessions"]
-    assert session["hardware"]["threads"] == 7
 
 
 @pytest.mark.parametrize("value", [True, False])

@@ -221,7 +221,7 @@ TABLE: dict[str, dict[str, str]] = {
     "framework.config.trainer_config:TrainerConfig": {
         "epochs": "tests/unit/training/test_trainer.py::test_more_epochs_continue_a_finished_run",
         "seed": "tests/unit/training/test_trainer.py::test_a_sweep_of_seeds_gives_different_weights",
-        "output_dir": "tests/unit/test_option_effects.py::test_where_a_run_is",
+        "output_dir": "tests/unit/test_option_effects.py::test_what_a_run_writes_and_where[True]",
         "samples_per_epoch": "tests/unit/training/test_trainer.py::test_the_length_of_an_epoch[words0-2]",
         "steps_per_epoch": "tests/unit/training/test_trainer.py::test_the_length_of_an_epoch[words1-3]",
         "overfit_batches": "tests/unit/training/test_trainer.py::test_some_batches_are_learned_by_heart",
@@ -239,8 +239,8 @@ TABLE: dict[str, dict[str, str]] = {
         "checkpoint_every_n_steps": "tests/unit/test_option_effects.py::test_when_checkpoints_are_saved_and_how_many_are_kept[words0-steps0]",
         "checkpoint_every_n_minutes": "tests/unit/test_option_effects.py::test_when_checkpoints_are_saved_and_how_many_are_kept[words1-steps1]",
         "keep_checkpoints": "tests/unit/test_option_effects.py::test_when_checkpoints_are_saved_and_how_many_are_kept[words0-steps0]",
-        "export_saved_model": "tests/unit/test_option_effects.py::test_what_is_written_beside_the_model[False]",
-        "tensorboard": "tests/unit/test_option_effects.py::test_what_is_written_beside_the_model[False]",
+        "export_saved_model": "tests/unit/test_option_effects.py::test_what_a_run_writes_and_where[False]",
+        "tensorboard": "tests/unit/test_option_effects.py::test_what_a_run_writes_and_where[False]",
         "profile": "tests/unit/model/test_trace_nan.py::test_a_profile_of_some_steps",
         "profile_steps": "tests/unit/model/test_trace_nan.py::test_a_profile_of_chosen_steps",
         "run_eagerly": "tests/unit/model/test_trace_nan.py::test_eager_steps_are_plain_python",
@@ -250,7 +250,7 @@ TABLE: dict[str, dict[str, str]] = {
     "framework.config.device_config:DeviceConfig": {
         "gpus": "tests/unit/training/test_trainer.py::test_what_cannot_be_trained_leaves_nothing_behind[words3-device.gpus]",
         "cpu_replicas": "tests/unit/optim/test_gradient_accumulation.py::test_copies_of_the_cpu_are_not_gpus_and_must_be_made_in_time",
-        "threads": "tests/unit/test_option_effects.py::test_threads_are_recorded",
+        "threads": "tests/unit/test_option_effects.py::test_what_a_run_writes_and_where[True]",
         "deterministic": "tests/unit/test_option_effects.py::test_determinism_is_asked_for[False]",
         "precision": "tests/unit/test_option_effects.py::test_precision",
         "jit_compile": "tests/unit/test_option_effects.py::test_xla",
