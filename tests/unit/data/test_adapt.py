@@ -301,7 +301,7 @@ DATA = tf.data.Dataset.from_tensor_slices((X, Y))
             r"sample 1 of .* has float32 \(1,\), int64 \(\), and the first has .*PaddedSource",
         ),
         (iter([1]), "sample 0 of .* is of the type int"),
-        (Rows(lambda i: {}[i]), "sample 0 of the Rows: cannot be loaded: KeyError: 0"),
+        (Rows(dict[int, Any]().__getitem__), "sample 0 of the Rows: cannot be loaded: KeyError: 0"),
         (
             type("Loader", (Rows,), {"dataset": Rows(), "batch_size": 2})(),
             "return its data set: loader.dataset",

@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +19,12 @@ from framework.data.images import ImageFolder
 from framework.data.source import ArraySource, Fault, Split, Subset
 from framework.errors import DataError
 from framework.evaluation.validate_data import check_data, write_faults
-from framework.scenario import compose
+from framework.scenario import Scenario, compose
 from framework.training.validation import prepare_source
 from tests.unit.data.test_images import PHOTO, folder_of, save
 
 
-def encoded(image: Image.Image, kind: str, **options) -> bytes:
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -63,7 +64,7 @@ LINKS: dict[str, tuple[str, str]] = {
 def folder(tmp_path: Path) -> Path:
     """Sound images of two classes, and one file of each kind in the first."""
     folder_of(tmp_path, cat=4, dog=4)
-    for name, (_, content) in (FATAL | UNUSUAL).items():  # type: ignore[operator]
+    for name, (_, content) in (FATAL | UNUSUAL).items():
         (tmp_path / "cat" / name).write_bytes(content)
     for name, (_, target) in LINKS.items():
         (tmp_path / "cat" / name).symlink_to(target)
@@ -71,7 +72,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def scenario_on(folder: Path, *words: str):
+def scenario_on(folder: Path, *words: str) -> Scenario:
     return compose(
         "scenario=mesonet", "data=image_folder", f"data.train_dir={folder}", f"data.val_dir={folder}", *words
     )
@@ -104,7 +105,7 @@ def test_a_pipe_and_a_device_are_told_and_never_opened(tmp_path: Path) -> None:
 def test_every_kind_is_told_apart(folder: Path) -> None:
     train, validation = check_data(scenario_on(folder))
     found = {os.path.basename(fault.name): (fault.kind, fault.fatal) for fault in train.faults}
-    expected = {name: (kind, True) for name, (kind, _) in (FATAL | LINKS).items()}  # type: ignore[operator]
+    expected = {name: (kind, True) for name, (kind, _) in (FATAL | LINKS).items()}
     expected |= {name: (kind, False) for name, (kind, _) in UNUSUAL.items() if kind}
     assert found == expected
     assert train.samples == 8 + len(FATAL) + len(UNUSUAL) + len(LINKS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,13 +28,13 @@ class Squares(Source):
     def __len__(self) -> int:
         return self.size
 
-    def load(self, index):
+    def load(self, index: tf.Tensor) -> Any:
         self.loads.assign_add(1)
         return {"number": index, "pair": tf.stack([index, index * index])}, tf.cast(index, tf.float32)
 
 
 @pytest.fixture
-def photos(tmp_path) -> ImageFiles:
+def photos(tmp_path: Path) -> ImageFiles:
     rng = np.random.default_rng(0)
     paths = []
     for i in range(150):
@@ -44,12 +46,12 @@ def photos(tmp_path) -> ImageFiles:
     )
 
 
-def batches(source: Source) -> list:
+def batches(source: Source) -> list[Any]:
     return [tf.nest.map_structure(lambda t: t.numpy(), batch) for batch in in_order(source, batch_size=64)]
 
 
 @pytest.mark.parametrize("workers", [None, 1, 3])
-def test_the_same_bits_as_loading(photos, workers):
+def test_the_same_bits_as_loading(photos: ImageFiles, workers: int | None) -> None:
     memory = cached(photos, None, workers)
     assert isinstance(memory, CachedSource)
     for kept, loaded in zip(batches(memory), batches(photos), strict=True):
@@ -58,7 +60,7 @@ def test_the_same_bits_as_loading(photos, workers):
             np.testing.assert_array_equal(a, b)
 
 
-def test_each_sample_is_loaded_once_and_never_again():
+def test_each_sample_is_loaded_once_and_never_again() -> None:
     source = Squares(200)
     memory = cached(source, None, 2)
     at_first = int(source.loads)
@@ -69,14 +71,14 @@ def test_each_sample_is_loaded_once_and_never_again():
     assert int(source.loads) == at_first
 
 
-def test_what_does_not_fit_is_not_kept(photos):
+def test_what_does_not_fit_is_not_kept(photos: ImageFiles) -> None:
     size = 150 * (16 * 16 * 3 + 4)
     assert cached(photos, size - 1, None) is photos
     assert isinstance(cached(photos, size, None), CachedSource)
 
 
-def test_it_has_what_the_original_has(photos):
-    memory = copy.copy(cached(photos, None, None))
+def test_it_has_what_the_original_has(photos: ImageFiles) -> None:
+    memory: Any = copy.copy(cached(photos, None, None))
     assert memory.classes == ("cat", "dog")
     assert memory.paths == photos.paths
     assert memory.sample_name(7) == photos.paths[7]
@@ -86,12 +88,12 @@ def test_it_has_what_the_original_has(photos):
         memory.nonsense  # noqa: B018
 
 
-def test_what_is_in_memory_already_stays_as_it_is():
+def test_what_is_in_memory_already_stays_as_it_is() -> None:
     source = ArraySource(np.arange(3))
     assert cached(source, None, None) is source
 
 
-def test_unreadable_samples_are_named(photos):
+def test_unreadable_samples_are_named(photos: ImageFiles) -> None:
     with open(photos.paths[100], "r+b") as file:
         file.truncate(200)
     with open(photos.paths[120], "w") as file:
@@ -104,7 +106,7 @@ def test_unreadable_samples_are_named(photos):
     assert photos.paths[119] not in str(caught.value)
 
 
-def test_an_unreadable_first_sample_is_named(photos):
+def test_an_unreadable_first_sample_is_named(photos: ImageFiles) -> None:
     with open(photos.paths[0], "r+b") as file:
         file.truncate(0)
     with pytest.raises(DataError, match=r"000\.jpg: is empty"):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,9 +46,9 @@ def exif_data(orientation: int, order: str = "<", kind: int = 3) -> bytes:
     )
 
 
-def encoded(kind: str, exif: bytes = b"", **options: object) -> bytes:
+def encoded(kind: str, exif: bytes = b"", **options: Any) -> bytes:
     buffer = io.BytesIO()
-    PHOTO.save(buffer, kind, **({"exif": b"Exif\0\0" + exif} if exif else {}), **options)  # type: ignore[arg-type]
+    PHOTO.save(buffer, kind, **({"exif": b"Exif\0\0" + exif} if exif else {}), **options)
     return buffer.getvalue()
 
 
@@ -67,7 +68,7 @@ def written(path: Path, content: bytes) -> Path:
 @pytest.mark.parametrize(
     "options", [{"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2}, {"progressive": True}], ids=str
 )
-def test_a_jpeg_has_the_values_of_pillow(tmp_path: Path, options: dict[str, object]) -> None:
+def test_a_jpeg_has_the_values_of_pillow(tmp_path: Path, options: dict[str, Any]) -> None:
     path = written(tmp_path / "photo.jpg", encoded("JPEG", quality=80, **options))
     size = (HEIGHT, WIDTH)
     np.testing.assert_array_equal(load_image(path, size), pillow(path))
@@ -183,13 +184,13 @@ def words(tmp_path: Path) -> list[str]:
 
 
 def test_a_run_of_the_first_format_goes_on_with_the_pixels_of_then(tmp_path: Path, words: list[str]) -> None:
-    config = compose(*words).config
-    assert (config.data.exif, config.data.jpeg) == ("apply", "accurate")
-    lines = config_text(config).splitlines()
+    scenario = compose(*words)
+    assert (scenario.data.exif, scenario.data.jpeg) == ("apply", "accurate")
+    lines = config_text(scenario.config).splitlines()
     earlier = [line for line in lines if not line.startswith(("# sha256", "  exif:", "  jpeg:", "  rename:"))]
     path = tmp_path / "config.yaml"
     path.write_text("\n".join(earlier).replace(f"format: {FORMAT}", "format: 1") + "\n")
-    data = parse(read_config(path)).data
+    data: Any = parse(read_config(path)).data
     assert (data.exif, data.jpeg) == ("ignore", "fast")
     photo = written(tmp_path / "a.jpg", encoded("JPEG", exif_data(6)))
     (image,) = data.files([photo]).load(tf.constant(0, tf.int64))

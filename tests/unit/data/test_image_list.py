@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -37,7 +38,7 @@ def list_of(path: Path, files: list[str] = FILES, labels: list[str] = LABELS) ->
     )
 
 
-def source_of(path: str, split: Split = Split.TRAIN, **settings) -> ImageFiles:
+def source_of(path: str, split: Split = Split.TRAIN, **settings: Any) -> ImageFiles:
     return ImageList(train=path, val=path, **settings).source(split, seed=0)
 
 
@@ -199,7 +200,7 @@ def test_a_fingerprint_tells_lists_apart_and_knows_a_moved_folder(tmp_path: Path
 
 
 def test_the_shipped_option_holds_the_defaults() -> None:
-    plain = OmegaConf.to_container(
+    plain: Any = OmegaConf.to_container(
         OmegaConf.load(Path(__file__).parents[3] / "conf" / "data" / "image_list.yaml")
     )
     assert plain.pop("name") == "image_list"

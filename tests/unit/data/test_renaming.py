@@ -14,18 +14,18 @@ from framework.data.images import ImageFolder
 from framework.data.source import Split
 from framework.data.tables import Table
 from framework.data.texts import TextFiles
-from framework.errors import ConfigError, DataError
+from framework.errors import ConfigError, DataError, Problem
 from framework.evaluation.load_and_validate import load_and_validate
 from framework.run.run_directory import RunDirectory
 from framework.scenario import Scenario, compose
 from framework.training.trainer import Trainer
 from tests.conftest import TOY
 from tests.runs import quiet
-from tests.unit.data.test_images import PHOTO, folder_of, save
+from tests.unit.data.test_images import PHOTO, folder_of, labels_of, save
 from tests.unit.data.test_rows import write
 
 
-def problem_of(config: ImageFolder | TextFiles | Table, split: Split = Split.TRAIN):
+def problem_of(config: ImageFolder | TextFiles | Table, split: Split = Split.TRAIN) -> Problem:
     with pytest.raises(ConfigError) as caught:
         config.source(split, seed=0)
     return caught.value.problems[0]
@@ -46,13 +46,13 @@ def test_folders_get_other_names_and_are_merged(tmp_path: Path) -> None:
     assert (config.classes, config.positive_class) == (("fake", "real"), "fake")
     source = config.source(Split.TRAIN, seed=0)
     assert [Path(path).parent.name for path in source.paths] == ["df"] * 4 + ["f2f"] * 3 + ["original"] * 5
-    assert source.labels.tolist() == [0] * 7 + [1] * 5
-    assert config.source(Split.VALIDATION, seed=0).labels.tolist() == [0, 0, 1]
+    assert labels_of(source) == [0] * 7 + [1] * 5
+    assert labels_of(config.source(Split.VALIDATION, seed=0)) == [0, 0, 1]
     divided = ImageFolder(train_dir=str(train), rename={"df": "fake", "f2f": "fake"}, validation_split=0.5)
     assert divided.source(Split.VALIDATION, seed=0).classes == ("fake", "original")
     assert [len(divided.source(split, seed=0)) for split in (Split.TRAIN, Split.VALIDATION)] == [6, 6]
     swapped = ImageFolder(train_dir=str(val), rename={"df": "real", "real": "df"}, val_dir=str(val))
-    assert swapped.source(Split.TRAIN, seed=0).labels.tolist() == [1, 1, 0]
+    assert labels_of(swapped.source(Split.TRAIN, seed=0)) == [1, 1, 0]
 
 
 def test_names_that_cannot_be(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_names_that_cannot_be(tmp_path: Path) -> None:
     assert empty.path == "rename.df"
     other = folder_of(tmp_path / "val", forged=1, real=1)
     beside = problem_of(ImageFolder(train_dir=train, val_dir=str(other)), Split.VALIDATION)
-    assert "'data.rename={forged: CLASS}' gives it the name of a class" in beside.hint
+    assert "'data.rename={forged: CLASS}' gives it the name of a class" in (beside.hint or "")
     with pytest.raises(ConfigError, match=r"data\.rename\.df"):
         compose("scenario=mesonet", "data=image_folder", "data.rename={df: 1}")
 
@@ -76,7 +76,7 @@ def test_names_that_cannot_be(tmp_path: Path) -> None:
 def test_a_name_that_only_the_validation_data_have(tmp_path: Path) -> None:
     train, val = folder_of(tmp_path / "train", fake=2, real=2), folder_of(tmp_path / "val", df=2, real=1)
     config = ImageFolder(train_dir=str(train), val_dir=str(val), rename={"df": "fake"})
-    assert config.source(Split.VALIDATION, seed=0).labels.tolist() == [0, 0, 1]
+    assert labels_of(config.source(Split.VALIDATION, seed=0)) == [0, 0, 1]
     rows = [{"text": f"text {i}", "label": label} for i, label in enumerate(("fake", "real", "fake"))]
     others = [row | {"label": row["label"].replace("fake", "df")} for row in rows]
     texts = TextFiles(
@@ -98,7 +98,7 @@ def test_lists_and_tables_rename_their_labels(tmp_path: Path) -> None:
     ]
     path, names = str(write(tmp_path / "a.csv", rows)), {"df": "fake", "f2f": "fake"}
     images = ImageList(train=path, val=path, rename=names).source(Split.TRAIN, seed=0)
-    assert (images.classes, images.labels.tolist()) == (("fake", "real"), [0, 0, 1, 0])
+    assert (images.classes, labels_of(images)) == (("fake", "real"), [0, 0, 1, 0])
     table = Table(train=path, val=path, target="label", inputs=("x",), rename=names).source(
         Split.TRAIN, seed=0
     )
@@ -124,7 +124,7 @@ def test_all_of_it_can_be_trained_on(tmp_path: Path) -> None:
     for config, path in ((images, "data.val_dir"), (texts, "data.val")):
         problem = problem_of(config, Split.VALIDATION)
         assert problem.path == path
-        assert "data.validation_split=0 keeps nothing for validation" in problem.hint
+        assert "data.validation_split=0 keeps nothing for validation" in (problem.hint or "")
 
 
 @pytest.fixture
@@ -172,6 +172,7 @@ def test_a_run_without_validation_and_its_model_on_other_data(
     with pytest.raises(DataError, match="have labels of no class"):
         load_and_validate(run, other)
     report = load_and_validate(run, other, "data.rename={forged: fake}")
+    assert result.best is not None
     assert report.samples == 64
     assert report.metrics["accuracy"] == pytest.approx(result.best["metrics"]["accuracy"], abs=0.2)
     with pytest.raises(ConfigError, match="has nothing to validate on"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def changed(content: bytes, at: int) -> bytes:
 
 
 SIZE = 12 + 12 + 4  # a record of three float32
-DAMAGES = {
+DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "its data are cut off": (
         lambda c: c[: 2 * SIZE + 20],
         r"record 3 breaks off: it has 12 bytes, and 8 bytes",
