@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,11 +20,11 @@ from scenarios.mesonet.model import Meso4
 CONF = Path(__file__).parents[2] / "conf" / "data" / "forged_patches.yaml"
 
 
-def patches(split: Split, *, seed: int = 0, **settings) -> tuple[np.ndarray, np.ndarray]:
+def patches(split: Split, *, seed: int = 0, **settings: Any) -> tuple[np.ndarray, np.ndarray]:
     return ForgedPatches(**settings).source(split, seed=seed).numpy()
 
 
-def test_the_default_set():
+def test_the_default_set() -> None:
     for split, count in ((Split.TRAIN, 1200), (Split.VALIDATION, 300)):
         source = ForgedPatches().source(split, seed=0)
         images, labels = source.numpy()
@@ -38,8 +39,8 @@ def test_the_default_set():
         ).tolist()
 
 
-def test_yaml_holds_the_defaults():
-    plain = OmegaConf.to_container(OmegaConf.load(CONF))
+def test_yaml_holds_the_defaults() -> None:
+    plain: Any = OmegaConf.to_container(OmegaConf.load(CONF))
     assert plain.pop("name") == "forged_patches"
     problems: list[Problem] = []
     assert read(ForgedPatches, plain, "data", problems) == ForgedPatches()
@@ -48,7 +49,7 @@ def test_yaml_holds_the_defaults():
     assert {*plain, "batch_size"} == {*to_plain(ForgedPatches())} - {"name"}
 
 
-def test_it_is_always_the_same_set():
+def test_it_is_always_the_same_set() -> None:
     images, labels = patches(Split.TRAIN, train_samples=12)
     again, labels_again = patches(Split.TRAIN, train_samples=12, seed=7)
     np.testing.assert_array_equal(images, again)
@@ -57,26 +58,26 @@ def test_it_is_always_the_same_set():
     assert not np.array_equal(images, patches(Split.VALIDATION, validation_samples=12)[0])
 
 
-def test_positive_class_turns_the_labels_round():
+def test_positive_class_turns_the_labels_round() -> None:
     images, labels = patches(Split.VALIDATION, validation_samples=10)
     other_images, other_labels = patches(Split.VALIDATION, validation_samples=10, positive_class="real")
     np.testing.assert_array_equal(images, other_images)
     np.testing.assert_array_equal(labels, 1 - other_labels)
 
 
-def test_there_is_no_test_split():
+def test_there_is_no_test_split() -> None:
     with pytest.raises(DataError, match="no test split"):
         ForgedPatches().source(Split.TEST, seed=0)
 
 
 @pytest.mark.parametrize("size", [32, 100, 192])
-def test_image_size(size: int):
+def test_image_size(size: int) -> None:
     images, _ = patches(Split.TRAIN, train_samples=6, image_size=size)
     assert images.shape == (6, size, size, 3)
 
 
 @pytest.mark.parametrize("size", [31, 193])
-def test_image_size_out_of_range(size: int):
+def test_image_size_out_of_range(size: int) -> None:
     problems: list[Problem] = []
     assert read(ForgedPatches, {"image_size": size}, "data", problems) is None
     assert [problem.path for problem in problems] == ["data.image_size"]
@@ -112,7 +113,7 @@ def find(patch: np.ndarray, photographs: list[np.ndarray]) -> tuple[int, int, in
     return found[0]
 
 
-def test_no_pixel_is_in_both_splits():
+def test_no_pixel_is_in_both_splits() -> None:
     photographs = exposed()
     seen = {
         split: [np.zeros(p.shape[:2], bool) for p in photographs] for split in (Split.TRAIN, Split.VALIDATION)
@@ -132,7 +133,7 @@ def test_no_pixel_is_in_both_splits():
     )
 
 
-def test_only_forged_patches_differ_from_the_photographs():
+def test_only_forged_patches_differ_from_the_photographs() -> None:
     photographs = exposed()
     images, labels = patches(Split.TRAIN, noise=0.0, train_samples=40)
     for image, label in zip(images, labels[:, 0], strict=True):
@@ -142,7 +143,7 @@ def test_only_forged_patches_differ_from_the_photographs():
         assert 0.2 < changed < 0.65 if label else changed == 0
 
 
-def test_the_noise_is_that_of_the_setting_and_a_forgery_lacks_it():
+def test_the_noise_is_that_of_the_setting_and_a_forgery_lacks_it() -> None:
     silent, labels = patches(Split.TRAIN, noise=0.0, train_samples=60)
     noisy, _ = patches(Split.TRAIN, noise=8.0, train_samples=60)
     # The same places, for only the noise differs; the seed has drawn both.
@@ -171,7 +172,7 @@ def recalibrated(model: keras.Model, images: np.ndarray) -> keras.Model:
 
 
 @pytest.mark.long
-def test_meso4_learns_it():
+def test_meso4_learns_it() -> None:
     keras.utils.set_random_seed(0)
     images, labels = patches(Split.TRAIN)
     model = Meso4(image_size=128).build(classes=2)

@@ -22,7 +22,7 @@ def report_on(words: list[str], outputs: dict[str, list[float]]) -> tuple[Evalua
         image, target = (np.asarray(part) for part in source.load(i))
         name = source.sample_name(i)  # a path in a folder of its class, or "forged patch of ..."
         output = outputs[Path(name).parent.name or name.split()[0]]
-        evaluator.update(Sample(inputs=image, target=target, output=np.float32(output)))
+        evaluator.update(Sample(inputs=image, target=target, output=np.array(output, np.float32)))
     result = evaluator.result()
     assert list(result) == list(evaluator.names)
     return evaluator, dict(result)
@@ -37,7 +37,7 @@ def folder_of(path: Path, counts: dict[str, int]) -> str:
 
 
 @pytest.mark.parametrize("positive", ["forged", "real"])
-def test_forged_patches(positive: str):
+def test_forged_patches(positive: str) -> None:
     words = ["data.train_samples=5", f"data.positive_class={positive}"]
     # All are found but the real ones, which are taken for forged with less certainty.
     outputs = {"forged": [0.9], "real": [0.7]} if positive == "forged" else {"forged": [0.1], "real": [0.3]}
@@ -50,7 +50,7 @@ def test_forged_patches(positive: str):
 
 
 @pytest.mark.parametrize("positive", ["deep fake", "real"])
-def test_a_folder_of_two_classes(tmp_path: Path, positive: str):
+def test_a_folder_of_two_classes(tmp_path: Path, positive: str) -> None:
     words = [
         folder_of(tmp_path, {"deep fake": 10, "real": 5}),
         f"data.positive_class='{positive}'",
@@ -63,7 +63,7 @@ def test_a_folder_of_two_classes(tmp_path: Path, positive: str):
     assert (result["deep fake/samples"], result["real/samples"]) == (8, 4)
 
 
-def test_a_folder_of_three_classes(tmp_path: Path):
+def test_a_folder_of_three_classes(tmp_path: Path) -> None:
     words = [
         folder_of(tmp_path, {"fake": 5, "real": 10, "unsure": 5}),
         "data=image_folder",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -15,7 +16,7 @@ from omegaconf import OmegaConf
 from sklearn.datasets import load_sample_image
 
 from framework.config.run_config import read_variant
-from framework.errors import ConfigError
+from framework.errors import ConfigError, Problem
 from scenarios.mesonet.model import MODELS, Meso1, Meso4, MesoInception4, MesoModel
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
@@ -30,7 +31,7 @@ def photograph(size: int) -> np.ndarray:
 # The models once more, in NumPy: each takes the arrays of its layers in order, and images in [0, 1] ---------
 
 
-def conv(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, dilation: int = 1) -> np.ndarray:
+def conv(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, *, dilation: int = 1) -> np.ndarray:
     """A 'same' convolution and its ReLU."""
     reach = dilation * (kernel.shape[0] - 1)
     before, after = reach // 2, reach - reach // 2
@@ -39,7 +40,9 @@ def conv(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, dilation: int = 1)
     return np.maximum(np.einsum("bhwcij,ijcf->bhwf", windows, kernel, optimize=True) + bias, 0)
 
 
-def norm_and_pool(x: np.ndarray, size: int, gamma, beta, mean, variance) -> np.ndarray:
+def norm_and_pool(
+    x: np.ndarray, size: int, gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, variance: np.ndarray
+) -> np.ndarray:
     x = (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
     batch, rows, columns, channels = x.shape
     return x.reshape(batch, rows // size, size, columns // size, size, channels).max(axis=(2, 4))
@@ -102,7 +105,7 @@ def draw_weights(model: keras.Model) -> None:
     ("config", "parameters", "trainable"),
     [(Meso1, 4_629, 4_621), (Meso4, 28_073, 27_977), (MesoInception4, 28_725, 28_615)],
 )
-def test_parameters_are_the_authors(config: type[MesoModel], parameters: int, trainable: int):
+def test_parameters_are_the_authors(config: type[MesoModel], parameters: int, trainable: int) -> None:
     model = config().build(classes=2)
     assert model.input_shape == (None, 256, 256, 3)
     assert model.output_shape == (None, 1)
@@ -111,7 +114,7 @@ def test_parameters_are_the_authors(config: type[MesoModel], parameters: int, tr
 
 
 @pytest.mark.parametrize("config", ALL)
-def test_computes_what_the_architecture_says(config: type[MesoModel]):
+def test_computes_what_the_architecture_says(config: type[MesoModel]) -> None:
     model = config(image_size=64).build(classes=2)
     draw_weights(model)
     image = photograph(64)
@@ -121,7 +124,7 @@ def test_computes_what_the_architecture_says(config: type[MesoModel]):
 
 
 @pytest.mark.parametrize("config", ALL)
-def test_more_than_two_classes_give_a_probability_each(config: type[MesoModel]):
+def test_more_than_two_classes_give_a_probability_each(config: type[MesoModel]) -> None:
     output = (
         config(image_size=64).build(classes=5)(np.repeat(photograph(64), 3, axis=0), training=False).numpy()
     )
@@ -129,13 +132,13 @@ def test_more_than_two_classes_give_a_probability_each(config: type[MesoModel]):
     np.testing.assert_allclose(output.sum(axis=1), 1, atol=1e-6)
 
 
-def test_one_class_is_none():
+def test_one_class_is_none() -> None:
     with pytest.raises(ValueError, match="2 classes or more"):
         Meso4().build(classes=1)
 
 
 @pytest.mark.parametrize("config", ALL)
-def test_output_is_float32_under_mixed_precision(config: type[MesoModel]):
+def test_output_is_float32_under_mixed_precision(config: type[MesoModel]) -> None:
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
         model = config(image_size=64).build(classes=2)
@@ -150,10 +153,11 @@ def test_output_is_float32_under_mixed_precision(config: type[MesoModel]):
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
-def test_yaml_holds_the_defaults(name: str):
+def test_yaml_holds_the_defaults(name: str) -> None:
     conf = OmegaConf.merge({"data": {"image_size": 96}}, {"model": OmegaConf.load(CONF / f"{name}.yaml")})
-    problems: list = []
-    model = read_variant(MODELS, OmegaConf.to_container(conf, resolve=True)["model"], "model", problems)
+    problems: list[Problem] = []
+    plain: Any = OmegaConf.to_container(conf, resolve=True)
+    model = read_variant(MODELS, plain["model"], "model", problems)
     assert not problems
     assert model == MODELS[name](image_size=96)
 
@@ -165,33 +169,34 @@ def test_yaml_holds_the_defaults(name: str):
 @pytest.mark.parametrize(
     ("field", "layer"), [("activation", "conv4_activation"), ("hidden_activation", "hidden_activation")]
 )
-def test_activation(setting: str, expected: list[float], field: str, layer: str):
-    model = Meso4(image_size=64, **{field: setting}).build(classes=2)
+def test_activation(setting: str, expected: list[float], field: str, layer: str) -> None:
+    settings: Any = {field: setting}
+    model = Meso4(image_size=64, **settings).build(classes=2)
     np.testing.assert_allclose(
         model.get_layer(layer)(np.array([-1.0, 2.0], "float32")).numpy(), expected, rtol=1e-6
     )
 
 
 @pytest.mark.parametrize("config", [Meso4, MesoInception4])
-def test_dropout_reaches_every_dropout_layer(config: type[MesoModel]):
+def test_dropout_reaches_every_dropout_layer(config: type[MesoModel]) -> None:
     model = config(image_size=64, dropout=0.25).build(classes=2)
     assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.25, 0.25]
 
 
 @pytest.mark.parametrize(("config", "smallest"), [(Meso1, 8), (Meso4, 32), (MesoInception4, 32)])
-def test_image_too_small(config: type[MesoModel], smallest: int):
+def test_image_too_small(config: type[MesoModel], smallest: int) -> None:
     config(image_size=smallest).build(classes=2)
-    problems: list = []
+    problems: list[Problem] = []
     assert read_variant(MODELS, {"name": config.name, "image_size": smallest - 1}, "model", problems) is None
     with pytest.raises(ConfigError) as caught:
         config(image_size=smallest - 1).build(classes=2)
     assert list(caught.value.problems) == problems
     (problem,) = problems
     assert (problem.path, problem.given) == ("model.image_size", smallest - 1)
-    assert f">= {smallest}" in problem.allowed
+    assert f">= {smallest}" in (problem.allowed or "")
 
 
-def test_a_config_needs_no_tensorflow():
+def test_a_config_needs_no_tensorflow() -> None:
     code = (
         "import sys, scenarios.mesonet.model, scenarios.mesonet.data; sys.exit('tensorflow' in sys.modules)"
     )
@@ -204,7 +209,7 @@ def test_a_config_needs_no_tensorflow():
 # The authors' weights ---------------------------------------------------------------------------------------
 
 
-def test_the_authors_weights_load(shared_data: Path):
+def test_the_authors_weights_load(shared_data: Path) -> None:
     path = shared_data.parent / "weights" / "Meso4_DF.h5"
     if not path.is_file():
         pytest.skip("needs the authors' weights, and weights/Meso4_DF.h5 is absent beside the real data sets")

@@ -70,7 +70,7 @@ class Line(Scenario):
         rng = np.random.default_rng(list(Split).index(split))
         points = rng.normal(size=(80, 3)).astype("float32")
         noise = rng.uniform(0.05, 0.5, 80).astype("float32")
-        values = points @ np.float32([1, -2, 3]) + 0.5 + noise * rng.normal(size=80)
+        values = points @ np.array([1, -2, 3], np.float32) + 0.5 + noise * rng.normal(size=80)
         return ArraySource((points, values.astype("float32")[:, None], 1 / noise))
 
     def objective(self) -> Objective:

@@ -33,8 +33,10 @@ class TableToy(Classification):
     """Labels or a number from the columns of a table, as `data.task` says."""
 
     datas = Table
+    data: Table
 
     def build_model(self) -> keras.Model:
+        assert self.data.inputs is not None
         if self.data.task == "regression":
             return network(len(self.data.inputs), 1, None)
         two = len(self.classes) == 2
