@@ -19,7 +19,9 @@ def main(folder: Path) -> None:
     else:
         scenario = compose("scenario=lenet", "data=digits", "optimizer=adam", "lr=2e-3", "epochs=8")
         result = Trainer(scenario, RunDirectory.create(folder)).train()
-    print(f"{result.status} after {result.epochs} epochs; the best was epoch {result.best['epoch']}")
+    print(f"{result.status} after {result.epochs} epochs")
+    if result.best:
+        print(f"the best was epoch {result.best['epoch']}")
 
     report = load_and_validate(folder)
     for name, value in report.metrics.items():

@@ -93,7 +93,7 @@ def measure_loop() -> None:
             model.fit(dataset, epochs=1, steps_per_epoch=steps, shuffle=False, verbose=0)
             return steps * 32 / (time.perf_counter() - started)
 
-        rates = {"keras fit": fit}
+        rates: dict[str, Callable[[], float]] = {"keras fit": fit}
         for name, config in LOOPS.items():
             model = compiled()
             told = Callbacks((), model, epochs=1, steps_per_epoch=steps)
@@ -119,7 +119,7 @@ def measure_input() -> None:
     from framework.data.stream import Stream
     from framework.scenario import compose
 
-    source = compose("scenario=mesonet").source(Split.TRAIN)
+    source: Any = compose("scenario=mesonet").source(Split.TRAIN)
     dataset = (
         tf.data.Dataset.from_tensor_slices(source.numpy())
         .cache()

@@ -21,7 +21,8 @@ from framework.config.compose import conf_directory
 from framework.config.registry import Registry
 from framework.config.run_config import locate
 from framework.config.schema import describe_type, type_hints
-from framework.config.sections import PARTS, SECTIONS, SHORT_FORMS, RunConfig
+from framework.config.sections import PARTS, SECTIONS, SHORT_FORMS
+from framework.config.trainer_config import TrainerConfig
 
 _HEAD = """\
 # Settings
@@ -95,11 +96,10 @@ def kinds_of(section: str, conf: Path) -> list[tuple[Registry | type, list[str]]
         Config dataclasses, or registries of them, each with the scenarios it belongs to; with none of them
         where it is the same for all.
     """
-    hint = type_hints(RunConfig)[section]
     if section in PARTS:
         return [(locate(PARTS[section]), [])]
-    if section not in ("scenario", "model", "data"):
-        return [(hint, [])]
+    if section == "trainer":
+        return [(TrainerConfig, [])]
     found: dict[int, tuple[Registry | type, list[str]]] = {}
     for name, scenario in scenarios_of(conf).items():
         kind = scenario.Config if section == "scenario" else getattr(scenario, section + "s")

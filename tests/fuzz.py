@@ -253,7 +253,7 @@ def work() -> None:
 
     import_tensorflow()
     resource.setrlimit(resource.RLIMIT_AS, (_virtual_memory() + _GIGABYTES * 2**30,) * 2)
-    sweep.subprocess.Popen = _NoProcess  # type: ignore[attr-defined, misc, assignment]
+    sweep.subprocess.Popen = _NoProcess  # type: ignore[attr-defined]
 
     def out_of_time(number: int, frame: FrameType | None) -> None:
         raise TimeIsUpError
@@ -308,7 +308,7 @@ def read_everything(words: list[str]) -> int:
         lambda: (_records(path.parent), _folder_of(["scenario=toy", "seed=1"], path.parent / "0")),
     ):
         try:
-            read()  # type: ignore[no-untyped-call]
+            read()
         except ScenarioError as error:
             print(error)
             refused = 1

@@ -307,7 +307,9 @@ def _changed_json(rng: random.Random, node: Any, strange: list[Any]) -> str:
 def _replaced(rng: random.Random, node: Any, value: Any) -> Any:
     """The same with one value, at any depth, replaced, taken away, or given a companion."""
     node = copy.deepcopy(node)
-    here, parent, key = node, None, None
+    here: Any = node
+    parent: Any = None
+    key: Any = None
     while isinstance(here, dict | list) and here and (parent is None or rng.random() < 0.75):
         parent, key = here, rng.choice(list(here)) if isinstance(here, dict) else rng.randrange(len(here))
         here = here[key]

@@ -203,9 +203,9 @@ def main() -> int:
         while sum(done.values()) < arguments.kills:
             name = list(SCENARIOS)[runs % len(SCENARIOS)]
             runs += 1
-            with tempfile.TemporaryDirectory(dir=temporary) as folder:
+            with tempfile.TemporaryDirectory(dir=temporary) as scratch:
                 run, killed = run_with_kills(
-                    Path(folder), SCENARIOS[name], [next(plan) for _ in range(arguments.kills_per_run)]
+                    Path(scratch), SCENARIOS[name], [next(plan) for _ in range(arguments.kills_per_run)]
                 )
                 wrong = differences(run, undisturbed[name])
             done.update(killed)

@@ -122,7 +122,7 @@ def test_a_class_that_is_missing_all_the_same_is_named(run: Path, tmp_path: Path
 def test_check_scenario_loads_in_a_process_of_its_own(run: Path, tmp_path: Path) -> None:
     name = "the exported model loads in a process of its own"
     subject = Subject(["scenario=module"], None, tmp_path)
-    subject.undisturbed = renamed_class(run, tmp_path)  # type: ignore[misc]
+    subject.undisturbed = renamed_class(run, tmp_path)
     with pytest.raises(Broken, match=r"load-and-validate failed(.|\n)*Keras does not know its class 'Ghost'"):
         CHECKS[name](subject)
 

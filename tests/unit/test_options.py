@@ -281,7 +281,7 @@ def configs() -> Iterator[type]:
     scenarios."""
     for name in ("mesonet", "lenet", "reuters"):
         importlib.import_module(f"scenarios.{name}.scenario")
-    shipped = [cls for cls in SCENARIOS.values() if cls.__module__.startswith("scenarios.")]
+    shipped: list[Any] = [cls for cls in SCENARIOS.values() if cls.__module__.startswith("scenarios.")]
     kinds = [
         TrainerConfig,
         *map(locate, PARTS.values()),
@@ -299,7 +299,11 @@ def settings_of(cls: Any) -> Iterator[tuple[str, str]]:
         if dataclasses.is_dataclass(kind := type_hints(cls)[field.name]):
             yield from settings_of(kind)
             continue
-        bases = [base for base in reversed(cls.__mro__) if dataclasses.is_dataclass(base)]
+        bases = [
+            base
+            for base in reversed(cls.__mro__)
+            if isinstance(base, type) and dataclasses.is_dataclass(base)
+        ]
         home = next(
             base for base in bases if field.name in {known.name for known in dataclasses.fields(base)}
         )
@@ -369,11 +373,11 @@ def ignored(cls: type, name: str) -> Iterator[None]:
     declares it."""
     with pytest.MonkeyPatch.context() as patch:
         for derived in {cls, *_derived(cls)}:
-            patch.setattr(derived, "__init__", _with_default(derived.__init__, name))  # type: ignore[misc]
+            patch.setattr(derived, "__init__", _with_default(derived.__init__, name))
         yield
 
 
-def _derived(cls: type) -> Iterator[type]:
+def _derived(cls: Any) -> Iterator[Any]:
     for derived in cls.__subclasses__():
         yield derived
         yield from _derived(derived)

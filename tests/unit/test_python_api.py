@@ -36,9 +36,13 @@ def test_model_and_data_are_built_as_the_trainer_builds_them(images: Path, tmp_p
     assert (scenario.data.classes, scenario.data.positive_class) == (("dark", "light"), "light")
     source = scenario.source(Split.TRAIN)
     assert len(source) == 8
-    (evaluator,) = scenario.evaluators()  # type: ignore[attr-defined]
+    (evaluator,) = scenario.evaluators()
     assert "light/f1" in evaluator.names
-    assert scenario.describe_prediction(np.float32([0.75])) == {"label": "light", "dark": 0.25, "light": 0.75}
+    assert scenario.describe_prediction(np.array([0.75], np.float32)) == {
+        "label": "light",
+        "dark": 0.25,
+        "light": 0.75,
+    }
     trainer = Trainer(scenario, RunDirectory.create(tmp_path / "run"))
     assert trainer.scenario.config == scenario.config
     assert trainer.scenario.config.device.threads

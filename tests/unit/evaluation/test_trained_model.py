@@ -179,7 +179,7 @@ def test_only_figures_of_the_same_samples_are_shown_beside(run: Path, images: Pa
         ((), {"threshold": 0.3}, "threshold 0.5"),
         ((), {"model": str(shutil.copytree(run / "best", tmp_path / "elsewhere"))}, "not of this run"),
     ):
-        report = load_and_validate(run, *words, output=output, **arguments)  # type: ignore[arg-type]
+        report = load_and_validate(run, *words, output=output, **arguments)
         assert (dict(report.recorded), reason in (report.not_comparable or "")) == ({}, True), (
             report.not_comparable
         )
@@ -249,12 +249,8 @@ def test_a_file_is_not_overwritten_in_silence(
     rows = list(csv.DictReader(Path("predictions.csv").read_text().splitlines()))
     assert {row["true_label"] for row in rows} == {"dark"}
     assert "of 12 whose class is known" in capsys.readouterr().out
-    assert (
-        run_command(
-            lav.main.__wrapped__, [str(run), f"data.val_dir={images}", "--output", "lav.json", "--overwrite"]
-        )
-        == 0
-    )  # type: ignore[attr-defined]
+    words = [str(run), f"data.val_dir={images}", "--output", "lav.json", "--overwrite"]
+    assert run_command(lav.main.__wrapped__, words) == 0  # type: ignore[attr-defined]
     shown = capsys.readouterr().out
     assert "recorded in training is left out: they are of other data" in shown
     assert "recorded in training" not in shown.split("left out")[0].replace(

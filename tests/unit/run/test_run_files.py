@@ -189,7 +189,7 @@ def test_what_runs_write_is_read(tmp_path: Path) -> None:
 
 
 def state(step: int) -> dict[str, Any]:
-    progress = {
+    progress: dict[str, Any] = {
         "epoch": 1,
         "step": step,
         "best": None,
@@ -247,12 +247,12 @@ def without(key: str) -> Callable[[Path], None]:
     return change
 
 
-def write(name: str, content: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_text(content) and None
+def write(name: str, content: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_text(content)
 
 
 def rewrite_arrays(
-    change: Callable[[dict[str, bytes]], None], compression: int = zipfile.ZIP_STORED
+    change: Callable[[dict[str, bytes]], object], compression: int = zipfile.ZIP_STORED
 ) -> Callable[[Path], None]:
     def rewrite(folder: Path) -> None:
         with zipfile.ZipFile(folder / "variables.npz") as archive:
@@ -281,7 +281,7 @@ def saved(array: np.ndarray) -> bytes:
 
 
 TERABYTES = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}"
-DAMAGES: dict[str, Callable[[Path], None]] = {
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "deep": write("state.json", DEEP),
     "deep manifest": write("manifest.json", DEEP),
     "no progress": without("progress"),
@@ -315,7 +315,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "objects": rewrite_arrays(
         set_array(npy("{'descr': '|O', 'fortran_order': False, 'shape': (2, 3)}", b"x" * 24))
     ),
-    "an array less": rewrite_arrays(lambda members: members.pop("model.00000.npy") and None),
+    "an array less": rewrite_arrays(lambda members: members.pop("model.00000.npy")),
     "an array more": rewrite_arrays(lambda members: members.update({"more.npy": saved(np.ones(1))})),
 }
 

@@ -158,7 +158,7 @@ def test_the_check_changes_nothing_that_a_run_goes_by() -> None:
         return (
             weights,
             random.getstate(),
-            np.random.get_state()[1].tobytes(),
+            np.random.get_state(legacy=False)["state"]["key"].tobytes(),
             tf.random.uniform([3]).numpy().tobytes(),
         )
 

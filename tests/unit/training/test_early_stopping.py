@@ -9,9 +9,9 @@ import pytest
 from framework.config.early_stopping_config import EarlyStoppingConfig
 from framework.config.schema import read
 from framework.errors import Problem
+from framework.evaluators import Mode
 from framework.training.early_stopping import (
     EarlyStopping,
-    Mode,
     is_best,
     is_better,
     mode_of_name,

@@ -192,5 +192,6 @@ def test_evaluators_see_a_models_own_test_step(toy_on_the_path: None) -> None:
         assert values["count"] == 7
         for i, sample in enumerate(keeps.samples):
             assert sample.output == pytest.approx(inputs[i].sum())
-            assert (sample.target, sample.weight) == (targets[i], pytest.approx(weights[i]))
+            assert sample.target == targets[i]
+            assert sample.weight == pytest.approx(weights[i])
             np.testing.assert_array_equal(sample.inputs, inputs[i])

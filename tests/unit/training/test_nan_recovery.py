@@ -138,7 +138,7 @@ def test_step_after_step_ends_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_an_interruption_while_the_step_is_looked_for_saves_a_sound_state(tmp_path: Path, bad: int) -> None:
-    from tests.unit.training.test_trainer import InterruptedAfter
+    from tests.runs import InterruptedAfter
 
     undisturbed = tmp_path / "undisturbed"
     words = (*WORDS, "epochs=1", "scenario.poison=[3]", "trainer.on_nan=skip")

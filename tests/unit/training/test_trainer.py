@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -208,9 +209,8 @@ def test_a_run_whose_data_changed_says_so(tmp_path: Path) -> None:
     train(tmp_path / "run", "epochs=1")
     with pytest.raises(RunDirectoryError, match="they were 101 samples, and are 50 samples now"):
         resume(tmp_path / "run", "epochs=2", "scenario.samples=50")
-    assert RunDirectory.open(tmp_path / "run").load_config().scenario.settings.samples == 101, (
-        "nothing was changed"
-    )
+    settings: Any = RunDirectory.open(tmp_path / "run").load_config().scenario.settings
+    assert settings.samples == 101, "nothing was changed"
     assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "finished"
     assert resume(tmp_path / "run", "epochs=2").epochs == 2
 
