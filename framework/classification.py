@@ -213,8 +213,9 @@ def _of_indices(name: str, smoothing: float, classes: int) -> Any:
     compute = loss.call if isinstance(loss, keras.losses.Loss) else loss
 
     def of_indices(targets: Any, outputs: Any) -> Any:
-        # The result is the loss of each sample. Keras averages it, over several devices and with weights, as it
-        # does a loss of its own. Targets come as [batch, 1], since Keras gives them the rank of the outputs.
+        # The result is the loss of each sample. Keras averages it, over several devices and with weights, as
+        # it does a loss of its own. Targets come as [batch, 1], since Keras gives them the rank of the
+        # outputs.
         indices = keras.ops.cast(keras.ops.reshape(targets, [-1]), "int32")
         return compute(keras.ops.one_hot(indices, classes, dtype=outputs.dtype), outputs)
 

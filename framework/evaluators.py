@@ -13,9 +13,9 @@ what needs all samples at once, such as the area under a ROC curve:
 The values are recorded beside the metrics of Keras, so they must not have the names of these metrics, such as
 `loss` and `accuracy`.
 
-A plain name is a headline value. A name with a slash belongs to a table: the part before the last slash is the
-row, the part after it the column. So `fake/precision` is in row `fake`. The name of a class may hold spaces
-and slashes, the name of a column no slashes.
+A plain name is a headline value. A name with a slash belongs to a table: the part before the last slash is
+the row, the part after it is the column. So `fake/precision` is in row `fake`. The name of a class may hold
+spaces and slashes, the name of a column no slashes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a scenario's `source` may give besides a `Source`, and the source that is made of it."""
+"""The source made of what a scenario's `source` returns, if that is not a `Source` already."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ _OWN_ORDER = (
 
 
 def as_source(given: Any, what: str, *, limit_bytes: int | None, targets: bool = True) -> Source:
-    """The source for what a scenario gave in its place.
+    """Make a source of what a scenario returned.
 
-    Arrays, and what loads by index, are adapted exactly. A `tf.data.Dataset`, a `keras.utils.PyDataset`, a
-    generator and other iterables are read once, into memory, and that is logged.
+    Arrays, and objects that load by index, are used as they are. A `tf.data.Dataset`, a
+    `keras.utils.PyDataset`, a generator and other iterables are read once, into memory, which is logged.
 
     Args:
-        given: what the scenario gave.
+        given: what the scenario returned.
         what: where it comes from, for messages: `source('train') of digits`.
-        limit_bytes: the most memory that samples which do not load by index may take; None: no limit.
-        targets: whether samples have targets; those that are to be predicted need none.
+        limit_bytes: the most memory for samples that do not load by index; None: no limit.
+        targets: whether samples have targets; samples to predict need none.
 
     Raises:
-        DataError: where no source can be made of it; the message says what was given, and what is allowed.
+        DataError: if no source can be made of it. The message says what was given, and what is allowed.
     """
     if isinstance(given, Source):
         return given
@@ -141,8 +141,10 @@ def _of_dataset(given: tf.data.Dataset, what: str, limit_bytes: int | None, targ
 
 
 def _steps(dataset: tf.data.Dataset) -> list[str]:
-    """What a dataset was made by, the last step first, as far as that can be told: `["BatchDataset",
-    "MapDataset", ...]`."""
+    """Return the names of a dataset's transformations, the last one first, as far as they are known.
+
+    For example `["BatchDataset", "MapDataset"]`.
+    """
     steps = []
     while True:
         steps.append(type(dataset).__name__.strip("_"))
@@ -153,8 +155,10 @@ def _steps(dataset: tf.data.Dataset) -> list[str]:
 
 
 def _is_batched(dataset: tf.data.Dataset) -> bool:
-    """Whether its elements are batches: it was made by `batch`, and all parts still have one first
-    dimension."""
+    """Return whether the elements of a dataset are batches.
+
+    They are if the dataset was made by `batch`, and all parts of an element have the same first dimension.
+    """
     import tensorflow as tf
 
     shapes = [spec.shape for spec in tf.nest.flatten(dataset.element_spec)]
@@ -172,7 +176,7 @@ def _is_batched(dataset: tf.data.Dataset) -> bool:
 
 
 def _of_batches(given: Any, what: str, limit_bytes: int | None, targets: bool) -> Source:
-    """From a `keras.utils.PyDataset`, which gives batches by index."""
+    """Read a `keras.utils.PyDataset`, which gives batches by index."""
     count = given.num_batches
     if count is None:
         raise DataError(f"{what} gave a {_name(given)} without end", hint=_WAYS_OUT)
@@ -193,7 +197,7 @@ def _bytes_of(structure: Any) -> list[bytes]:
 
 
 class _InMemory(ArraySource):
-    """Samples that were read from something that cannot be asked again: known by what they are."""
+    """Samples that were read from something that cannot be read again. Their values are the fingerprint."""
 
     def fingerprint(self) -> str:
         import tensorflow as tf
@@ -203,15 +207,15 @@ class _InMemory(ArraySource):
 
 
 class _Memory:
-    """Collects samples, all of one shape, up to a limit.
+    """A collection of samples of one shape, in memory, up to a limit.
 
     Args:
         what: where they come from, for messages.
         limit_bytes: the most memory that they may take; None: no limit.
     """
 
-    _CHUNK = 1024  # single samples that are put together at a time
-    _FIRST_WORD = 500_000  # samples after which it is said how many were read, and again after twice as many
+    _CHUNK = 1024  # single samples that are stacked at a time
+    _FIRST_WORD = 500_000  # samples after which progress is logged, and again each time they have doubled
 
     def __init__(self, what: str, limit_bytes: int | None) -> None:
         self._what, self._limit = what, limit_bytes
@@ -231,7 +235,7 @@ class _Memory:
             batched: whether their first dimension is that of the batch.
 
         Raises:
-            DataError: where it is of another shape than the first, or does not fit.
+            DataError: if its shape is not that of the first, or all samples together exceed the limit.
         """
         import tensorflow as tf
 
@@ -265,22 +269,22 @@ class _Memory:
             )
         self.pieces += 1
         self.count += len(parts[0]) if batched else 1
-        if self.count >= self._say_at:  # what has no end is read until the limit, which may take minutes
+        if self.count >= self._say_at:  # an endless iterable is read up to the limit, for minutes
             _log.info(
                 "%s: %s samples were read so far, %.1f MB", self._what, f"{self.count:,}", self._bytes / 1e6
             )
             self._say_at *= 2
-        # Copied, since whatever gives them may use one buffer for all.
+        # Copied, since an iterable may use one buffer for all samples.
         (self._batches if batched else self._single).append([part.copy() for part in parts])
         if len(self._single) == self._CHUNK:
             self._put_together()
 
     def source(self, given: Any, remark: str = "") -> Source:
-        """All that was added, as a source; logs what became of it.
+        """Return all samples that were added as a source, and log it.
 
         Args:
-            given: what the samples are of.
-            remark: what else is to be said.
+            given: what the samples were read from.
+            remark: what else to log.
         """
         import numpy as np
         import tensorflow as tf
@@ -288,7 +292,7 @@ class _Memory:
         if not self.count:
             raise DataError(f"{self._what} gave a {_name(given)} without samples")
         self._put_together()
-        # One part after the other, so that no more than one of them is there twice.
+        # Part by part, so that at most one part is in memory twice.
         parts = [np.concatenate([batch[i] for batch in self._batches]) for i in range(len(self._kinds))]
         _log.info(
             "%s is a %s: its %d samples, each %s, were read into memory, %.1f MB%s. Each pass has these "

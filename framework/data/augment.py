@@ -1,4 +1,4 @@
-"""Random changes to training images, each a function of the image and its own seed alone."""
+"""Random augmentation of training images: each result depends on the image and its own seed alone."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AffineAugmentation:
-    """One affine map of the pixels' places, bilinearly interpolated, the border repeated beyond it; then one
-    of their values.
+    """An affine transformation of the image, then a change of its values.
 
-    The defaults are the augmentation that MesoNet was trained with (Afchar et al. 2018, arXiv:1809.00888; the
-    numbers are the authors', https://github.com/DariusAf/MesoNet/issues/4#issuecomment-448694527), and the
-    settings mean what those of Keras' `ImageDataGenerator` do: zoom is drawn for each axis by itself, and the
-    channel shift is one number for all channels. Two things differ: values are clipped to [0, 255] once, at
-    the end (Keras clips a shifted image to its own extremes first), and they are not rounded.
+    The transformation interpolates bilinearly and repeats the border of the image beyond it.
+
+    The defaults are the augmentation that MesoNet was trained with (Afchar et al. 2018, arXiv:1809.00888);
+    the numbers are the authors', https://github.com/DariusAf/MesoNet/issues/4#issuecomment-448694527. The
+    settings mean what those of Keras' `ImageDataGenerator` mean: zoom is drawn for each axis separately, and
+    the channel shift is one number for all channels. Two things differ: values are clipped to [0, 255] once,
+    at the end (Keras first clips a shifted image to its own extremes), and they are not rounded.
     """
 
-    rotation: float = setting(15.0, "Rotated by up to that many degrees either way.", ge=0, le=180)
+    rotation: float = setting(15.0, "Rotate by up to that many degrees either way.", ge=0, le=180)
     zoom: float = setting(
         0.2,
-        "Each axis scaled by a factor of its own in [1 - zoom, 1 + zoom]; above 1 shows more.",
+        "Scale each axis by its own factor in [1 - zoom, 1 + zoom]; a factor above 1 shows more.",
         ge=0,
         lt=1,
     )
-    shift: float = setting(0.0, "Moved along each axis by up to that fraction of its length.", ge=0, le=1)
-    horizontal_flip: bool = setting(True, "Half of the images mirrored, left to right.")
+    shift: float = setting(0.0, "Move along each axis by up to that fraction of its length.", ge=0, le=1)
+    horizontal_flip: bool = setting(True, "Mirror half of the images, left to right.")
     channel_shift: float = setting(
-        30.0, "Up to that much added to, or taken from, all values of 0 to 255.", ge=0, le=255
+        30.0, "Add up to that much to all values, or subtract it; values are 0 to 255.", ge=0, le=255
     )
     brightness: tuple[float, ...] = setting(
-        (0.8, 1.2), "Values multiplied by a factor between these two.", ge=0
+        (0.8, 1.2), "Multiply values by a factor between these two.", ge=0
     )
 
     def check(self) -> Iterator[Problem]:
@@ -52,8 +53,9 @@ class AffineAugmentation:
             )
 
     def apply(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-        """Augment a batch. Image i of the result depends, bit for bit, on `images[i]` and `seeds[i]` and
-        nothing else.
+        """Augment a batch.
+
+        Image i of the result depends, bit for bit, on `images[i]` and `seeds[i]` alone.
 
         Args:
             images: uint8 or float32 [batch, height, width, channels], values in [0, 255].
@@ -68,14 +70,14 @@ class AffineAugmentation:
         shape, size = images.shape, tf.shape(images)[1:3]
 
         def draw_sample(seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            # A setting has its number whether it is used or not, so that switching one off leaves what the
-            # others draw.
+            # Each setting has its own number, even if it is off, so that switching one off does not change
+            # what the others draw.
             numbers = tf.random.stateless_uniform([8], seed, alg="philox")
             return self._transform(numbers[:6], tf.cast(size[::-1], tf.float32)), self._values(numbers[6:])
 
-        # Sample by sample, and not for the batch at once: sine and cosine round differently where they are
-        # vectorised and for the rest at a vector's end, so a sample's bits would depend on its place in the
-        # batch. It is 2 % of the work.
+        # Sample by sample instead of the whole batch at once: sine and cosine round differently in vectorised
+        # code and in the rest at a vector's end, so the bits of a sample would depend on its place in the
+        # batch. This is 2 % of the work.
         transforms, values = tf.map_fn(
             draw_sample,
             seeds,
@@ -96,21 +98,20 @@ class AffineAugmentation:
         return tf.ensure_shape(tf.clip_by_value(images, 0.0, 255.0), shape)
 
     def _transform(self, numbers: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-        """The map from an output pixel to the place in the input that it shows, as
-        `ImageProjectiveTransformV3` wants it.
+        """Return the map from an output pixel to its place in the input, for `ImageProjectiveTransformV3`.
 
         Args:
             numbers: float32 [6], each in [0, 1).
             size: width and height, float32 [2], in pixels.
 
         Returns:
-            float32 [8]: a0, a1, a2, b0, b1, b2, 0, 0; output (x, y) shows input (a0 x + a1 y + a2, b0 x + b1
-            y + b2).
+            float32 [8]: a0, a1, a2, b0, b1, b2, 0, 0. The output at (x, y) is the input at
+            (a0 x + a1 y + a2, b0 x + b1 y + b2).
         """
         import tensorflow as tf
 
-        # Written such that there is one way to add things up: in a graph, chains of additions and common
-        # factors are rearranged, which would change the last bit.
+        # Written so that the order of operations is fixed: a graph rearranges chains of additions and common
+        # factors, which would change the last bit.
         either_way = 2 * numbers - 1
         angle = math.radians(self.rotation) * either_way[0]
         scale = 1 + self.zoom * either_way[1:3]
@@ -125,8 +126,11 @@ class AffineAugmentation:
         return tf.concat([matrix[0], offset[:1], matrix[1], offset[1:], [0.0, 0.0]], axis=0)
 
     def _values(self, numbers: tf.Tensor) -> tf.Tensor:
-        """What is added to the values, and the factor of the sum: float32 [2], made of float32 [2], each in
-        [0, 1)."""
+        """Return what to add to the values, and the factor of the sum, float32 [2].
+
+        Args:
+            numbers: float32 [2], each in [0, 1).
+        """
         import tensorflow as tf
 
         low, high = self.brightness

@@ -1,4 +1,4 @@
-"""Samples kept in memory, so that a file is read and decoded once a run."""
+"""Samples kept in memory, so that each file is read and decoded once a run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ _log = logging.getLogger("framework")
 
 
 class CachedSource(ArraySource):
-    """A source whose samples are in memory, the same bits as the original loads. Everything else that the
-    original has, such as `classes` or `paths`, is found here too.
+    """A source with all samples in memory, bit for bit as the original loads them.
+
+    Other attributes of the original, such as `classes` or `paths`, are available here too.
 
     Args:
-        original: where the samples came from.
+        original: the source that the samples came from.
         arrays: all its samples, with a batch dimension.
     """
 
@@ -32,20 +33,20 @@ class CachedSource(ArraySource):
         return self.original.fingerprint()
 
     def __getattr__(self, name: str) -> Any:
-        if name == "original":  # not there yet, as while it is being copied
+        if name == "original":  # not set yet while this is being copied
             raise AttributeError(name)
         return getattr(self.original, name)
 
 
 def cached(source: Source, limit_bytes: float | None, workers: int | None) -> Source:
-    """The source with all its samples in memory, or the source itself where they do not fit.
+    """Return the source with all its samples in memory, or the source itself if they do not fit.
 
-    Each sample is loaded once, unaugmented. While that lasts, up to twice the memory is taken.
+    Each sample is loaded once, unaugmented. Meanwhile up to twice the memory is taken.
 
     Args:
-        source: samples that are loaded one by one; those of an `ArraySource` are in memory already.
-        limit_bytes: the most that the samples may take, judged by the first; None: no limit.
-        workers: samples loaded at the same time; None tunes it.
+        source: the samples to load; those of an `ArraySource` are in memory already.
+        limit_bytes: the most memory for the samples, estimated from the first one; None: no limit.
+        workers: samples loaded at the same time; None: tuned while running.
 
     Returns:
         A `CachedSource` or `source`.
@@ -80,7 +81,7 @@ def cached(source: Source, limit_bytes: float | None, workers: int | None) -> So
                 array[filled : filled + len(part)] = part.numpy()
             filled += len(parts[0])
     except tf.errors.OpError as error:
-        # Samples come in order, so those before `filled` are fine.
+        # Samples come in order, so those before `filled` were loaded.
         raise_unreadable(source, range(filled, len(source)), error)
         raise
     return CachedSource(source, tf.nest.pack_sequence_as(samples.element_spec, arrays))

@@ -1,5 +1,4 @@
-"""What data configs share whose samples have one class each: a section with `classes` and
-`positive_class`."""
+"""Shared settings of data whose samples have one class each: `classes`, `positive_class` and `rename`."""
 
 from __future__ import annotations
 
@@ -18,14 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Renaming:
-    """Classes under other names than the data have for them."""
+    """Other names for the classes of the data."""
 
     rename: dict[str, str] = dataclasses.field(
         default_factory=dict,
         metadata={
-            "help": "Other names for classes of the data, `{df: fake}`, in each split; classes that get one "
-            "name become one. All other "
-            "settings take the new names."
+            "help": "Other names for classes of the data in each split, as in `{df: fake}`. Classes with "
+            "the same new name become one. All other settings take the new names."
         },
     )
 
@@ -35,10 +33,10 @@ def check_renaming(rename: Mapping[str, str], known: Collection[str]) -> None:
 
     Args:
         rename: new names by the names that the data have.
-        known: the classes of the data of all splits, by the names that they have there.
+        known: the classes of all splits, by the names that the data have.
 
     Raises:
-        ConfigError: naming each class that there is nowhere.
+        ConfigError: naming each class that no split has.
     """
     if unknown := [name for name in rename if name not in known]:
         raise ConfigError(
@@ -51,7 +49,7 @@ def check_classes(
     positive_class: str | None,
     rename: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Problem]:
-    """The problems of the settings; of the names only where they are not left for the data to say."""
+    """Yield the problems of the settings. The names are checked only if `classes` is set."""
     for name, new in rename.items():
         if not new.strip():
             yield Problem(f"rename.{name}", "is an empty name", given=new, allowed="the name of a class")
@@ -86,14 +84,14 @@ C = TypeVar("C", bound=_HasClasses)
 
 
 def with_classes(config: C, find: Callable[[], Sequence[str]]) -> C:
-    """A section `data` with its classes named, and, where there are two, the positive one.
+    """Return a section `data` with its classes filled in, and the positive class if there are two.
 
     Args:
         config: its settings `classes` and `positive_class` are filled in where they are null.
-        find: gives the classes of the training samples, in their order; called only where they are not named.
+        find: returns the classes of the training samples, in order; called only if `classes` is null.
 
     Raises:
-        ConfigError: where they are no classes, or the positive one is not among them.
+        ConfigError: if the classes are not valid, or the positive class is not among them.
     """
     classes = config.classes or tuple(find())
     positive = config.positive_class or (classes[-1] if len(classes) == 2 else None)
@@ -104,15 +102,15 @@ def with_classes(config: C, find: Callable[[], Sequence[str]]) -> C:
 
 
 def targets_of(labels: np.ndarray, classes: Sequence[str], positive_class: str | None) -> np.ndarray:
-    """What a model is trained to give.
+    """Return the targets that a model is trained on.
 
     Args:
         labels: for each sample the index of its class, int32 [n].
-        classes: their names.
-        positive_class: with two classes, the one whose target is 1; None: the last.
+        classes: the names of the classes.
+        positive_class: with two classes, the one with the target 1; None: the last.
 
     Returns:
-        With two classes float32 [n, 1], 1.0 for the positive one; otherwise `labels`.
+        With two classes float32 [n, 1], 1.0 for the positive class; otherwise `labels`.
     """
     import numpy as np
 

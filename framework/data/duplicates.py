@@ -18,14 +18,15 @@ from framework.errors import listing
 if TYPE_CHECKING:
     import numpy as np
 
-_DISTANCE = 4  # bits of 64 in which the hashes of near duplicates differ at most
-_CHUNKS = 5  # so that one of them is the same in both: there are more chunks than bits that differ
-_DIFFERENCE = 8.0  # of 255, on average over the pixels of two thumbnails of one mean, that near duplicates differ at most
-_FLAT = (
-    2.0  # standard deviation of a thumbnail, in pixel values, below which there is nothing to be recognised
-)
+_DISTANCE = 4  # the most bits of 64 in which the hashes of near duplicates differ
+_CHUNKS = 5  # more chunks than bits that differ, so that two such hashes have a chunk in common
+# The most, of 255, that the thumbnails of near duplicates differ on average over their pixels, once both have
+# the same mean.
+_DIFFERENCE = 8.0
+# A thumbnail of a lower standard deviation, in pixel values, shows nothing that could be recognised.
+_FLAT = 2.0
 _ROWS, _COLUMNS, _THUMBNAIL = 8, 8, 16
-_AT_ONCE = 1_000_000  # pairs of hashes that are compared at a time
+_AT_ONCE = 1_000_000  # pairs of hashes compared at a time
 
 _log = logging.getLogger("framework")
 
@@ -46,18 +47,18 @@ class _File:
 
 
 def find_duplicates(sources: Mapping[Split, Source], *, near: bool = False) -> dict[Split, list[Fault]]:
-    """Image files whose content is in two splits, or in two classes of one.
+    """Find image files with the same content in two splits, or in two classes of one split.
 
-    Two that are of one class and one split are not reported. The contents of files are read where another has
-    their size.
+    Two files of one class and one split are not reported. The content of a file is read only if another file
+    has its size.
 
     Args:
-        sources: the samples of each split; those that are not image files are left out.
-        near: whether to find images that are nearly the same, too. All that can be read are decoded for it.
+        sources: the samples of each split; sources that are not image files are left out.
+        near: whether to find images that are nearly the same, too. This decodes all images that can be read.
 
     Returns:
-        For each split what was found of its files, each told with the first file before it in the order of
-        `sources` that it is like.
+        For each split the faults of its files. Each fault names the first file before it, in the order of
+        `sources`, that it is like.
     """
     images = {split: source for split, source in sources.items() if isinstance(source, ImageFiles)}
     files = [file for split, source in images.items() for file in _files_of(split, source)]
@@ -78,8 +79,10 @@ def find_duplicates(sources: Mapping[Split, Source], *, near: bool = False) -> d
 
 
 def warn_of_shared_files(training: Source, validation: Source) -> None:
-    """Warn of files that are in both training and validation data. Their paths are looked at, with links
-    resolved, not their contents."""
+    """Warn of files that are in both the training and the validation data.
+
+    Their paths are compared, with links resolved, not their contents.
+    """
     resolved = _RealPaths()
     trained = {resolved[path] for path in getattr(training, "paths", ())}
     shared = (
@@ -96,7 +99,7 @@ def warn_of_shared_files(training: Source, validation: Source) -> None:
 
 
 class _RealPaths(dict[str, str]):
-    """The real paths of files by their paths. A folder that many are in is resolved once."""
+    """The real paths of files by their paths. Each folder is resolved once."""
 
     def __missing__(self, path: str) -> str:
         folder, name = os.path.split(path)
@@ -106,7 +109,7 @@ class _RealPaths(dict[str, str]):
         return self[path]
 
     def _folder(self, folder: str) -> str:
-        key = folder + os.sep  # no file is called so
+        key = folder + os.sep  # no path of a file ends so
         if key not in self:
             self[key] = os.path.realpath(folder)
         return self[key]
@@ -118,12 +121,12 @@ def _files_of(split: Split, source: ImageFiles) -> Iterator[_File]:
 
 
 def _conflict(one: _File, other: _File) -> bool:
-    """Whether two files that show the same are a fault: in two splits, or under two labels."""
+    """Return whether two files that show the same are a fault: in two splits, or with two labels."""
     return one.split is not other.split or one.label != other.label
 
 
 def _conflicts(same: Sequence[int], files: Sequence[_File]) -> Iterator[tuple[int, int]]:
-    """Of files that are the same, each that is a fault beside an earlier one, and that one."""
+    """Yield, among files that are the same, each that conflicts with an earlier one, and that earlier one."""
     for place, index in enumerate(same):
         others = (other for other in same[:place] if _conflict(files[index], files[other]))
         if (other := next(others, None)) is not None:
@@ -143,13 +146,13 @@ def _fault(file: _File, other: _File, *, near: bool) -> Fault:
 
 
 def _same_content(paths: Sequence[str]) -> Iterator[list[int]]:
-    """The indices of files with one content, for each content that several have."""
+    """Yield the indices of the files with one content, for each content that several files have."""
     by_size: dict[int, list[int]] = defaultdict(list)
     for index, path in enumerate(paths):
         try:
             by_size[os.stat(path).st_size].append(index)
         except OSError:
-            continue  # it cannot be used, which is told elsewhere
+            continue  # an unreadable file is reported elsewhere
     for size, indices in by_size.items():
         if size == 0 or len(indices) < 2:
             continue
@@ -164,8 +167,7 @@ def _same_content(paths: Sequence[str]) -> Iterator[list[int]]:
 
 
 def _near_pairs(images: Mapping[Split, ImageFiles], files: Sequence[_File]) -> Iterator[tuple[int, int]]:
-    """Pairs of images that are nearly the same, and a fault, `(later, earlier)`, by their indices in
-    `files`."""
+    """Yield pairs of images that are nearly the same and a fault: `(later, earlier)`, indices in `files`."""
     import numpy as np
 
     count = len(files)
@@ -189,8 +191,11 @@ def _near_pairs(images: Mapping[Split, ImageFiles], files: Sequence[_File]) -> I
 
 
 def _hashed(source: ImageFiles) -> Iterator[tuple[int, np.uint64, np.ndarray]]:
-    """The difference hash of each image that can be read, and a small grey one, uint8 [256]: whether each of
-    8x9 grey pixels is brighter than its right neighbour (N. Krawetz 2013, "Kind of Like That")."""
+    """Yield the index, the difference hash and a grey thumbnail, uint8 [256], of each readable image.
+
+    A bit of the hash says whether one of 8x9 grey pixels is brighter than its right neighbour (N. Krawetz
+    2013, "Kind of Like That").
+    """
     import numpy as np
     import tensorflow as tf
 
@@ -208,16 +213,15 @@ def _hashed(source: ImageFiles) -> Iterator[tuple[int, np.uint64, np.ndarray]]:
 def _close(
     hashes: np.ndarray, groups: np.ndarray, candidates: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of hashes of different groups that differ in few bits, as arrays of the later and of the earlier
-    index.
+    """Yield pairs of hashes of different groups that differ in few bits: the later and the earlier indices.
 
-    Two hashes that differ in fewer bits than there are chunks have a chunk in common, so only those are
-    compared that do.
+    Two hashes that differ in fewer bits than there are chunks have a chunk in common, so only hashes with a
+    common chunk are compared.
 
     Args:
         hashes: uint64 [n].
-        groups: of each its group, int64 [n].
-        candidates: the indices of those that are compared, ascending.
+        groups: the group of each hash, int64 [n].
+        candidates: the indices of the hashes to compare, ascending.
     """
     import numpy as np
 
@@ -233,7 +237,7 @@ def _close(
 def _close_within(
     hashes: np.ndarray, groups: np.ndarray, bucket: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The close pairs among some hashes; `bucket` has their indices, in ascending order."""
+    """Yield the close pairs among the hashes at the indices in `bucket`, which ascend."""
     import numpy as np
 
     step = max(1, _AT_ONCE // max(len(bucket), 1))

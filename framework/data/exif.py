@@ -1,8 +1,8 @@
-"""How a photograph was held: the orientation in the EXIF data of a JPEG, PNG or WebP file.
+"""The orientation of a photograph, in the EXIF data of a JPEG, PNG or WebP file.
 
-CIPA DC-008 (Exif 2.32), sections 4.5 and 4.6.2, tag 0x0112; the containers are those of JPEG (ISO/IEC
+EXIF is CIPA DC-008 (Exif 2.32), sections 4.5 and 4.6.2, tag 0x0112. The containers are those of JPEG (ISO/IEC
 10918-1, annex B), PNG (third edition, section 11.3.4.5, eXIf) and WebP (RFC 9649, section 2.7.1.5).
-Orientations in XMP, or in the text chunks that ImageMagick writes into PNG files, are not looked for.
+Orientations in XMP, or in the text chunks that ImageMagick writes into PNG files, are ignored.
 """
 
 from __future__ import annotations
@@ -19,23 +19,26 @@ MEANINGS = {
     7: "mirrored, and rotated by 270 degrees",
     8: "rotated by 90 degrees counter-clockwise",
 }
-"""What is done to the pixels as they are stored, so that the image is upright, by the orientation that says so."""
+"""What turns the stored pixels upright, by orientation."""
 
 EXIF_MARK, PNG_MARK = b"Exif\0\0", b"eXIf"
-"""What EXIF data begin with in a JPEG, and the name of their chunk in a PNG: a file without it has none."""
+"""The first bytes of EXIF data in a JPEG, and the name of their chunk in a PNG.
+
+A file without its mark has no EXIF data.
+"""
 
 _TAG = 0x0112
-_INTEGERS = {1: 1, 3: 2, 4: 4}  # the length of BYTE, SHORT and LONG, by the number of the type
+_INTEGERS = {1: 1, 3: 2, 4: 4}  # the lengths of BYTE, SHORT and LONG in bytes, by type number
 
 
 def orientation_of(content: bytes) -> int:
-    """The orientation of an image file.
+    """Return the orientation of an image file.
 
     Args:
-        content: of the file.
+        content: the bytes of the file.
 
     Returns:
-        1 to 8; 1, upright, where the file says nothing, or its EXIF data are damaged.
+        1 to 8. It is 1, upright, if the file does not say, or its EXIF data are damaged.
     """
     for block in _exif_blocks(content):
         return _orientation(block.removeprefix(EXIF_MARK))
@@ -43,7 +46,7 @@ def orientation_of(content: bytes) -> int:
 
 
 def _exif_blocks(content: bytes) -> Iterator[bytes]:
-    """The EXIF data of a file, as TIFF has them, with or without the mark of JPEG in front."""
+    """Yield the EXIF data of a file, in TIFF format, with or without the mark of JPEG in front."""
     if content.startswith(b"\xff\xd8"):
         yield from (
             data for marker, data in _segments(content) if marker == 0xE1 and data.startswith(EXIF_MARK)
@@ -55,11 +58,11 @@ def _exif_blocks(content: bytes) -> Iterator[bytes]:
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """The segments of a JPEG before its pixels: their markers, and what is in them."""
+    """Yield the marker and the content of each segment of a JPEG before its pixels."""
     place = 2
     while place + 4 <= len(content) and content[place] == 0xFF:
         marker = content[place + 1]
-        if marker == 0xFF:  # markers may have bytes of padding before them
+        if marker == 0xFF:  # padding before a marker
             place += 1
             continue
         if marker in (0xD9, 0xDA):  # the end, or the pixels
@@ -75,8 +78,10 @@ def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks of a PNG: of each its name, and its data. In the file they are length, name, data,
-    checksum."""
+    """Yield the name and the data of each chunk of a PNG.
+
+    In the file a chunk is its length, name, data and checksum.
+    """
     place = 8
     while place + 8 <= len(content):
         length = int.from_bytes(content[place : place + 4], "big")
@@ -85,8 +90,10 @@ def _png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _webp_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks of a WebP: of each its name, and its data. In the file they are name, length, data, and
-    begin at even places."""
+    """Yield the name and the data of each chunk of a WebP.
+
+    In the file a chunk is its name, length and data, and begins at an even place.
+    """
     place = 12
     while place + 8 <= len(content):
         length = int.from_bytes(content[place + 4 : place + 8], "little")
@@ -95,7 +102,7 @@ def _webp_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _orientation(tiff: bytes) -> int:
-    """The orientation in the first directory of TIFF data."""
+    """Return the orientation in the first directory of TIFF data."""
     if tiff[:4] not in (b"II*\0", b"MM\0*"):
         return UPRIGHT
 

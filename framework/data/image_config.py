@@ -1,4 +1,4 @@
-"""What data configs share whose samples are image files."""
+"""Shared settings of data whose samples are image files."""
 
 from __future__ import annotations
 
@@ -16,42 +16,43 @@ from framework.errors import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class ImageConfig(DataConfig):
-    """How image files become samples."""
+    """Settings of how image files become samples."""
 
     image_size: int | tuple[int, ...] = setting(
         256,
-        "Height and width that images are resized to, in pixels: one number for both, or `[height,width]`.",
+        "Height and width of a sample in pixels: one number for both, or `[height,width]`. Images are "
+        "resized to it.",
         ge=1,
         le=4096,
     )
     exif: Exif = setting(
         "apply",
-        "What an orientation in the EXIF data of an image does. apply: the image is turned upright; ignore: "
-        "the pixels are taken as they are stored.",
+        "How to use the orientation in the EXIF data of an image. apply: turn the image upright; ignore: "
+        "take the pixels as they are stored.",
     )
     jpeg: Jpeg = setting(
         "accurate",
-        "How a JPEG is decoded. accurate: to the values that Pillow and OpenCV give; fast: by TensorFlow's "
+        "How to decode a JPEG. accurate: to the values that Pillow and OpenCV give; fast: by TensorFlow's "
         "inexact default, off by up to 9 of 255 and not faster.",
     )
     on_error: Literal["fail", "skip"] = setting(
         "fail",
-        "What an unreadable image does. skip: every image is tried before the run starts, and left out "
-        "where it fails.",
+        "What to do about an unreadable image. fail: end with an error; skip: try every image before the "
+        "run starts, and leave out those that fail.",
     )
 
     def files(self, paths: Sequence[str | Path], **labelled: Any) -> ImageFiles:
-        """Image files, read as the settings say.
+        """Return a source of image files, read as the settings say.
 
         Args:
             paths: the files.
-            labelled: further arguments of `ImageFiles`; none of them for prediction.
+            labelled: further arguments of `ImageFiles`; none for prediction.
         """
         return ImageFiles(paths, image_size=self.image_size, exif=self.exif, jpeg=self.jpeg, **labelled)
 
 
 def check_image_size(image_size: int | Sequence[int]) -> Iterator[Problem]:
-    """The problem of a setting `image_size` that has neither one number nor two."""
+    """Yield the problem of an `image_size` that is neither one number nor two."""
     if not isinstance(image_size, int) and len(image_size) != 2:
         yield Problem(
             "image_size",

@@ -1,9 +1,8 @@
-"""The content of image files as pixels, in a graph.
+"""Decoding of image files to pixels, in a graph.
 
-JPEG, PNG, BMP, WebP and GIF are told apart by their first bytes, not by their names. Whatever a file holds
-becomes uint8 RGB: grey values are repeated, of 16 bits the upper 8 are kept, CMYK is converted, of an
-animation the first frame is taken, and alpha is dropped, as Pillow's `convert("RGB")` does (to composite, one
-would have to invent a background).
+JPEG, PNG, BMP, WebP and GIF are told apart by their first bytes, not by their names. Every image becomes
+uint8 RGB. Grey values are repeated. Of 16 bits the upper 8 are kept. CMYK is converted. Of an animation the
+first frame is taken. Alpha is dropped, as by Pillow's `convert("RGB")`, since compositing needs a background.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ Jpeg = Literal["accurate", "fast"]
 
 
 def height_and_width(image_size: int | Sequence[int]) -> tuple[int, int]:
-    """The height and the width that `image_size` stands for, which is one number for both, or both.
+    """Return the height and the width that `image_size` gives, as one number for both or as two.
 
     >>> height_and_width(256), height_and_width((120, 200))
     ((256, 256), (120, 200))
@@ -32,12 +31,12 @@ def height_and_width(image_size: int | Sequence[int]) -> tuple[int, int]:
 
 
 def read_image(file: tf.Tensor, size: tuple[int, int], *, exif: Exif, jpeg: Jpeg) -> tf.Tensor:
-    """An image file as pixels.
+    """Read an image file as pixels.
 
     Args:
-        file: its path, a string scalar.
+        file: the path of the file, a string scalar.
         size: height and width of the result, in pixels.
-        exif: whether the image is turned upright as its EXIF data say, or left as it is stored.
+        exif: apply: the image is turned upright as its EXIF data say; ignore: it is left as it is stored.
         jpeg: how the blocks of a JPEG are computed. accurate: as Pillow and OpenCV do; fast: TensorFlow's
             default, off by up to 9 of 255.
 
@@ -53,40 +52,40 @@ def read_image(file: tf.Tensor, size: tuple[int, int], *, exif: Exif, jpeg: Jpeg
         if exif == "ignore":
             return tf.ensure_shape(tf.cast(_resize(image, size), tf.uint8), [*size, 3])
         orientation = _orientation(data, head)
-        # Turned when it is small: a photograph of 12 megapixels takes as long to transpose as to decode.
-        # Rounding apart, that is the same.
+        # The image is turned after it is resized, since transposing a photograph of 12 megapixels takes as
+        # long as decoding it. The result is the same but for rounding.
         stored = size if size[0] == size[1] else tf.where(orientation > 4, size[::-1], size)
         upright = _upright(_resize(image, stored), orientation)
         return tf.ensure_shape(tf.cast(upright, tf.uint8), [*size, 3])
 
 
 def _stands(head: tf.Tensor, text: bytes, at: int) -> tf.Tensor:
-    """Whether a text stands at a place in the first bytes of a file."""
+    """Return whether a text is at a place in the first bytes of a file."""
     import tensorflow as tf
 
     return tf.reduce_all(head[at : at + len(text)] == tf.constant(list(text), tf.uint8))
 
 
 def _orientation(data: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
-    """The orientation that the EXIF data of a file ask for, an int64 scalar, 1 to 8; 1 is upright."""
+    """Return the orientation in the EXIF data of a file, an int64 scalar, 1 to 8; 1 is upright."""
     import tensorflow as tf
 
     def parse(content: bytes | np.ndarray) -> np.int64:
         import numpy as np
 
-        # Outside of a graph TensorFlow gives an array of Python objects without dimensions.
+        # Outside of a graph TensorFlow passes a scalar array of Python objects.
         return np.int64(orientation_of(content if isinstance(content, bytes) else content.item()))
 
-    # Python is asked only where the mark of EXIF data is found, which in a file without them takes half a
-    # millisecond a megabyte.
+    # Python is called only if the mark of EXIF data is found. In a file without the mark the search takes
+    # half a millisecond a megabyte.
     is_png = _stands(head, b"\x89PNG", 0)
     parts = tf.raw_ops.StringSplitV2(input=[data], sep=tf.where(is_png, PNG_MARK, EXIF_MARK), maxsplit=1)
     is_webp = _stands(head, b"RIFF", 0) & _stands(head, b"WEBPVP8X", 8)
-    # A WebP has a bit that says so (RFC 9649, section 2.7), and may lack the mark of JPEG.
+    # A WebP has a bit for EXIF data (RFC 9649, section 2.7), and may lack the mark of JPEG.
     may = tf.where(is_webp, tf.bitwise.bitwise_and(head[20], 0x08) > 0, tf.size(parts.values) > 1)
     found = tf.cond(
         may & (_stands(head, b"\xff\xd8\xff", 0) | is_png | is_webp),
-        # Not stateful: under determinism TensorFlow would do what is stateful one after the other.
+        # Not stateful: under determinism TensorFlow runs stateful operations one after the other.
         lambda: tf.numpy_function(parse, [data], tf.int64, stateful=False),
         lambda: tf.constant(UPRIGHT, tf.int64),
     )
@@ -94,7 +93,9 @@ def _orientation(data: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
 
 
 def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """An image, turned as `framework.data.exif.MEANINGS` says of its orientation.
+    """Turn an image upright, as `framework.data.exif.MEANINGS` describes its orientation.
+
+    Its values are float32, since TensorFlow warns on stderr about transposing uint8 on many processors.
 
     Its values are float32: TensorFlow complains on stderr of a transposition of uint8 on many processors.
     """
@@ -110,13 +111,13 @@ def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 
 def _decode(data: tf.Tensor, head: tf.Tensor, jpeg: Jpeg) -> tf.Tensor:
-    """The content of an image file, a string scalar, as uint8 [height, width, 3].
+    """Decode the content of an image file to uint8 [height, width, 3].
 
     `tf.io.decode_image` knows all formats, but computes a JPEG inexactly, fails on a WebP with alpha, and
     takes a BMP's indices into its palette for grey values.
 
     Args:
-        data: the content.
+        data: the content, a string scalar.
         head: its first 32 bytes, uint8.
         jpeg: as for `read_image`.
     """
@@ -125,7 +126,7 @@ def _decode(data: tf.Tensor, head: tf.Tensor, jpeg: Jpeg) -> tf.Tensor:
     def bit_4(at: int) -> tf.Tensor:
         return tf.bitwise.bitwise_and(head[at], 0x10) > 0
 
-    # Where a WebP says that it has alpha: RFC 9649, sections 2.7 (VP8X) and 3.4 (VP8L).
+    # The bits of a WebP that say that it has alpha: RFC 9649, sections 2.7 (VP8X) and 3.4 (VP8L).
     webp_with_alpha = _stands(head, b"RIFF", 0) & (
         (_stands(head, b"WEBPVP8X", 8) & bit_4(20)) | (_stands(head, b"WEBPVP8L", 8) & bit_4(24))
     )
@@ -144,9 +145,9 @@ def _decode(data: tf.Tensor, head: tf.Tensor, jpeg: Jpeg) -> tf.Tensor:
     def decode_others() -> tf.Tensor:
         return tf.cond(
             webp_with_alpha,
-            # The first frame of [frames, height, width, 4]. channels=0 would do for every WebP, but has
-            # TensorFlow 2.21 write beyond its memory where an animation has no alpha. With 3 channels, below,
-            # it refuses such a file.
+            # The first frame of [frames, height, width, 4]. channels=0 would work for every WebP, but makes
+            # TensorFlow 2.21 write beyond its memory if an animation has no alpha. With 3 channels, below, it
+            # refuses such a file.
             lambda: tf.image.decode_webp(data, channels=4)[0, ..., :3],
             lambda: tf.cond(
                 bmp_with_palette,
@@ -165,11 +166,11 @@ def _decode(data: tf.Tensor, head: tf.Tensor, jpeg: Jpeg) -> tf.Tensor:
 
 
 def _resize(image: tf.Tensor, size: tuple[int, int] | tf.Tensor) -> tf.Tensor:
-    """Resize uint8 [height, width, 3] to another height and width, bilinearly; float32, rounded.
+    """Resize uint8 [height, width, 3] bilinearly to another height and width; float32, rounded.
 
-    An image that shrinks to half or less is smoothed on the way (antialias), or pixels would be passed over.
-    Smoothing takes three times as long as decoding and plain resizing together; above half it would change a
-    photograph by 0.6 of 255 at the most, on average, and is left out.
+    An image that shrinks to half or less is smoothed (antialias), since plain resizing would skip pixels.
+    Smoothing takes three times as long as decoding and plain resizing together. Above half it would change a
+    photograph by at most 0.6 of 255 on average, so it is left out.
     """
     import tensorflow as tf
 

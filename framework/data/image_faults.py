@@ -1,5 +1,4 @@
-"""What is wrong with an image file, and what is unusual about one that can be read. No pixel is decoded
-here."""
+"""Faults of image files, and remarks on readable ones. No pixel is decoded here."""
 
 from __future__ import annotations
 
@@ -24,17 +23,19 @@ _SUFFIXES = {
 SUFFIXES = tuple(suffix for of_format in _SUFFIXES.values() for suffix in of_format)
 
 _TINY, _HUGE = 8, 10_000
-_END = 64  # bytes at the end of a file in which the mark of its end is looked for, since some writers pad
+_END = 64  # bytes at the end of a file that are searched for its end mark, since some writers pad
 
 
 def quick_faults(paths: Iterable[str]) -> list[Fault]:
-    """The files that cannot be opened, or do not begin as an image does. One that breaks off later is
-    not among them."""
+    """Return the faults of files that cannot be opened or do not begin as an image does.
+
+    A file that breaks off later is not found.
+    """
     return [fault for path in paths if (fault := _quick_fault(path))]
 
 
 def diagnose(path: str, reason: str) -> Fault:
-    """Why a file cannot be loaded.
+    """Find out why a file cannot be loaded.
 
     Args:
         path: the file.
@@ -44,7 +45,7 @@ def diagnose(path: str, reason: str) -> Fault:
 
 
 def remarks_on(path: str, *, exif: str = "apply") -> Iterator[Fault]:
-    """What is unusual about an image that can be read, and how it is read all the same.
+    """Yield what is unusual about an image that can be read, and how it is read.
 
     Args:
         path: the file.
@@ -70,13 +71,13 @@ def remarks_on(path: str, *, exif: str = "apply") -> Iterator[Fault]:
     if found == "PNG" and len(head) > 24 and head[24] == 16:
         yield Fault(path, "16 bits", "of each value the upper 8 bits are taken", fatal=False)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's remarks, on EXIF data say, name no file
+        warnings.simplefilter("ignore")  # Pillow's warnings, such as those on EXIF data, name no file
         try:
             with Image.open(path) as image:
                 width, height = image.size
                 mode, animated = image.mode, getattr(image, "is_animated", False)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            return  # TensorFlow can read what Pillow cannot, and that is what counts
+            return  # TensorFlow may read what Pillow cannot
     if mode == "CMYK":
         yield Fault(path, "CMYK", "its colours are converted to RGB without a colour profile", fatal=False)
     if animated:
@@ -88,8 +89,8 @@ def remarks_on(path: str, *, exif: str = "apply") -> Iterator[Fault]:
 
 
 def special_fault(path: str) -> Fault | None:
-    """The fault of what is there but is neither a file nor a folder: a pipe or a device, which could be
-    waited for without end."""
+    """Return the fault of a pipe or a device, from which a read might never return; None for anything
+    else."""
     with contextlib.suppress(OSError, ValueError):
         mode = os.stat(path).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -130,7 +131,7 @@ def _format_of(head: bytes) -> str | None:
 
 
 def _breaks_off(path: str) -> bool:
-    """Whether an image lacks its end, or is shorter than it says."""
+    """Return whether an image lacks its end mark, or is shorter than it says."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
         head = file.read(12)
         size = file.seek(0, os.SEEK_END)

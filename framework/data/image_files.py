@@ -1,4 +1,4 @@
-"""Image files as samples."""
+"""A source of image files."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class ImageFiles(Source):
     """Images by index, decoded and resized when they are loaded.
 
     A sample is `(image, target)`, or `(image,)` without labels, for prediction. The image is RGB, uint8
-    [height, width, 3]; its aspect ratio is not kept. The target is float32 [1] with two classes, 1.0 for the
-    positive one, and an int32 scalar, the index into `classes`, with more.
+    [height, width, 3]; its aspect ratio is not kept. With two classes the target is float32 [1], 1.0 for the
+    positive class. With more it is an int32 scalar, the index into `classes`.
 
     Args:
-        paths: the files. They are not looked at before they are loaded; see `unreadable`.
+        paths: the files. They are not opened before they are loaded; see `unreadable`.
         image_size: height and width of a sample, in pixels: one number for both, or both.
         exif, jpeg: as for `framework.data.image_decoding.read_image`.
         labels: for each file the index of its class.
         classes: the names of the classes.
-        positive_class: with two classes, the one whose target is 1; None: the last.
-        rows: for each file the row of the list that names it, for messages; None where there is no list.
+        positive_class: with two classes, the one with the target 1; None: the last.
+        rows: for each file the row of the list that names it, for messages; None without a list.
         root: the folder that may be moved with all that is below it, for the fingerprint; None: what the
             paths have in common.
-        known: for each file that is to be predicted the name of its class, None where that is not known.
+        known: for each file to predict the name of its class, or None if it is not known.
 
     >>> source = ImageFiles(["cat.jpg", "dog.png"], image_size=64, labels=[0, 1], classes=("cat", "dog"))
     >>> image, target = source.load(tf.constant(1, tf.int64))
@@ -87,7 +87,7 @@ class ImageFiles(Source):
         return (image,) if self._targets is None else (image, self._targets[index])
 
     def sample_name(self, index: int) -> str:
-        """The path of the file."""
+        """Return the path of the file."""
         return self.paths[index]
 
     def true_label(self, index: int) -> str | None:
@@ -104,7 +104,10 @@ class ImageFiles(Source):
         return remarks_on(self.paths[index], exif=self._exif)
 
     def fingerprint(self) -> str:
-        """The relative paths, so that a folder that was moved is the same, and the classes."""
+        """Return the number of files, and a checksum of their relative paths and their classes.
+
+        A folder that was moved has the same fingerprint.
+        """
         folders = {os.path.dirname(path) for path in self.paths}
         common = self._root or (
             os.path.commonpath([os.path.dirname(folder) or folder for folder in folders]) if folders else ""
@@ -116,7 +119,7 @@ class ImageFiles(Source):
         return f"{len(self)} files ({digest})"
 
     def chosen(self, indices: Sequence[int]) -> ImageFiles:
-        """Some of the files, in the order of `indices`."""
+        """Return a source of some of the files, in the order of `indices`."""
         return ImageFiles(
             [self.paths[i] for i in indices],
             image_size=self.image_size,
@@ -131,24 +134,24 @@ class ImageFiles(Source):
 
 
 def named_by(row: str, fault: Fault) -> Fault:
-    """The fault of a file, with the row of the list that names the file."""
+    """Add the row of the list that names a file to the fault of that file."""
     return dataclasses.replace(fault, reason=f"{fault.reason} (named by {row})")
 
 
 def load_image(
     path: str | Path, image_size: int | Sequence[int], *, exif: Exif = "apply", jpeg: Jpeg = "accurate"
 ) -> np.ndarray:
-    """One image, bit for bit as `ImageFiles` loads it.
+    """Load one image, bit for bit as `ImageFiles` loads it.
 
     Args:
-        path: its file.
+        path: the file.
         image_size, exif, jpeg: as for `ImageFiles`.
 
     Returns:
         uint8 [height, width, 3], RGB.
 
     Raises:
-        DataError: naming the file, where it cannot be read.
+        DataError: naming the file, if it cannot be read.
     """
     import tensorflow as tf
 
@@ -163,7 +166,7 @@ def load_image(
 
 
 def find_images(arguments: Sequence[str | Path]) -> list[Path]:
-    """The image files that are meant by files and folders.
+    """Find the image files that files and folders stand for.
 
     Args:
         arguments: a file stands for itself, whatever its suffix; a folder for the images in it and below,
@@ -194,8 +197,10 @@ def find_images(arguments: Sequence[str | Path]) -> list[Path]:
 
 
 def visible_entries(folder: str | Path) -> tuple[list[str], list[str]]:
-    """The names of the folders and of the files in a folder, each sorted by its bytes, without hidden
-    ones."""
+    """Return the names of the folders and of the files in a folder.
+
+    Both are sorted by their bytes, without hidden names.
+    """
     _, folders, files = next(os.walk(folder, onerror=_cannot_list))
     return _visible(folders), _visible(files)
 
@@ -205,7 +210,9 @@ def _visible(names: Iterable[str]) -> list[str]:
 
 
 def files_below(folder: str | Path) -> tuple[list[str], list[str]]:
-    """The visible files in a folder and below. Links are followed, but not those that lead back.
+    """Return the visible files in a folder and below.
+
+    Links are followed, except those that lead back.
 
     Returns:
         Paths relative to the folder, with `/`, sorted by their bytes: those with the suffix of an image, and
@@ -230,7 +237,7 @@ def _cannot_list(error: OSError) -> None:
 
 
 def hint_for_missing(path: str | Path) -> str:
-    """What is there instead of a path that does not exist: something spelled like it, or its neighbours."""
+    """Return a hint for a path that does not exist: a similar path, or what is in its folder."""
     missing = Path(path).absolute()
     while not missing.parent.is_dir():
         missing = missing.parent
@@ -242,7 +249,7 @@ def hint_for_missing(path: str | Path) -> str:
 
 
 def warn_of_ignored(paths: Sequence[str]) -> None:
-    """Say in one warning which files are passed over, if there are any."""
+    """Warn once of all files that are passed over, if there are any."""
     if paths:
         _log.warning(
             "ignored %d file(s) without the suffix of an image:%s", len(paths), listing(sorted(paths), 5)
