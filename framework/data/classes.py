@@ -1,4 +1,4 @@
-"""Shared settings of data whose samples have one class each: `classes`, `positive_class` and `rename`."""
+"""Settings of data with one class for each sample: `classes`, `positive_class` and `rename`."""
 
 from __future__ import annotations
 

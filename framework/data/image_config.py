@@ -1,4 +1,4 @@
-"""Shared settings of data whose samples are image files."""
+"""Settings of data with image files as samples."""
 
 from __future__ import annotations
 

@@ -89,8 +89,7 @@ def remarks_on(path: str, *, exif: str = "apply") -> Iterator[Fault]:
 
 
 def special_fault(path: str) -> Fault | None:
-    """Return the fault of a pipe or a device, from which a read might never return; None for anything
-    else."""
+    """Return the fault of a pipe or a device, which a read might wait for forever; None for anything else."""
     with contextlib.suppress(OSError, ValueError):
         mode = os.stat(path).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):

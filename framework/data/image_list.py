@@ -1,4 +1,4 @@
-"""Images that a list names, each with its label."""
+"""Lists of images, each with its label."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from framework.errors import DataError, Problem
 
 @dataclass(frozen=True, kw_only=True)
 class ImageList(ImageConfig, LabelledFiles):
-    """A list a split, with an image file and a label a row.
+    """One list for each split, with an image file and a label in each row.
 
         file,label                 train.csv; in train.jsonl {"file": "faces/one.jpg", "label": "real"}
         faces/one.jpg,real
@@ -31,13 +31,13 @@ class ImageList(ImageConfig, LabelledFiles):
         faces/one.jpg real         train.txt: the last word of a line is the label, all before it the file
         /data/more/two.png fake
 
-    Paths are relative to the folder that the list is in, or absolute. What format an image has is told by its
-    content. Samples are in the order of the list. A sample is `(image, target)`: RGB, uint8 [height, width,
-    3], and with two classes float32 [1], 1.0 for the positive one, with more an int32 scalar, the index into
-    `classes`.
+    Paths are relative to the folder of the list, or absolute. The format of an image is told by its content.
+    Samples are in the order of the list. A sample is `(image, target)`. The image is RGB, uint8 [height,
+    width, 3]. With two classes the target is float32 [1], 1.0 for the positive class. With more it is an
+    int32 scalar, the index into `classes`.
     """
 
-    file: str = setting("file", "Column, or key, of the image's path.")
+    file: str = setting("file", "Column, or key, of the path of the image.")
 
     what: ClassVar[str] = "images"
     kinds: ClassVar[str] = f"{KINDS}, or lines of `FILE LABEL` (.txt)"
@@ -80,14 +80,14 @@ class ImageList(ImageConfig, LabelledFiles):
         return rows
 
     def source(self, split: Split, *, seed: int) -> ImageFiles:
-        """The images of a split.
+        """Return the images of a split.
 
         Args:
-            split: which.
-            seed: says which images are kept for validation, where `val` is null.
+            split: the split.
+            seed: decides which images are kept for validation if `val` is null.
 
         Raises:
-            ConfigError: where a list is missing.
+            ConfigError: if a list is missing.
             DataError: naming each row that cannot be used, or all images that cannot be read, each with its
                 row.
         """
@@ -135,18 +135,19 @@ def images_to_predict(
     file: str = "file",
     label: str = "label",
 ) -> dict[str, str | None]:
-    """Find images, and what is known of their classes: the label in a list, else the name of a folder that
-    they are in.
+    """Find images to predict and, where they are known, their classes.
+
+    The class of an image is its label in a list, or else the name of a folder that it is in.
 
     Args:
-        arguments: image files, folders of them, and lists as of `ImageList`, in which a label may be missing.
-        classes: the names of the classes. The nearest folder in the path of an image that is called like one
-            says its class.
+        arguments: image files, folders of them, and lists as for `ImageList`, in which labels may be missing.
+        classes: the names of the classes. The nearest folder in the path of an image with such a name says
+            its class.
         rename: other names for the classes, by the names that folders and lists have for them.
         file, label: the columns of a list.
 
     Returns:
-        The class of each image, None where it is not known, by the paths of the images in their order.
+        The class of each image, None if it is not known, by the paths of the images in their order.
 
     Raises:
         DataError: naming what does not exist, or cannot be read as a list.
@@ -160,7 +161,7 @@ def images_to_predict(
         return next((name for name in names if name in classes), None)
 
     paths = [Path(argument) for argument in arguments]
-    find_images([path for path in paths if not path.exists()])  # names all that are missing
+    find_images([path for path in paths if not path.exists()])  # raises if any are missing
     found: dict[str, str | None] = {}
     for path in paths:
         if is_list(path):
@@ -174,7 +175,7 @@ def images_to_predict(
 
 
 def _listed(path: Path, classes: Collection[str], file: str, label: str) -> list[tuple[str, str | None]]:
-    """The images in a list, and their labels where it has them."""
+    """Return the images in a list, each with its label, or None without one."""
     pairs: list[tuple[str, str | None]]
     if path.name.lower().removesuffix(".gz").endswith(".txt"):
         lines = [line.strip() for line in read_text(str(path), ImageList.kinds).split("\n") if line.strip()]

@@ -1,4 +1,4 @@
-"""Folders of images, one sub-folder per class."""
+"""Folders of images, with one sub-folder per class."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ImageFolder(Renaming, ImageConfig):
         train_dir/dog/three.webp
 
     Hidden files and folders are passed over in silence, files without the suffix of an image with a warning.
-    What format an image has is told by its content. Samples are in the order of their relative paths, byte by
+    The format of an image is told by its content. Samples are in the order of their relative paths, byte by
     byte, on every platform.
     """
 
@@ -53,8 +53,8 @@ class ImageFolder(Renaming, ImageConfig):
     test_dir: str | None = setting(None, "Folder of the test images.")
     validation_split: float = setting(
         0.2,
-        "Part of each class in train_dir that is kept for validation where val_dir is null. The seed says "
-        "which. 0: none; a run trains on all, and without validation.",
+        "Part of each class in train_dir that is kept for validation if val_dir is null. The seed decides "
+        "which images. 0: train on all, without validation.",
         ge=0,
         lt=1,
     )
@@ -62,7 +62,7 @@ class ImageFolder(Renaming, ImageConfig):
         None, "Names of the classes. null: the sub-folders of train_dir, in alphabetical order."
     )
     positive_class: str | None = setting(
-        None, "Of two classes, the one that the model's output is the probability of. null: the last."
+        None, "The positive one of two classes: the model gives its probability. null: the last."
     )
 
     def check(self) -> Iterator[Problem]:
@@ -70,19 +70,19 @@ class ImageFolder(Renaming, ImageConfig):
         yield from check_classes(self.classes, self.positive_class, self.rename)
 
     def validates(self) -> bool:
-        """Whether there is a validation split: a folder, or a part of the training images."""
+        """Return whether there is a validation split: a folder, or a part of the training images."""
         return bool(self.val_dir) or self._divides(Split.VALIDATION)
 
     def _divides(self, split: Split) -> bool:
-        """Whether a split is a part of the training folder."""
+        """Return whether a split is a part of the training folder."""
         return not self.val_dir and self.validation_split > 0 and split is not Split.TEST
 
     def resolve(self) -> ImageFolder:
-        """The same with absolute folders, the classes named, and, where there are two, the positive one.
+        """Return the config with absolute folders, the classes, and the positive one of two, filled in.
 
         Raises:
-            ConfigError: where a folder is missing or `train_dir` holds no classes. No folder is looked at
-                where `classes` is set.
+            ConfigError: if a folder is missing or `train_dir` has no classes. If `classes` is set, no folder
+                is read.
         """
         given = {field: getattr(self, field) for field in _FIELDS.values()}
         folders: dict[str, Any] = {
@@ -90,21 +90,21 @@ class ImageFolder(Renaming, ImageConfig):
         }
         absolute = dataclasses.replace(self, **folders)
         resolved = with_classes(absolute, lambda: _find_classes(folders, self.rename))
-        return self if resolved == self else resolved  # this one may have listed its folder already
+        return self if resolved == self else resolved  # which may have listed its folder already
 
     def unchecked_source(self, split: Split, *, seed: int) -> ImageFiles:
         return self._source(split, seed, on_error=None)
 
     def source(self, split: Split, *, seed: int) -> ImageFiles:
-        """The images of a split.
+        """Return the images of a split.
 
         Args:
-            split: which.
-            seed: says which images are kept for validation, where `val_dir` is null.
+            split: the split.
+            seed: decides which images are kept for validation if `val_dir` is null.
 
         Raises:
-            ConfigError: at `data.train_dir`, `data.val_dir` or `data.test_dir`, where a folder is not as it
-                should be.
+            ConfigError: at `data.train_dir`, `data.val_dir` or `data.test_dir`, if the folder is missing or
+                its content is not valid.
             DataError: naming all images that cannot be read.
         """
         return self._source(split, seed, on_error=self.on_error)
@@ -118,7 +118,7 @@ class ImageFolder(Renaming, ImageConfig):
             raise _not_set(field, f"the {split} images")
         assert config.classes is not None
         found = config._training_folder if field == "train_dir" else config._list(field)
-        if not divided or split is Split.TRAIN:  # of a divided folder, once is enough
+        if not divided or split is Split.TRAIN:  # a divided folder warns only once
             found.warn()
         if on_error == "fail":
             found.refuse_unreadable()
@@ -140,8 +140,10 @@ class ImageFolder(Renaming, ImageConfig):
 
     @functools.cached_property
     def _training_folder(self) -> _Listing:
-        """What `train_dir` holds. Kept, since both parts of a divided folder are taken from it, and to list it
-        is to open each file."""
+        """The content of `train_dir`.
+
+        It is kept, since both parts of a divided folder need it, and listing opens each file.
+        """
         return self._list("train_dir")
 
     def _list(self, field: str) -> _Listing:
@@ -151,7 +153,7 @@ class ImageFolder(Renaming, ImageConfig):
 
 @dataclass(frozen=True)
 class _Listing:
-    """What a folder of classes holds.
+    """The content of a folder of classes.
 
     Args:
         where: the setting that names the folder.
@@ -166,7 +168,7 @@ class _Listing:
     ignored: Sequence[str]
 
     def warn(self) -> None:
-        """Name the classes without images, and the files that are passed over."""
+        """Warn of classes without images, and of files that are passed over."""
         empty = [name for name, images in self.images.items() if not images]
         if empty:
             names = ", ".join(map(repr, empty))
@@ -174,7 +176,7 @@ class _Listing:
         warn_of_ignored(self.ignored)
 
     def refuse_unreadable(self) -> None:
-        """Raise a `DataError` that names all files that cannot be images."""
+        """Raise a `DataError` that names all files that cannot be images, if there are any."""
         if self._faults:
             raise unreadable_images(self._faults, sum(map(len, self.images.values())), self.folder)
 
@@ -185,8 +187,10 @@ class _Listing:
 
 
 def _find_classes(folders: dict[str, str], rename: Mapping[str, str]) -> list[str]:
-    """The classes in the first of the folders, `train_dir` where it is given, under their new names; the
-    others need only be there."""
+    """Find the classes, under their new names, in the first of the folders.
+
+    That is `train_dir`, if it is given. The other folders must exist and hold classes.
+    """
     if not folders:
         raise _not_set(
             "train_dir", "the names of the classes", "data.train_dir=DIR, or name them: data.classes=[A,B]"
@@ -220,7 +224,7 @@ def _not_set(field: str, needed: str, hint: str | None = None) -> ConfigError:
 
 
 def _class_folders(where: str, folder: str) -> tuple[list[str], list[str]]:
-    """The names of the sub-folders, one per class, and of the files beside them."""
+    """Return the names of the sub-folders, one per class, and of the files beside them."""
     if not Path(folder).is_dir():
         there = Path(folder).exists()
         what = "is a file, not a folder" if there else "does not exist"
@@ -242,7 +246,7 @@ def _list_images(where: str, folder: str, classes: Sequence[str], rename: Mappin
     """Find the images in a folder of classes.
 
     Raises:
-        ConfigError: where a class is unknown, or has no training images.
+        ConfigError: if a class is unknown, or has no training images.
     """
     folders, ignored = _class_folders(where, folder)
     unknown = [name for name in folders if rename.get(name, name) not in classes]
@@ -267,12 +271,12 @@ def _list_images(where: str, folder: str, classes: Sequence[str], rename: Mappin
 
 
 def unreadable_images(faults: Sequence[Fault], count: int, where: str) -> DataError:
-    """The error that names all files that cannot be images.
+    """Return the error that names all files that cannot be images.
 
     Args:
-        faults: of each such file.
+        faults: the faults of these files.
         count: the number of all files.
-        where: the folder or the list that they are of.
+        where: the folder or the list of the files.
     """
     return DataError(
         f"{_describe(faults, count, where)}:{listing(list(map(str, faults)))}",
@@ -282,10 +286,10 @@ def unreadable_images(faults: Sequence[Fault], count: int, where: str) -> DataEr
 
 
 def without_unreadable(source: ImageFiles, where: str) -> ImageFiles:
-    """The source without the files that cannot be read, with a warning that names them. Each is tried.
+    """Return the source without the files that cannot be read, and warn of them. Every file is tried.
 
     Raises:
-        DataError: where no file of a class would be left.
+        DataError: if no file of a class would be left.
     """
     faults = source.unreadable(range(len(source)))
     if not faults:

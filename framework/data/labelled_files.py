@@ -1,4 +1,4 @@
-"""What data configs share that are a file a split: its rows, and their labels."""
+"""Settings of data with one file for each split: the rows of the file, and their labels."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class SplitFiles(DataConfig):
-    """A file a split, a sample a row; or one file for training and validation. Derive from it, and say how a
-    file is read."""
+    """One file for each split, with a sample in each row, or one file for training and validation.
+
+    Derive from it, and define `read`.
+    """
 
     train: str | None = setting(None, "File of the training data.")
     val: str | None = setting(
@@ -36,19 +38,19 @@ class SplitFiles(DataConfig):
     test: str | None = setting(None, "File of the test data.")
     validation_split: float = setting(
         0.2,
-        "Part of the training data that is kept for validation where val is null. The seed says which. 0: "
-        "none; a run trains on all, and without validation.",
+        "Part of the training data that is kept for validation if val is null. The seed decides which rows. "
+        "0: train on all, without validation.",
         ge=0,
         lt=1,
     )
 
     what: ClassVar[str] = "rows"
-    """What samples are called in messages."""
+    """Name of the samples in messages."""
     kinds: ClassVar[str] = KINDS
-    """The kinds of files that can be read, for messages."""
+    """Description of the files that can be read, for messages."""
 
     def read(self, path: str) -> Sequence[Row]:
-        """All rows of a file, each known to have what is needed.
+        """Read all rows of a file, and check that each has what is needed.
 
         Raises:
             DataError: naming the file, or each row that cannot be used.
@@ -56,32 +58,32 @@ class SplitFiles(DataConfig):
         raise NotImplementedError(f"{type(self).__name__}.read")
 
     def resolve(self) -> Self:
-        """The same with absolute paths."""
+        """Return the config with absolute paths."""
         paths: dict[str, Any] = {field: str(Path(path).absolute()) for field, path in self._given().items()}
         return dataclasses.replace(self, **paths)
 
     def rows(self, split: Split, *, seed: int) -> Sequence[Row]:
-        """The rows of a split, in the order of its file.
+        """Return the rows of a split, in the order of its file.
 
         Args:
-            split: which.
-            seed: says which rows are kept for validation, where `val` is null.
+            split: the split.
+            seed: decides which rows are kept for validation if `val` is null.
 
         Raises:
-            ConfigError: where the file is not named, or not there.
-            DataError: as of `read`.
+            ConfigError: if the file is not given, or does not exist.
+            DataError: as for `read`.
         """
         return self.part(self.all_rows(split), split, seed=seed)
 
     def all_rows(self, split: Split) -> Sequence[Row]:
-        """The rows of the file that a split is in, those of the other part too where it is divided."""
+        """Return all rows of the file of a split, also those of the other part of a divided file."""
         return self.read(self.file_of(split))
 
     def file_of(self, split: Split) -> str:
-        """The file that a split is in.
+        """Return the file of a split.
 
         Raises:
-            ConfigError: where it is not named, or not there.
+            ConfigError: if it is not given, or does not exist.
         """
         field = "train" if self.divides(split) else _FIELDS[split]
         path: str | None = getattr(self, field)
@@ -103,19 +105,20 @@ class SplitFiles(DataConfig):
         return path
 
     def divides(self, split: Split) -> bool:
-        """Whether a split is a part of the file of the training data."""
+        """Return whether a split is a part of the file of the training data."""
         return self.val is None and self.validation_split > 0 and split is not Split.TEST
 
     def validates(self) -> bool:
-        """Whether there is a validation split: a file, or a part of the training data."""
+        """Return whether there is a validation split: a file, or a part of the training data."""
         return self.val is not None or self.divides(Split.VALIDATION)
 
     def part(self, items: Sequence[T], split: Split, *, seed: int) -> Sequence[T]:
-        """What a split has of something that there is one of for each row of its file; all, where the file is
-        not divided.
+        """Return the part of `items`, one for each row of a file, that belongs to a split.
+
+        These are all items if the file is not divided.
 
         Raises:
-            ConfigError: where there is but one, and nothing to divide.
+            ConfigError: if there is only one item, which cannot be divided.
         """
         if not self.divides(split):
             return items
@@ -126,7 +129,7 @@ class SplitFiles(DataConfig):
         return [item for i, item in enumerate(items) if (i in kept) == (split is Split.VALIDATION)]
 
     def check_files(self) -> None:
-        """Raise a `ConfigError` that names each file that is not there; nothing where all are."""
+        """Raise a `ConfigError` that names each file that does not exist, if there are any."""
         problems = [
             self._no_file(field, path) for field, path in self._given().items() if not Path(path).is_file()
         ]
@@ -143,32 +146,32 @@ class SplitFiles(DataConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class RowsOfClasses(Renaming, SplitFiles):
-    """A file a split, whose rows name a class each."""
+    """One file for each split, in which each row names a class."""
 
     def names_of(self, rows: Sequence[Row], column: str) -> list[str]:
-        """The class of each row, under its new name where it is renamed.
+        """Return the class of each row, under its new name if it is renamed.
 
         Args:
             rows: the rows.
-            column: where they name it.
+            column: the column of the class.
 
         Raises:
-            DataError: naming each row where the cell is empty.
+            DataError: naming each row with an empty cell.
         """
         return [self.rename.get(label, label) for label in labels_of(rows, column)]
 
     def find_classes(self, column: str) -> list[str]:
-        """The classes of the training data, sorted, under their new names.
+        """Return the classes of the training data, sorted, under their new names.
 
         Raises:
-            DataError: as of `names_of`.
-            ConfigError: where `rename` has classes that are in no file.
+            DataError: as for `names_of`.
+            ConfigError: if `rename` has classes that are in no file.
         """
         rows = self.all_rows(Split.TRAIN)
         known = set(labels_of(rows, column))
         if not known.issuperset(self.rename):
             for split in Split:
-                with contextlib.suppress(ConfigError):  # a split that is not there
+                with contextlib.suppress(ConfigError):  # a split without a file
                     known |= set(labels_of(self.all_rows(split), column))
         check_renaming(self.rename, known)
         return sorted(set(self.names_of(rows, column)))
@@ -176,25 +179,25 @@ class RowsOfClasses(Renaming, SplitFiles):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledFiles(RowsOfClasses):
-    """A file a split, whose rows have a label each out of several."""
+    """One file for each split, in which each row has one of several labels."""
 
     label: str = setting("label", "Column, or key, of the label.")
     classes: tuple[str, ...] | None = setting(
         None, "Names of the classes. null: the labels of the training data, sorted."
     )
     positive_class: str | None = setting(
-        None, "Of two classes, the one that the model's output is the probability of. null: the last."
+        None, "The positive one of two classes: the model gives its probability. null: the last."
     )
 
     def check(self) -> Iterator[Problem]:
         yield from check_classes(self.classes, self.positive_class, self.rename)
 
     def resolve(self) -> Self:
-        """The same with absolute paths, the classes named, and, where there are two, the positive one.
+        """Return the config with absolute paths, the classes, and the positive one of two, filled in.
 
         Raises:
-            ConfigError, DataError: where a file is missing, or cannot be used. No file is looked at where
-                `classes` is set.
+            ConfigError, DataError: if a file is missing, or cannot be used. If `classes` is set, no file is
+                read.
         """
         config = super().resolve()
         if config.classes is None:
@@ -202,20 +205,20 @@ class LabelledFiles(RowsOfClasses):
         return with_classes(config, lambda: config.find_classes(config.label))
 
     def labels(self, rows: Sequence[Row]) -> np.ndarray:
-        """The class of each row, as its index in `classes`, int32 [n].
+        """Return the class of each row, as its index in `classes`, int32 [n].
 
         Raises:
-            DataError: naming each row whose label is no class.
+            DataError: naming each row with a label that is not a class.
         """
         assert self.classes is not None
         return class_indices(rows, self.names_of(rows, self.label), self.classes, self.what)
 
 
 def labels_of(rows: Sequence[Row], column: str) -> list[str]:
-    """The label of each row.
+    """Return the label of each row.
 
     Raises:
-        DataError: naming each row where the cell is empty.
+        DataError: naming each row with an empty cell.
     """
     labels = [str(row.cells[column]) for row in rows]
     empty = [
@@ -230,15 +233,15 @@ def labels_of(rows: Sequence[Row], column: str) -> list[str]:
 def class_indices(
     rows: Sequence[Row], labels: Sequence[str], classes: Sequence[str], what: str
 ) -> np.ndarray:
-    """The index of the class of each row, int32 [n].
+    """Return the index of the class of each row, int32 [n].
 
     Args:
-        rows, labels: the rows, and for each its label.
-        classes: their names.
-        what: what a sample is called, for the message: "texts".
+        rows, labels: the rows, and the label of each.
+        classes: the names of the classes.
+        what: the name of the samples in the message: "texts".
 
     Raises:
-        DataError: naming each row whose label is no class.
+        DataError: naming each row with a label that is not a class.
     """
     import numpy as np
 

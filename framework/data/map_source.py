@@ -1,5 +1,7 @@
-"""A source from whatever gives samples by index: data sets of PyTorch, Hugging Face, TFDS, a list, a class of
-one's own."""
+"""A source of objects that give samples by index.
+
+They may be data sets of PyTorch, Hugging Face or TFDS, lists, or objects of your own classes.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +24,22 @@ if TYPE_CHECKING:
 class MapSource(Source):
     """The samples of an object with `__len__` and `__getitem__`.
 
-    A sample is `(x, y)` or `(x, y, sample_weight)`; tuples and dicts in it hold parts, everything else is a
-    part. Arrays and tensors keep their dtype, images of Pillow are uint8; Python's own floats become float32,
-    its whole numbers int64, texts strings. All samples have the shapes and dtypes of sample 0.
+    A sample is `(x, y)` or `(x, y, sample_weight)`. Tuples and dicts in it hold parts; everything else is a
+    part. Arrays and tensors keep their dtype, and Pillow images are uint8. Python floats become float32,
+    Python integers int64, texts strings. All samples must have the shapes and dtypes of sample 0.
 
     `dataset[index]` must depend on the index alone: random augmentation belongs in `Scenario.augment`.
 
     Args:
         dataset: has `len(dataset)` samples, `dataset[0]` and so on.
-        transform: `dataset[index] -> sample`, as for rows that are dicts.
-        names: what to call each sample in messages.
-        parallel: whether several samples may be loaded at the same time, in threads. Otherwise one is loaded
+        transform: `dataset[index] -> sample`, for example for rows that are dicts.
+        names: the name of each sample in messages.
+        parallel: whether several samples may be loaded at the same time, in threads. By default one is loaded
             after the other, since open files and most data sets are not made for threads.
-        targets: whether a sample has targets; without, as for prediction, it is `(x,)` or x alone.
+        targets: whether a sample has targets. Without, as for prediction, it is `(x,)` or x alone.
 
     Raises:
-        DataError: where sample 0 cannot be loaded, or is not a sample.
+        DataError: if sample 0 cannot be loaded, or is not a sample.
 
     >>> MapSource(dataset, transform=lambda row: (row["image"], row["label"]))
     """
@@ -64,7 +66,7 @@ class MapSource(Source):
 
             try:
                 self._first = self._sample(0)
-            except Exception as error:  # whatever the object raises
+            except Exception as error:  # the object may raise anything
                 raise DataError(
                     f"{self.sample_name(0)} of the {type(dataset).__name__}: {_reason(error)}"
                 ) from error
@@ -77,7 +79,7 @@ class MapSource(Source):
         import tensorflow as tf
 
         kinds = [tf.string if part.dtype == object else tf.as_dtype(part.dtype) for part in self._flat]
-        # An error is handed out as a text: TensorFlow would print its traceback, and that of its own code.
+        # An error is returned as a text, since TensorFlow would print its traceback, and one of its own code.
         error, *parts = tf.numpy_function(self._try, [index], [tf.string, *kinds], stateful=False)
         with tf.control_dependencies([tf.debugging.Assert(tf.equal(error, ""), [error])]):
             known = [
@@ -90,17 +92,17 @@ class MapSource(Source):
         return str(self._names[index]) if self._names is not None else super().sample_name(index)
 
     def diagnose(self, index: int, reason: str) -> Fault:
-        # Asked once more, since TensorFlow gives no more than a text.
+        # The sample is loaded once more, since TensorFlow passes on only a text.
         try:
             self._parts(index)
         except _OtherShapeError as error:
             return Fault(self.sample_name(index), OTHER_SHAPE, str(error))
-        except Exception as error:  # whatever the object raises is what is wrong with the sample
+        except Exception as error:  # the object may raise anything
             reason = _reason(error)
         return super().diagnose(index, reason)
 
     def varies(self) -> bool:
-        """Whether sample 0 is another one when it is loaded again, as with random augmentation."""
+        """Return whether sample 0 differs when it is loaded again, as with random augmentation."""
         if not self._length:
             return False
         import tensorflow as tf
@@ -113,14 +115,14 @@ class MapSource(Source):
         )
 
     def _try(self, index: Any) -> list[Any]:
-        """An empty text and the parts of a sample; or why it cannot be had, and the parts of sample 0."""
+        """Return an empty text and the parts of a sample, or why it failed and the parts of sample 0."""
         try:
             return [b"", *self._parts(index)]
-        except Exception as error:  # whatever the object raises
+        except Exception as error:  # the object may raise anything
             return [_reason(error).encode(), *self._flat]
 
     def _parts(self, index: Any) -> list[np.ndarray]:
-        """The parts of a sample, known to be like those of sample 0."""
+        """Return the parts of a sample, after a check that they are like those of sample 0."""
         import tensorflow as tf
 
         sample = self._sample(int(index))
@@ -139,7 +141,7 @@ class MapSource(Source):
         return flat
 
     def _sample(self, index: int) -> Any:
-        """A sample as NumPy arrays in tuples and dicts."""
+        """Return a sample as NumPy arrays in tuples and dicts."""
         with self._lock:
             given = self.dataset[index]
             given = given if self._transform is None else self._transform(given)
@@ -155,20 +157,22 @@ def _reason(error: Exception) -> str:
 
 
 class _OtherShapeError(DataError):
-    """A sample that is not like sample 0."""
+    """A sample of another shape or dtype than sample 0."""
 
 
 def as_sample(given: Any, name: str, *, targets: bool = True) -> Any:
-    """What somebody else's code gave for a sample, as NumPy arrays in tuples and dicts.
+    """Convert a sample from code outside of the framework to NumPy arrays in tuples and dicts.
 
     Args:
+        given: the sample.
         name: what to call it in messages.
-        targets: whether it is to be `(x, y)`; otherwise it is `(x,)`, or x alone.
+        targets: whether it must be `(x, y)` or `(x, y, sample_weight)`; otherwise it may be `(x,)`, or x
+            alone, too.
 
     Raises:
-        DataError: where it is something else.
+        DataError: if it is something else.
     """
-    if isinstance(given, list) and len(given) in (2, 3):  # `[x, y]`, as some data sets have it
+    if isinstance(given, list) and len(given) in (2, 3):  # some data sets give `[x, y]`
         given = tuple(given)
     if not isinstance(given, tuple) and not targets:
         given = (given,)
@@ -178,7 +182,7 @@ def as_sample(given: Any, name: str, *, targets: bool = True) -> Any:
 
 
 def not_a_sample(given: Any, name: str) -> DataError:
-    """The error for something that is not `(x, y)`."""
+    """Return the error for something that is not `(x, y)`."""
     allowed = "(x, y) or (x, y, sample_weight), a tuple"
     if hasattr(given, "keys"):
         keys = [repr(key) for key in given]

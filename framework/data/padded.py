@@ -1,5 +1,7 @@
-"""Samples of unequal length in memory: texts as numbers, sounds, series. Each batch is padded to one
-length."""
+"""A source of samples of unequal length in memory, such as texts as numbers, sounds and series.
+
+Each batch is padded to one length.
+"""
 
 from __future__ import annotations
 
@@ -18,27 +20,29 @@ if TYPE_CHECKING:
 
 
 class PaddedSource(Source):
-    """Samples of unequal length that are in memory. A batch is padded, at its samples' ends, to one length:
-    to `pad_to`; or else to that of its longest sample, rounded up to one of `buckets` where these are given.
+    """Samples of unequal length that are in memory. The samples of a batch are padded at their ends.
 
-    With buckets, the samples of one bucket share a batch where that can be (see `framework.data.stream`), so
-    that little is padded. The last batches of a window hold samples of several.
+    They are padded to the length `pad_to` if it is given. Otherwise they are padded to the length of the
+    longest sample of the batch, rounded up to one of `buckets` if these are given.
 
-    The model must not see how much was padded: by a mask (`Embedding(mask_zero=True)`, `Masking(pad_value)`),
-    or by the lengths, given as one more input. With `pad_to` each sample is padded alike, whatever else is in
-    its batch.
+    With buckets, the samples of a bucket share a batch where that is possible (see `framework.data.stream`),
+    so that there is little padding. The last batches of a window hold samples of several buckets.
+
+    The output of the model must not depend on the padding. Use a mask (`Embedding(mask_zero=True)`,
+    `Masking(pad_value)`), or give the lengths as one more input. With `pad_to` each sample is padded alike,
+    whatever else is in its batch.
 
     Args:
         samples: `(x, y)` or `(x, y, sample_weight)`, nested tuples and dicts of parts. A part that is a list
             of sequences holds one for each sample, [length, ...], of a length of its own, and is padded. A
             part that is an array of all samples, [samples, ...], or a list of single values, stays as it is.
-        pad_to: the one length of all; None: that of a batch.
-        buckets: the lengths that batches may have, in rising order; none: each has its own.
-        pad_value: what is put behind the end; or such a value for each part, in the structure of `samples`.
-            Texts are padded by "".
-        truncate: what happens to a sample that is longer than `pad_to` or the last bucket: `refuse`, or cut
-            off its `end` or `start`.
-        names: what to call each sample in messages.
+        pad_to: the length of all samples; None: each batch has its own.
+        buckets: the lengths that batches may have, in rising order; none: any length.
+        pad_value: the value of the padding, or one for each part, in the structure of `samples`. Texts are
+            padded with "".
+        truncate: what to do about a sample that is longer than `pad_to` or the last bucket: `refuse` it, or
+            cut off its `end` or `start`.
+        names: the name of each sample in messages.
 
     Raises:
         DataError: naming the part or the samples that cannot be used.
@@ -68,7 +72,8 @@ class PaddedSource(Source):
         if steps is None or any(step < 1 for step in steps) or sorted(set(steps)) != steps:
             what = f"buckets={buckets!r} must be whole numbers >= 1, in rising order"
             raise DataError(
-                f"PaddedSource: {what if pad_to is None else f'pad_to={pad_to!r} must be a whole number >= 1'}"
+                "PaddedSource: "
+                f"{what if pad_to is None else f'pad_to={pad_to!r} must be a whole number >= 1'}"
             )
         if truncate not in ("refuse", "end", "start"):
             raise DataError(f"PaddedSource: truncate={truncate!r} must be 'refuse', 'end' or 'start'")
@@ -117,8 +122,7 @@ class PaddedSource(Source):
     def load(self, index: tf.Tensor) -> Any:
         import tensorflow as tf
 
-        # Alone it is padded to what the longest sample of all needs: a sample has one shape, whatever its
-        # index.
+        # A single sample is padded for the longest of all, since `load` gives one shape for every index.
         batch = self._load(index[tf.newaxis], lambda part: self._rounded(part.longest))
         return tf.nest.map_structure(lambda part: part[0], batch)
 
@@ -164,7 +168,7 @@ class PaddedSource(Source):
         return next((bucket for bucket in self._buckets if bucket >= length), length)
 
     def _cut(self, arrays: list[np.ndarray], steps: Sequence[int], truncate: str) -> list[np.ndarray]:
-        """The arrays, none longer than the last of `steps`."""
+        """Return the arrays, none longer than the last of `steps`."""
         if not steps:
             return arrays
         most = steps[-1]
@@ -196,7 +200,7 @@ class _Part:
     name: str
 
     def has_sequences(self) -> bool:
-        """Whether it holds an array for each sample."""
+        """Return whether the part holds an array for each sample."""
         import numpy as np
 
         first = self.value[0] if isinstance(self.value, list) and self.value else None
@@ -206,14 +210,14 @@ class _Part:
 
 
 class _Sequences:
-    """Arrays of unequal length, one behind the other.
+    """Arrays of unequal length, stored one after the other.
 
     Args:
         arrays: one for each sample, [length, ...].
-        pad: what is put behind the end of each.
+        pad: the value of the padding.
         name: what to call the part in messages.
-        name_of: the name of a sample.
-        pad_to: the one length of all; None: that of a batch.
+        name_of: returns the name of a sample.
+        pad_to: the length of all samples; None: each batch has its own.
     """
 
     def __init__(
@@ -251,7 +255,7 @@ class _Sequences:
             raise DataError(
                 f"{name}: pad_value={pad!r} does not go with {described(like)}: {error}"
             ) from error
-        # What is behind the end of a sample is looked up like the rest: it is the last row.
+        # The padding is the last row, so that it is looked up like the values.
         with tf.device("/CPU:0"):
             self._values = tf.convert_to_tensor(
                 np.concatenate([*(array for array in arrays if array.size), padding])
@@ -261,7 +265,7 @@ class _Sequences:
         return len(self.lengths)
 
     def gather(self, indices: tf.Tensor, length: Any) -> tf.Tensor:
-        """The samples at `indices`, int64 [batch], padded: [batch, length, ...]."""
+        """Return the samples at `indices`, int64 [batch], padded: [batch, length, ...]."""
         import tensorflow as tf
 
         starts, lengths = (

@@ -1,4 +1,4 @@
-"""Files of rows: JSON lines, or CSV and TSV with a head line, packed by gzip or not, in UTF-8."""
+"""Files of rows in UTF-8: JSON lines, or CSV and TSV with a head line, packed by gzip or not."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Row:
 
     Args:
         name: `FILE:ROW`, counted from 1; the head line and empty lines do not count.
-        cells: what stands in it, by column: texts in CSV, whatever JSON knows in JSON lines.
-        problem: why it cannot be read, and has no cells; None where it can.
+        cells: the values of the row, by column: texts in CSV, any values of JSON in JSON lines.
+        problem: why the row cannot be read and has no cells; None if it can be read.
     """
 
     name: str
@@ -38,15 +38,15 @@ class Row:
 
 
 def read_rows(path: str | Path, wanted: str = KINDS) -> Sequence[Row]:
-    """The rows of a file, in their order, those among them that cannot be read.
+    """Read the rows of a file, in their order, including those with a problem.
 
     Args:
-        path: `.jsonl`, `.json` or `.ndjson` (an object a line), `.csv` or `.tsv` (with a head line), and
-            `.gz` behind that where it is packed.
-        wanted: what files may be there, for messages.
+        path: `.jsonl`, `.json` or `.ndjson` (an object in each line), `.csv` or `.tsv` (with a head line),
+            followed by `.gz` if it is packed.
+        wanted: which files are allowed, for messages.
 
     Raises:
-        DataError: where the file cannot be read as a whole, is of another kind, or has no rows.
+        DataError: if the file cannot be read as a whole, is of another kind, or has no rows.
     """
     path = os.fspath(path)
     try:
@@ -56,13 +56,13 @@ def read_rows(path: str | Path, wanted: str = KINDS) -> Sequence[Row]:
     return _read_rows(path, wanted, (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size))
 
 
-# A run asks for the same file several times: for its classes, for either part of it, for the words in it.
+# A run reads the same file several times: for its classes, for each part of it, for the words in it.
 @functools.lru_cache(maxsize=2)
 def _read_rows(path: str, wanted: str, version: tuple[int, ...]) -> Sequence[Row]:
-    """The rows of a file.
+    """Read the rows of a file.
 
     Args:
-        version: which file is at the path and of when it is, so that one that has changed is read again.
+        version: identifies the file and its time of change, so that a changed file is read again.
     """
     suffix = Path(path.lower().removesuffix(".gz")).suffix
     if suffix not in (*_SEPARATORS, *_JSON):
@@ -77,15 +77,14 @@ def _read_rows(path: str, wanted: str, version: tuple[int, ...]) -> Sequence[Row
 
 
 def read_text(path: str, wanted: str) -> str:
-    """The content of a text file in UTF-8, with a byte order mark or without one; unpacked, where its name
-    ends in `.gz`.
+    """Read a text file in UTF-8, with or without a byte order mark, unpacked if its name ends in `.gz`.
 
     Args:
         path: the file.
-        wanted: what files may be there, for the message.
+        wanted: which files are allowed, for the message.
 
     Raises:
-        DataError: naming the file, where it cannot be read.
+        DataError: naming the file, if it cannot be read.
     """
     try:
         content = Path(path).read_bytes()
@@ -100,7 +99,7 @@ def _unreadable(path: str, error: Exception, wanted: str) -> DataError:
 
 
 def _json_rows(path: str, content: str) -> Iterator[Row]:
-    # Not by splitlines(): a text may hold the other characters that it splits at.
+    # Not splitlines(): it also splits at other characters, which a text may hold.
     lines = (line for line in content.split("\n") if line.strip())
     for number, line in enumerate(lines, start=1):
         name = f"{path}:{number}"
@@ -113,7 +112,7 @@ def _json_rows(path: str, content: str) -> Iterator[Row]:
 
 
 def _csv_rows(path: str, content: str, separator: str) -> Iterator[Row]:
-    # A cell is as long as it is; the module would refuse what is longer than 131,072 characters.
+    # By default the module refuses cells of more than 131,072 characters.
     limit = csv.field_size_limit(len(content) + 1)
     try:
         lines = [line for line in csv.reader(io.StringIO(content, newline=""), delimiter=separator) if line]
@@ -137,14 +136,13 @@ def _csv_rows(path: str, content: str, separator: str) -> Iterator[Row]:
 
 
 def check_rows(rows: Sequence[Row], columns: Mapping[str, str], *, texts: Container[str] = ()) -> None:
-    """Raise a `DataError` that names each row that cannot be read or lacks a column; nothing where there is
-    none.
+    """Raise a `DataError` that names each row that cannot be read or lacks a column, if there are any.
 
     Args:
         rows: all rows of a file.
-        columns: the columns that are wanted, each with the setting that names it, for the message: `{"body":
+        columns: the columns that are needed, each with the setting that names it, for the message: `{"body":
             "data.text"}`.
-        texts: those of them that hold a text, or a whole number that is taken as one.
+        texts: the columns that must hold a text, or a whole number, which is taken as a text.
     """
     faults: list[tuple[Row, str]] = []
     near: dict[str, None] = {}
@@ -170,7 +168,7 @@ def check_rows(rows: Sequence[Row], columns: Mapping[str, str], *, texts: Contai
 
 
 def _no_text(cell: Any) -> str | None:
-    """Why a cell cannot be taken as a text; None where it can."""
+    """Return why a cell cannot be taken as a text, or None if it can."""
     if not isinstance(cell, str | int):
         return f"is {cell!r}, and no text"
     try:
@@ -186,11 +184,11 @@ def _names(columns: Sequence[str]) -> str:
 
 
 def refuse(rows: Sequence[Row], faults: Sequence[tuple[Row, str]], *, hint: str) -> None:
-    """Raise a `DataError` that names the rows with faults; nothing where there is none.
+    """Raise a `DataError` that names the rows with faults, if there are any.
 
     Args:
-        rows: the rows that were looked at.
-        faults: a row, and what is wrong with it.
+        rows: the rows that were checked.
+        faults: rows, each with what is wrong with it.
         hint: what to do.
     """
     if faults:

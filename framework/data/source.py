@@ -1,4 +1,4 @@
-"""A source: a finite collection of samples that loads by index, so that a stream can start anywhere in it."""
+"""Sources: finite collections of samples that load by index, so that a stream can start anywhere in them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T", str, int)
 
 
 class Split(enum.StrEnum):
-    """Which part of the data."""
+    """A part of the data."""
 
     TRAIN = "train"
     VALIDATION = "validation"
@@ -32,12 +32,12 @@ class Split(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that is to be known of a sample.
+    """A fault of a sample, or a remark on it.
 
     Args:
-        name: what the sample is called: its file, where it has one.
-        kind: in a word or two, for counting: "empty", "truncated".
-        reason: in a sentence.
+        name: what the sample is called: its file, if it has one.
+        kind: the kind in a word or two, for counting: "empty", "truncated".
+        reason: the reason in a sentence.
         fatal: whether the sample cannot be used.
     """
 
@@ -52,89 +52,90 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """What every kind of data has; derive from it, and build a `Source` for each split."""
+    """Settings of every kind of data. Derive from it, and make a `Source` for each split."""
 
     batch_size: int = setting(32, "Samples in a training batch, over all devices.", ge=1, le=1_000_000)
     cache: Literal["auto", "memory", "off"] = setting(
-        "auto", "Keep loaded samples in memory, unaugmented. auto: where a split fits into `cache_limit`."
+        "auto", "Keep loaded samples in memory, unaugmented. auto: if a split fits into `cache_limit`."
     )
     cache_limit: float = setting(
-        2.0, "Gigabytes of memory that a split may take under cache=auto.", gt=0, le=1e6
+        2.0, "Gigabytes of memory that a split may take with cache=auto.", gt=0, le=1e6
     )
     limit: int | None = setting(
         None,
-        "Use that many samples of each split, evenly spread, for quick trials. null: all.",
+        "Use only that many samples of each split, evenly spread, for quick trials. null: all.",
         ge=1,
         le=10**12,
     )
     workers: int | None = setting(
-        None, "Samples that are loaded at the same time. null: tuned while running.", ge=1, le=1024
+        None, "Samples loaded at the same time. null: tuned while running.", ge=1, le=1024
     )
 
     def source(self, split: Split, *, seed: int) -> Source:
-        """The samples of a split.
+        """Return the samples of a split.
 
         Args:
-            split: which.
-            seed: seeds whatever is drawn to make it, such as a random division into splits.
+            split: the split.
+            seed: the seed of anything random in it, such as a division into splits.
 
         Raises:
-            ConfigError, DataError: where the data are missing or unusable.
+            ConfigError, DataError: if the data are missing or cannot be used.
         """
         raise NotImplementedError
 
     def unchecked_source(self, split: Split, *, seed: int) -> Source:
-        """The samples of a split with those that cannot be loaded among them, for `validate-data` to find."""
+        """Return the samples of a split, with those that cannot be loaded, for `validate-data` to find."""
         return self.source(split, seed=seed)
 
     def validates(self) -> bool:
-        """Whether there is a validation split. Where the settings say that there is none, a run trains
-        without validation."""
+        """Return whether there is a validation split. Without one, a run trains without validation."""
         return True
 
     def resolve(self) -> DataConfig:
-        """The same config with everything filled in that was left for the data to say, such as the names of
-        the classes. A run records what this returns."""
+        """Return the config with everything filled in that was left to the data, such as the classes.
+
+        A run records the result.
+        """
         return self
 
 
 class Source(abc.ABC):
-    """Samples by index.
+    """A finite collection of samples that load by index.
 
     A sample is what Keras trains on: `(x, y)` or `(x, y, sample_weight)`, each a tensor or a dict of tensors,
-    without the batch dimension; its shapes are the same for each index.
+    without the batch dimension. Its shapes are the same for each index.
 
-    `load` is traced into a graph, so it is made of TensorFlow operations; it must depend on nothing but its
-    index.
+    `load` is traced into a graph, so it consists of TensorFlow operations. It must depend on its index alone.
     """
 
     batched: ClassVar[bool] = False
-    """Whether `load_batch` is there, and faster than loading the samples one by one."""
+    """Whether the source has `load_batch`, which is faster than loading the samples one by one."""
 
     @abc.abstractmethod
     def __len__(self) -> int:
-        """The number of samples."""
+        """Return the number of samples."""
 
     @abc.abstractmethod
     def load(self, index: tf.Tensor) -> Any:
-        """The sample at `index`, an int64 scalar in [0, len)."""
+        """Return the sample at `index`, an int64 scalar in [0, len)."""
 
     def load_batch(self, indices: tf.Tensor) -> Any:
-        """The samples at `indices`, int64 [batch], as one sample with a batch dimension. Only where `batched`
-        is true."""
+        """Return the samples at `indices`, int64 [batch], as one sample with a batch dimension.
+
+        It is called only if `batched` is true.
+        """
         raise NotImplementedError
 
     def sample_name(self, index: int) -> str:
-        """What to call a sample in a message: its file, where it has one."""
+        """Return what to call a sample in messages: its file, if it has one."""
         return f"sample {index}"
 
     def true_label(self, index: int) -> str | None:
-        """The class of a sample that is to be predicted, where that is known beside it: by its folder, say,
-        or in its row."""
+        """Return the class of a sample to predict, if it is known, for example from its folder or its row."""
         return None
 
     def diagnose(self, index: int, reason: str) -> Fault:
-        """Why the sample at `index` cannot be loaded.
+        """Return why the sample at `index` cannot be loaded.
 
         Args:
             reason: what the operation that failed said.
@@ -142,33 +143,41 @@ class Source(abc.ABC):
         return Fault(self.sample_name(index), "cannot be loaded", reason)
 
     def known_fault(self, index: int) -> Fault | None:
-        """Why the sample at `index` must not even be tried: it is a pipe, say, which could be waited for
-        without end."""
+        """Return why loading the sample at `index` must not be tried, or None if it may be.
+
+        Reading a pipe, for example, might never return.
+        """
         return None
 
     def remarks(self, index: int) -> Iterable[Fault]:
-        """What is unusual about the sample at `index`, which can be loaded."""
+        """Return what is unusual about the sample at `index`, which can be loaded."""
         return ()
 
     def fingerprint(self) -> str:
-        """What tells these samples from others, as far as that can be had without loading them."""
+        """Return what distinguishes these samples from others, as far as it is known without loading them."""
         return f"{len(self)} samples"
 
     def groups(self) -> np.ndarray | None:
-        """The group of each sample, int64 [len] >= 0, where the batches of a stream should hold samples of
-        one group, as of like length. None: any samples share a batch."""
+        """Return the group of each sample, int64 [len] >= 0, or None if any samples may share a batch.
+
+        The batches of a stream hold samples of one group where that is possible, such as samples of similar
+        length.
+        """
         return None
 
     def unreadable(self, indices: Iterable[int]) -> list[Fault]:
-        """Of the samples at `indices`, those that cannot be loaded. Each is tried, several at the same
-        time."""
+        """Return the faults of the samples at `indices` that cannot be loaded, after trying all of them.
+
+        Several samples are tried at the same time.
+        """
         return [fault for fault in self.inspect(indices, remarks=False) if fault.kind != _NOT_FINITE]
 
     def inspect(self, indices: Iterable[int], *, remarks: bool = True) -> Iterator[Fault]:
-        """All that is to be known of the samples at `indices`, in their order; each is loaded.
+        """Yield the faults of the samples at `indices`, in their order. Each sample is loaded.
 
         Args:
-            remarks: whether to tell what is unusual about samples that can be used.
+            indices: the samples to inspect.
+            remarks: whether to yield what is unusual about samples that can be used, too.
         """
         import numpy as np
         import tensorflow as tf
@@ -177,7 +186,7 @@ class Source(abc.ABC):
             parts = [part for part in tf.nest.flatten(self.load(index)) if isinstance(part, tf.Tensor)]
             finite = [tf.reduce_all(tf.math.is_finite(part)) for part in parts if part.dtype.is_floating]
             shapes = tuple(tf.shape(part) for part in parts if not part.shape.is_fully_defined())
-            # A value of each part is asked for, since a part that nobody looks at would not be made.
+            # A value of each part is returned, since TensorFlow does not compute a part that is not used.
             return (
                 index,
                 tf.reduce_all(tf.stack([*finite, True])),
@@ -215,12 +224,11 @@ class Source(abc.ABC):
 
 _NOT_FINITE = "not finite"
 OTHER_SHAPE = "of another shape"
-"""The kind of a fault: the sample itself is sound, and does not go with the others."""
+"""Kind of a fault: the sample itself is sound, but its shape is not that of the others."""
 
 
 def raise_unreadable(source: Source, indices: Iterable[int], cause: Exception) -> None:
-    """Raise a `DataError` that names the samples among `indices` that cannot be loaded; nothing where all
-    can."""
+    """Raise a `DataError` that names the samples at `indices` that cannot be loaded, if there are any."""
     bad = source.unreadable(dict.fromkeys(int(i) for i in indices))
     if bad:
         lines = [str(fault) for fault in bad]
@@ -237,12 +245,11 @@ class ArraySource(Source):
     """Samples that are in memory already.
 
     Args:
-        arrays: what a batch of all samples would be: a nested structure of arrays, each with the same first
-            dimension.
-        names: what to call each sample in messages.
+        arrays: a batch of all samples: a nested structure of arrays, each with the same first dimension.
+        names: the name of each sample in messages.
 
     Raises:
-        DataError: where a part is not an array, or the samples have several lengths.
+        DataError: if a part is not an array, or the arrays have several lengths.
 
     >>> source = ArraySource((np.zeros((10, 28, 28), "uint8"), np.arange(10)))
     >>> len(source)
@@ -281,7 +288,7 @@ class ArraySource(Source):
         return self._names[index] if self._names else super().sample_name(index)
 
     def numpy(self) -> Any:
-        """All samples, as the structure of NumPy arrays that the source was made of."""
+        """Return all samples, as the structure of NumPy arrays that the source was made of."""
         import tensorflow as tf
 
         def as_array(tensor: tf.Tensor) -> np.ndarray:
@@ -294,8 +301,8 @@ class Subset(Source):
     """Some samples of a source.
 
     Args:
-        source: where they are.
-        indices: which, in the order that they have here.
+        source: the source.
+        indices: the samples to take, in the order that they have here.
     """
 
     def __init__(self, source: Source, indices: Sequence[int]) -> None:
@@ -344,14 +351,16 @@ class Subset(Source):
 
 
 def spread(source: Source, count: int) -> Source:
-    """`count` samples of a source, evenly spread over it, so that sorted data give some of each kind; all
-    where it has no more."""
+    """Return `count` samples of a source, evenly spread over it, or the source if it has no more.
+
+    Even spread gives samples of each kind if the data are sorted.
+    """
     size = len(source)
     return source if count >= size else Subset(source, [i * size // count for i in range(count)])
 
 
 def digest_of(parts: Iterable[bytes], *, digits: int = 12) -> str:
-    """Tell data apart: the first hex digits of the SHA-256 of all parts, one behind the other."""
+    """Return the first hex digits of the SHA-256 of all parts, one after the other."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
@@ -359,9 +368,11 @@ def digest_of(parts: Iterable[bytes], *, digits: int = 12) -> str:
 
 
 def held_out(keys: Sequence[T], part: float, seed: int) -> set[T]:
-    """The keys of the training samples that are kept for validation: a part of them, at least one, and never
-    all."""
-    # Ranked by a hash of seed and key: the same on each platform and with each version of NumPy, and a new
-    # sample moves few.
+    """Choose the keys of the training samples that are kept for validation.
+
+    They are the fraction `part` of all, but at least one, and never all.
+    """
+    # Ranked by a hash of seed and key: this is the same on every platform and with every version of NumPy,
+    # and a new sample moves few others between the parts.
     ranked = sorted(keys, key=lambda key: hashlib.sha256(os.fsencode(f"{seed}/{key}")).digest())
     return set(ranked[: min(max(round(part * len(keys)), 1), len(keys) - 1)])

@@ -1,20 +1,21 @@
 """The stream of training batches, as a pure function of the step.
 
 Batch `k` holds the samples at the positions `k * batch_size ... (k + 1) * batch_size - 1` of an endless
-sequence, in which each pass over the data is a permutation of its own, computed from (seed, pass) by a block
+sequence. Each pass over the data in it is a permutation of its own, computed from (seed, pass) by a block
 cipher (`RandomIndexShuffle`, after Black & Rogaway 2002, "Ciphers with arbitrary finite domains"). Nothing is
 buffered for shuffling, so a stream starts at any step at once, and gives the same bits as one that got there
-from step 0. A step takes one batch, or several where gradients are accumulated.
+from step 0. A step takes one batch, or several if gradients are accumulated.
 
-An epoch is a number of steps and no more than that: where the number of samples is no multiple of the batch
-size, a batch spans the border between two passes. So every sample is seen once a pass, none is ever dropped,
-and each batch has one static shape.
+An epoch is only a number of steps: if the number of samples is not a multiple of the batch size, a batch
+spans the border between two passes. So every sample is seen once a pass, none is dropped, and each batch has
+one static shape.
 
-Where a source has groups, such as lengths, the batches hold samples of one group where that can be. The
-sequence is cut into windows of some batches; within a window the samples are sorted by group, in the order
-that they had, cut into batches, and these come in a random order. A window is a function of its number, so
-all of the above holds here too, but for the border of two passes, around which samples change places within
-the window.
+If a source has groups, such as lengths, the batches hold samples of one group where that is possible. The
+sequence is cut into windows of some batches. Within a window the samples are sorted by group, in the order
+that they had, and cut into batches, which come in a random order. A window is a function of its number, so
+all of the above holds here, too. The exception is the border of two passes, around which samples change
+places within the window.
+
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
-# Separates the random numbers of the order from those of augmentation, which come from the same seed.
+# Keep the random numbers of the order apart from those of augmentation, which have the same seed.
 _ORDER, _AUGMENTATION = 0, 1
 _LAST_STEP = 2**62
-_BATCHES = 2  # and those of the order of batches in a window
+_BATCHES = 2  # likewise for the order of the batches in a window
 _WINDOW = 32  # batches
 
 
@@ -39,13 +40,13 @@ class Stream:
     """Batches of shuffled, augmented samples.
 
     Args:
-        source: where the samples come from.
+        source: the samples.
         batch_size: samples in a batch.
         seed: decides the order and the augmentation.
         augment: `(batch, seeds) -> batch`, traced into a graph; `seeds` is int64 [batch, 2], one for each
             sample and pass, made for the `tf.random.stateless_*` functions. It must depend on nothing else.
-        workers: samples loaded at the same time; None tunes it.
-        batches_per_step: batches that make a step.
+        workers: samples loaded at the same time; None: tuned while running.
+        batches_per_step: batches in a step, several to accumulate gradients.
 
     >>> stream = Stream(ArraySource((images, labels)), batch_size=32, seed=0)
     >>> images, labels = next(iter(stream.from_step(1000)))
@@ -64,17 +65,17 @@ class Stream:
         self.source = source
         self.batch_size = batch_size
         self.step_size = batch_size * batches_per_step
-        """Samples of a step."""
+        """Samples in a step."""
         self.batches_per_step = batches_per_step
         self.seed = seed
         self._augment = augment
         self._workers = workers
         self._groups = source.groups()
-        # No longer than a pass, so that a pass of few batches is not mixed with the next ones.
+        # At most a pass, so that a pass of few batches is not mixed with the next ones.
         self._window = max(1, min(_WINDOW, len(source) // batch_size))
 
     def from_step(self, step: int) -> tf.data.Dataset:
-        """The endless batches from global step `step` on."""
+        """Return the endless batches from global step `step` on."""
         import tensorflow as tf
 
         def finish(positions: tf.Tensor, samples: Any) -> Any:
@@ -99,7 +100,7 @@ class Stream:
         )
 
     def indices(self, step: int) -> np.ndarray:
-        """The indices of the samples of step `step`, int64 [step_size]."""
+        """Return the indices of the samples of step `step`, int64 [step_size]."""
         import tensorflow as tf
 
         batches = range(step * self.batches_per_step, (step + 1) * self.batches_per_step)
@@ -108,7 +109,7 @@ class Stream:
         ).numpy()
 
     def _positions(self, batch: tf.Tensor) -> tf.Tensor:
-        """The positions of a batch in the endless sequence, int64 [batch_size]."""
+        """Return the positions of a batch in the endless sequence, int64 [batch_size]."""
         import tensorflow as tf
 
         if self._groups is None:
@@ -116,8 +117,10 @@ class Stream:
         return self._batches_of(batch // self._window)[batch % self._window]
 
     def _batches_of(self, window: tf.Tensor) -> tf.Tensor:
-        """The positions of the batches of a window, int64 [batches, batch_size], each with samples of one
-        group where that can be."""
+        """Return the positions of the batches of a window, int64 [batches, batch_size].
+
+        Each batch holds samples of one group where that is possible.
+        """
         import tensorflow as tf
 
         size = self._window * self.batch_size
@@ -153,7 +156,7 @@ class Stream:
 
 
 def in_order(source: Source, *, batch_size: int, workers: int | None = None) -> tf.data.Dataset:
-    """All samples once, in the order of their indices, in batches; the last one holds what is left over."""
+    """Return all samples once, in batches, in the order of their indices. The last batch may be smaller."""
     import tensorflow as tf
 
     size = len(source)
@@ -179,17 +182,17 @@ def _load(
     parallel: bool = False,
     keep_remainder: bool = False,
 ) -> tf.data.Dataset:
-    """Batches of positions to batches of samples.
+    """Load batches of samples for batches of positions.
 
     Args:
-        finish: `(positions, samples) -> batch`, what happens to a batch at last.
-        parallel: whether `finish` is so much work that batches are worth making at the same time.
+        finish: `(positions, samples) -> batch`, the last step for each batch.
+        parallel: whether `finish` is expensive enough to make several batches at the same time.
     """
     import tensorflow as tf
 
     at_once = {"num_parallel_calls": workers or tf.data.AUTOTUNE, "deterministic": True}
     if source.batched:
-        # One gather for the whole batch; a thread switch would cost more than it.
+        # The whole batch is one gather, which costs less than a thread switch.
         return positions.map(
             lambda p: finish(p, source.load_batch(indices_of(p))), **(at_once if parallel else {})
         )

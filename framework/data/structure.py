@@ -14,8 +14,9 @@ PADDING_HINT = "PaddedSource takes samples of unequal length (docs/data.md)"
 
 
 def map_parts(function: Callable[[Any, str], Any], structure: Any, name: str = "the sample") -> Any:
-    """Apply a function to each part of a structure. Tuples and dicts hold parts; everything else, a list too,
-    is a part.
+    """Apply a function to each part of a structure.
+
+    Tuples and dicts hold parts. Everything else is a part, also a list.
 
     Args:
         function: `(part, name) -> result`.
@@ -33,17 +34,17 @@ def map_parts(function: Callable[[Any, str], Any], structure: Any, name: str = "
 
 
 def as_array(value: Any, name: str) -> np.ndarray:
-    """What somebody else's code gave for a part of a sample, as a NumPy array.
+    """Convert a part of a sample, from code outside of the framework, to a NumPy array.
 
-    Arrays keep their dtype, those of PyTorch, TensorFlow and Pillow too. Python's own floats become float32
-    and its whole numbers int64; texts become bytes in UTF-8 in an array of objects, as TensorFlow wants them.
+    Arrays keep their dtype, also those of PyTorch, TensorFlow and Pillow. Python floats become float32 and
+    Python integers int64. Texts become bytes in UTF-8 in an array of objects, which TensorFlow needs.
 
     Args:
         value: an array, a number, a text, or a list of these.
         name: what to call it in messages.
 
     Raises:
-        DataError: where it is none of these.
+        DataError: if it is none of these.
     """
     import numpy as np
     import tensorflow as tf
@@ -52,7 +53,7 @@ def as_array(value: Any, name: str) -> np.ndarray:
         raise DataError(f"{name} is None")
     try:
         array = np.asarray(value)
-    except Exception as error:  # whatever the library that it comes from raises
+    except Exception as error:  # the library of the value may raise anything
         hint = PADDING_HINT if "inhomogeneous" in str(error) else None
         raise DataError(f"{name} is not an array: {reason_of(error)}", hint=hint) from error
     if array.dtype.kind in "SUO":
@@ -70,25 +71,26 @@ def as_array(value: Any, name: str) -> np.ndarray:
 
 
 def _is_of_python(value: Any) -> bool:
-    """Whether a number, or the first one in a list of lists, is Python's own."""
+    """Return whether a number, or the first one in a list of lists, has a type of Python."""
     while isinstance(value, Sequence) and len(value):
         value = value[0]
     return type(value) in (int, float, bool)
 
 
 def described(array: np.ndarray) -> str:
-    """Dtype and shape, `float32 (28, 28)`."""
+    """Return dtype and shape, as in `float32 (28, 28)`."""
     kind = "string" if array.dtype == object else array.dtype.name
     return f"{kind} {tuple(map(int, array.shape))}"
 
 
 def is_list_of_samples(value: Any, length: int | None) -> bool:
-    """Whether a list holds one sample after another. Otherwise it holds parts, each an array of all samples,
-    as a list of several inputs does.
+    """Return whether a list holds one sample after another.
+
+    Otherwise it holds parts, each an array of all samples, such as a list of several inputs.
 
     Args:
-        value: what stands in a structure of arrays.
-        length: how many samples there are, where that is known.
+        value: a value in a structure of arrays.
+        length: the number of samples; None if it is not known.
     """
     if not isinstance(value, list):
         return False
@@ -98,7 +100,7 @@ def is_list_of_samples(value: Any, length: int | None) -> bool:
 
 
 def as_arrays(structure: Any) -> Any:
-    """The arrays of a source, as TensorFlow takes them.
+    """Convert the arrays of a source to arrays that TensorFlow takes.
 
     Args:
         structure: nested tuples, dicts and lists of arrays, each with all samples in its first dimension. A
@@ -144,10 +146,10 @@ def as_arrays(structure: Any) -> Any:
 
 
 def stacked(samples: Sequence[Any] | np.ndarray, name: str) -> np.ndarray:
-    """The array of all samples, from one sample after the other.
+    """Stack samples into one array.
 
     Raises:
-        DataError: naming the first sample that has another shape than the first one.
+        DataError: naming the first sample of another shape than sample 0.
     """
     try:
         return as_array(samples, name)

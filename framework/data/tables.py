@@ -26,7 +26,7 @@ class TableSource(ArraySource):
     Args:
         numbers: float32 [n, columns].
         targets: float32 [n, 1] or int32 [n].
-        names: what to call each row.
+        names: the name of each row in messages.
     """
 
     def __init__(self, numbers: np.ndarray, targets: np.ndarray, names: list[str]) -> None:
@@ -35,31 +35,32 @@ class TableSource(ArraySource):
         self._fingerprint = f"{len(numbers)} rows of {numbers.shape[1]} numbers ({digest})"
 
     def fingerprint(self) -> str:
-        """The values, whatever the files are called that they are from."""
+        """Return the shape and a checksum of the values, which do not depend on the names of the files."""
         return self._fingerprint
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table(RowsOfClasses):
-    """A file a split, with columns of numbers and a target: CSV or TSV with a head line, or JSON lines,
-    packed by gzip or not.
+    """One file for each split, with columns of numbers and a target.
 
-    A sample is `(numbers, target)`: float32 [columns], in the order of `inputs`, and the target. With
-    task=regression that is float32 [1]; with two classes float32 [1], 1.0 for the positive one; with more an
-    int32 scalar, the index into `classes`.
+    The files are CSV or TSV with a head line, or JSON lines, packed by gzip or not.
 
-    A number is what float32 can hold, neither NaN nor infinity: a cell that is empty, or says something else,
-    is an error. What is not to be guessed here (a value for a missing one, a code for a name, a scale) is for
-    whoever makes the file, or for the model's first layers. When the run starts, `inputs` and, for
-    classification, `classes` are filled in, so that a model can be built of them.
+    A sample is `(numbers, target)`. The numbers are float32 [columns], in the order of `inputs`. The target
+    is float32 [1] with task=regression; with two classes float32 [1], 1.0 for the positive class; with more
+    an int32 scalar, the index into `classes`.
+
+    A number must fit into float32, and must not be NaN or infinity. A cell that is empty, or holds anything
+    else, is an error. Values for missing ones, codes for names and scales are not guessed: put them into the
+    file, or into the first layers of the model. When the run starts, `inputs` and, for classification,
+    `classes` are filled in, so that the model can be built.
     """
 
     inputs: tuple[str, ...] | None = setting(
-        None, "Columns, or keys, of the numbers. null: all but the target, as train has them."
+        None, "Columns, or keys, of the numbers. null: all columns of train but the target."
     )
     target: str = setting("target", "Column, or key, of the target.")
     task: Literal["classification", "regression"] = setting(
-        "classification", "What the target is. classification: a label; regression: a number."
+        "classification", "Kind of the target. classification: a label; regression: a number."
     )
     classes: tuple[str, ...] | None = setting(
         None,
@@ -67,7 +68,7 @@ class Table(RowsOfClasses):
         "task=regression there are none.",
     )
     positive_class: str | None = setting(
-        None, "Of two classes, the one that the model's output is the probability of. null: the last."
+        None, "The positive one of two classes: the model gives its probability. null: the last."
     )
 
     what: ClassVar[str] = "rows"
@@ -103,12 +104,11 @@ class Table(RowsOfClasses):
         return rows
 
     def resolve(self) -> Self:
-        """The same with absolute paths, the inputs and the classes named, and, where there are two, the
-        positive one.
+        """Return the config with absolute paths, the inputs, the classes and the positive class filled in.
 
         Raises:
-            ConfigError, DataError: where a file is missing, or cannot be used. No file is looked at where
-                nothing is left to be filled in.
+            ConfigError, DataError: if a file is missing, or cannot be used. If nothing is left to fill in, no
+                file is read.
         """
         config = super().resolve()
         labelled = config.task == "classification"
@@ -126,16 +126,16 @@ class Table(RowsOfClasses):
         return with_classes(config, lambda: config.find_classes(config.target))
 
     def source(self, split: Split, *, seed: int) -> TableSource:
-        """The rows of a split.
+        """Return the rows of a split.
 
         Args:
-            split: which.
-            seed: says which rows are kept for validation, where `val` is null.
+            split: the split.
+            seed: decides which rows are kept for validation if `val` is null.
 
         Raises:
-            ConfigError: where a file is missing.
-            DataError: naming each row and column that cannot be used, those of the other part too where the
-                file is divided.
+            ConfigError: if a file is missing.
+            DataError: naming each row and column that cannot be used. If the file is divided, those of the
+                other part are named, too.
         """
         import numpy as np
 
@@ -157,10 +157,10 @@ class Table(RowsOfClasses):
 
 
 def _numbers(rows: Sequence[Row], columns: Sequence[str]) -> list[list[float]]:
-    """What stands in the columns of each row.
+    """Return the numbers in the columns of each row.
 
     Raises:
-        DataError: naming each cell that is no finite number.
+        DataError: naming each cell that is not a finite number.
     """
     found = [[_number(row.cells[column]) for column in columns] for row in rows]
     faults = [
@@ -174,8 +174,8 @@ def _numbers(rows: Sequence[Row], columns: Sequence[str]) -> list[list[float]]:
 
 
 def _number(cell: Any) -> float | None:
-    """What a cell says, where that is a number that float32 can hold."""
-    # Python would take 1_000 for a thousand, and true for 1.
+    """Return the number in a cell, or None if it is not a number that float32 can hold."""
+    # Python would read 1_000 as a thousand, and true as 1.
     if (
         isinstance(cell, bool)
         or not isinstance(cell, str | int | float)

@@ -19,8 +19,8 @@ class TextSource(ArraySource):
     Args:
         texts: the texts.
         targets: float32 [n, 1] or int32 [n]; None for prediction.
-        names: what to call each text.
-        known: for each text that is to be predicted the name of its class, None where that is not known.
+        names: the name of each text in messages.
+        known: for each text to predict the name of its class, or None if it is not known.
     """
 
     def __init__(
@@ -47,11 +47,12 @@ class TextSource(ArraySource):
 
 @dataclass(frozen=True, kw_only=True)
 class TextFiles(LabelledFiles):
-    """A file a split, with a text and a label a row: JSON lines or CSV with a head line, packed by gzip or
-    not.
+    """One file for each split, with a text and a label in each row.
 
-    A sample is `(text, target)`: a string scalar, and with two classes float32 [1], 1.0 for the positive one,
-    with more an int32 scalar, the index into `classes`.
+    The files are JSON lines, or CSV with a head line, packed by gzip or not.
+
+    A sample is `(text, target)`. The text is a string scalar. With two classes the target is float32 [1], 1.0
+    for the positive class. With more it is an int32 scalar, the index into `classes`.
     """
 
     text: str = setting("text", "Column, or key, of the text.")
@@ -62,14 +63,14 @@ class TextFiles(LabelledFiles):
         return _read(path, {self.text: "data.text", self.label: "data.label"})
 
     def source(self, split: Split, *, seed: int) -> TextSource:
-        """The texts of a split.
+        """Return the texts of a split.
 
         Args:
-            split: which.
-            seed: says which texts are kept for validation, where `val` is null.
+            split: the split.
+            seed: decides which texts are kept for validation if `val` is null.
 
         Raises:
-            ConfigError: where a file is missing.
+            ConfigError: if a file is missing.
             DataError: naming each row that cannot be used.
         """
         config = self.resolve()
@@ -80,11 +81,11 @@ class TextFiles(LabelledFiles):
 
 
 def read_texts(path: str, text: str = "text", label: str | None = "label") -> list[tuple[str, str, str]]:
-    """The texts in a file, with or without labels.
+    """Read the texts in a file, with or without labels.
 
     Args:
-        path: `.jsonl`, `.csv` or `.tsv`, and `.gz` behind that where it is packed.
-        text, label: the columns; None where no label is wanted.
+        path: `.jsonl`, `.csv` or `.tsv`, followed by `.gz` if it is packed.
+        text, label: the columns; the label is None if none is wanted.
 
     Returns:
         For each row the text, the label (empty without one), and its name: `FILE:ROW`, counted from 1.
@@ -97,7 +98,10 @@ def read_texts(path: str, text: str = "text", label: str | None = "label") -> li
 
 
 def _read(path: str, columns: dict[str, str]) -> Sequence[Row]:
-    """The rows of a file, each with a text in the columns, given with the settings that name them."""
+    """Read the rows of a file, and check that each has a text in the columns.
+
+    `columns` gives the setting that names each column.
+    """
     rows = read_rows(path)
     check_rows(rows, columns, texts=columns)
     return rows

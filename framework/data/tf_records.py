@@ -1,10 +1,10 @@
 """TFRecord files as samples by index.
 
-A record is its length (8 bytes), the masked CRC-32C of that (4), the data, and their masked CRC-32C (4);
-little-endian, one after the other: https://www.tensorflow.org/tutorials/load_data/tfrecord, "TFRecords format
-details". The heads alone are read to know where each record is, so that a stream can start anywhere. Each
-length is checked by its CRC. The CRC of the data is a part of what tells these data from others, and is not
-verified: data that were damaged in place are given as they are.
+A record is its length (8 bytes), the masked CRC-32C of the length (4), the data, and their masked CRC-32C
+(4), little-endian, one after the other: https://www.tensorflow.org/tutorials/load_data/tfrecord, "TFRecords
+format details". Only the heads are read to find each record, so that a stream can start anywhere. Each length
+is checked by its CRC. The CRC of the data is a part of the fingerprint of the samples. It is not verified:
+data that were damaged in place are given as they are.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _PACKED = {
     b"\x78\x9c": "zlib",
     b"\x78\xda": "zlib",
 }
-_KEPT_OPEN = 256  # of the 1,024 files that a process may have open on many systems
+_KEPT_OPEN = 256  # files; many systems let a process open 1,024
 
 
 class _Index(NamedTuple):
-    """Where the records of a file are: the place of the data of each, and their length, in bytes."""
+    """The place and the length of the data of each record of a file, in bytes."""
 
     starts: array[int]
     lengths: array[int]
@@ -58,18 +58,18 @@ class TfRecordSource(Source):
     """The records of TFRecord files by index, in the order of the files.
 
     The heads of all records are read when the source is made, and take 16 bytes of memory each. A record is
-    loaded by reading its bytes from their place, many at the same time; each file is opened once (the first
-    256; further ones each time).
+    loaded by reading its bytes from their place, many at the same time. The first 256 files stay open;
+    further ones are opened each time.
 
     Args:
         files: the files, not packed.
-        parse: `(serialized) -> sample`, traced into a graph: a string scalar, as it was written, to the
-            sample that `Source` describes. It is made of TensorFlow operations; the shapes that it gives are
-            known beforehand (`tf.ensure_shape`).
+        parse: `(serialized) -> sample`, traced into a graph: from a string scalar, as it was written, to a
+            sample as in `Source`. It consists of TensorFlow operations, and its results have known shapes
+            (`tf.ensure_shape`).
 
     Raises:
-        DataError: naming each file that cannot be read, is packed, breaks off or is damaged, and at which
-            record; or where there are no records at all.
+        DataError: naming each file that cannot be read, is packed, breaks off or is damaged, and the record;
+            or if there are no records.
 
     >>> features = {"x": tf.io.FixedLenFeature([8], tf.float32), "y": tf.io.FixedLenFeature([1], tf.float32)}
     >>> def parse(serialized):
@@ -109,7 +109,7 @@ class TfRecordSource(Source):
         import tensorflow as tf
 
         with tf.device("/CPU:0"):
-            # Not stateful: under determinism TensorFlow would load what is stateful one after the other.
+            # Not stateful: under determinism TensorFlow runs stateful operations one after the other.
             serialized = tf.numpy_function(self._read, [index], tf.string, stateful=False)
             sample = self._parse(tf.ensure_shape(serialized, []))
         for part in tf.nest.flatten(sample):
@@ -122,21 +122,21 @@ class TfRecordSource(Source):
         return sample
 
     def sample_name(self, index: int) -> str:
-        """`FILE:record N`, counted from 1 in each file."""
+        """Return `FILE:record N`, counted from 1 in each file."""
         number, record = self._place(index)
         return f"{self.files[number]}:record {record + 1}"
 
     def fingerprint(self) -> str:
-        """What the files say of their data, whatever the files are called."""
+        """Return the number of records, and a checksum of their lengths and of their checksums."""
         return f"{len(self)} records ({digest_of(index.digest.encode() for index in self._indices)})"
 
     def _place(self, index: int) -> tuple[int, int]:
-        """The number of the file of a sample, and of the record in it, from 0."""
+        """Return the number of the file of a sample, and the number of its record, both from 0."""
         number = bisect.bisect_right(self._ends, index)
         return number, index - (self._ends[number - 1] if number else 0)
 
     def _read(self, index: np.ndarray) -> bytes:
-        """The data of a record."""
+        """Read the data of a record."""
         import tensorflow as tf
 
         number, record = self._place(int(index))
@@ -168,7 +168,7 @@ class TfRecordSource(Source):
 
 @dataclass(frozen=True, kw_only=True)
 class TfRecords(DataConfig):
-    """TFRecord files, not packed. The scenario says what is in a record:
+    """TFRecord files, not packed. The scenario parses the records:
 
     datas = TfRecords
 
@@ -187,7 +187,7 @@ class TfRecords(DataConfig):
     )
 
     def resolve(self) -> Self:
-        """The same with absolute paths; patterns stay patterns."""
+        """Return the config with absolute paths. Patterns stay patterns."""
         given = {field: paths for field in _FIELDS.values() if (paths := getattr(self, field)) is not None}
         absolute: dict[str, Any] = {
             field: tuple(str(Path(path).absolute()) for path in paths) for field, paths in given.items()
@@ -201,23 +201,23 @@ class TfRecords(DataConfig):
         )
 
     def records(self, split: Split, parse: Callable[[tf.Tensor], Any]) -> TfRecordSource:
-        """The records of a split, in the order of the paths of their files, byte by byte.
+        """Return the records of a split, in the order of the paths of their files, byte by byte.
 
         Args:
-            split: which.
-            parse: see `TfRecordSource`.
+            split: the split.
+            parse: as for `TfRecordSource`.
 
         Raises:
-            ConfigError: where no file is named, or one is not there, or a pattern fits none.
-            DataError: as of `TfRecordSource`.
+            ConfigError: if no file is given, a file does not exist, or no file fits a pattern.
+            DataError: as for `TfRecordSource`.
         """
         return TfRecordSource(self.files(split), parse)
 
     def files(self, split: Split) -> Sequence[str]:
-        """The files of a split, each once, absolute, sorted by their bytes.
+        """Return the files of a split, each once, absolute, sorted by their bytes.
 
         Raises:
-            ConfigError: as of `records`.
+            ConfigError: as for `records`.
         """
         field = _FIELDS[split]
         paths = getattr(self.resolve(), field)
@@ -229,7 +229,7 @@ class TfRecords(DataConfig):
         found: set[str] = set()
         problems = []
         for path in paths:
-            # A name with a bracket in it is a pattern too, and not one that fits itself.
+            # A path with a bracket is also a pattern, which the path itself does not fit.
             files = [path] if os.path.exists(path) else glob.glob(path, recursive=True)
             files = [file for file in files if os.path.isfile(file)]
             found.update(files)
@@ -252,7 +252,7 @@ def _close(handles: dict[int, int]) -> None:
 
 
 def _read_at(handle: int, start: int, length: int) -> bytes:
-    """The bytes from a place in a file on; fewer where it ends. The system gives up to 2 GB at once."""
+    """Read bytes from a place in a file, fewer at its end. The system returns at most 2 GB at once."""
     data = os.pread(handle, length, start)
     while len(data) < length and (more := os.pread(handle, length - len(data), start + len(data))):
         data += more
@@ -260,7 +260,7 @@ def _read_at(handle: int, start: int, length: int) -> bytes:
 
 
 def _index(file: str) -> _Index:
-    """Where the records of a file are.
+    """Find the records of a file.
 
     Raises:
         DataError: naming file and record, without a hint.
@@ -297,7 +297,7 @@ def _read_heads(file: str, handle: int) -> _Index:
             raise DataError(f"{file}: record {len(starts) + 1} {fault}")
         starts.append(place + _HEAD)
         lengths.append(length)
-        foot = os.pread(handle, _FOOT + _HEAD, end - _FOOT)  # and the next head
+        foot = os.pread(handle, _FOOT + _HEAD, end - _FOOT)  # with the head of the next record
         digest.update(head + foot[:_FOOT])
         place, head = end, foot[_FOOT:]
     return _Index(starts, lengths, digest.hexdigest())
@@ -305,8 +305,10 @@ def _read_heads(file: str, handle: int) -> _Index:
 
 @functools.cache
 def _crc_table() -> Sequence[int]:
-    """The CRC-32C (Castagnoli) of each byte; its polynomial, reflected, is 0x82F63B78 (RFC 3720, appendix
-    B.4)."""
+    """Return the CRC-32C (Castagnoli) of each byte.
+
+    Its polynomial, reflected, is 0x82F63B78 (RFC 3720, appendix B.4).
+    """
     table = []
     for byte in range(256):
         for _ in range(8):
@@ -316,7 +318,7 @@ def _crc_table() -> Sequence[int]:
 
 
 def _masked_crc(data: bytes) -> int:
-    """The CRC-32C of some bytes as TFRecord files hold it: turned by 15 bits, plus a constant."""
+    """Return the CRC-32C of some bytes as TFRecord files hold it: rotated by 15 bits, plus a constant."""
     table, crc = _crc_table(), 0xFFFFFFFF
     for byte in data:
         crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
