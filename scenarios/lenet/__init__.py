@@ -1,1 +1,1 @@
-"""Reading handwritten digits with LeNet-5."""
+"""Classification of handwritten digits with LeNet-5."""

@@ -23,22 +23,24 @@ _FILES = {
 
 @dataclass(frozen=True, kw_only=True)
 class DigitImages(DataConfig):
-    """What both sets share. A sample is `(image, label)`: uint8 [image_size, image_size, 1], white on black,
-    and an int32 scalar."""
+    """Base class of both data sets.
+
+    A sample is `(image, label)`: uint8 [image_size, image_size, 1], white on black, and an int32 scalar.
+    """
 
     image_size: int = setting(32, "Height and width that images are resized to, in pixels.", ge=8, le=4096)
 
     classes: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
     def source(self, split: Split, *, seed: int) -> ArraySource:
-        """The digits of a split.
+        """Return the digits of a split.
 
         Args:
-            split: which.
-            seed: not used: which digits are in a split is fixed.
+            split: the split.
+            seed: not used: the digits of a split are fixed.
 
         Raises:
-            ConfigError, DataError: where they are not there, or damaged.
+            ConfigError, DataError: if the data are missing or damaged.
         """
         import tensorflow as tf
 
@@ -48,7 +50,7 @@ class DigitImages(DataConfig):
             return ArraySource((tf.cast(tf.round(resized), tf.uint8), labels.astype("int32")))
 
     def _read(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
-        """Images, uint8 [n, height, width], and labels [n]."""
+        """Return images, uint8 [n, height, width], and labels [n]."""
         raise NotImplementedError
 
 
@@ -56,18 +58,18 @@ class DigitImages(DataConfig):
 class Mnist(DigitImages):
     """MNIST (LeCun, Cortes and Burges 1998): 60,000 digits to train on, and 10,000 test digits, 28x28.
 
-    The files are those of the original distribution, packed by gzip or not. Validation is on the test digits,
-    as all tutorials do it, so that figures can be compared; `validation_split` keeps a part of the training
-    digits for it instead.
+    The files are those of the original distribution, compressed by gzip or not. Validation uses the test
+    digits, as tutorials do, so that results can be compared. `validation_split` keeps a part of the training
+    digits for validation instead.
     """
 
     dir: str | None = setting(
-        None, "Folder of the idx files. null: by keras.datasets, which needs a network once."
+        None, "Folder of the idx files. null: keras.datasets downloads them, which needs a network once."
     )
     validation_split: float = setting(
         0.0,
-        "Part of the training digits, from their end, that is kept for validation. 0: the test digits are "
-        "it.",
+        "Fraction of the training digits, from their end, that is kept for validation. 0: the test digits "
+        "are used.",
         ge=0,
         lt=1,
     )
@@ -82,7 +84,7 @@ class Mnist(DigitImages):
             )
 
     def resolve(self) -> Mnist:
-        """The same with an absolute folder, so that the run can be resumed from anywhere."""
+        """Make the folder absolute, so that the run can be resumed from any working directory."""
         return self if self.dir is None else dataclasses.replace(self, dir=str(Path(self.dir).absolute()))
 
     def _read(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
@@ -114,9 +116,9 @@ class Mnist(DigitImages):
 
 @dataclass(frozen=True, kw_only=True)
 class Digits(DigitImages):
-    """The digits that scikit-learn ships: 1,797 of 8x8 pixels, so that no download is needed. Every fifth is
-    for validation; there is no test split. (E. Alpaydin and C. Kaynak 1998, Optical Recognition of
-    Handwritten Digits, UCI.)"""
+    """The digits that scikit-learn ships: 1,797 of 8x8 pixels, so no download is needed. Every fifth is for
+    validation; there is no test split. (E. Alpaydin and C. Kaynak 1998, Optical Recognition of Handwritten
+    Digits, UCI.)"""
 
     def _read(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
         import numpy as np
@@ -129,21 +131,21 @@ class Digits(DigitImages):
         found = load_digits()
         validates = np.arange(len(found.target)) % 5 == 0
         chosen = validates if split is Split.VALIDATION else ~validates
-        # 17 shades, 0 to 16.
+        # They have 17 shades, 0 to 16.
         return np.rint(found.images[chosen] * (255 / 16)).astype("uint8"), found.target[chosen]
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """The array in an idx file of bytes: http://yann.lecun.com/exdb/mnist/, "The IDX file format".
+    """Read an idx file of bytes (http://yann.lecun.com/exdb/mnist/, "The IDX file format").
 
     Args:
-        path: the file, packed by gzip or not.
+        path: the file, compressed by gzip or not.
 
     Returns:
-        uint8, of the shape that the file names.
+        uint8, of the shape in the file.
 
     Raises:
-        DataError: naming the file, where it cannot be read.
+        DataError: if it cannot be read. It names the file.
     """
     import numpy as np
 
@@ -175,7 +177,7 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def _find(folder: Path, name: str) -> Path:
-    """An idx file, by the names that it is known by."""
+    """Find an idx file by one of its usual names."""
     dotted = name.replace("-idx", ".idx")
     for candidate in (name, f"{name}.gz", dotted, f"{dotted}.gz"):
         if (folder / candidate).is_file():
@@ -194,7 +196,7 @@ def _download(part: Split) -> tuple[Any, Any]:
 
     try:
         train, test = keras.datasets.mnist.load_data()
-    except Exception as error:  # whatever a network that is not there raises
+    except Exception as error:  # a missing network raises errors of many kinds
         raise DataError(
             f"MNIST cannot be downloaded here: {error}",
             hint=f"data.dir=DIR names {_what_is_wanted()}; data=digits needs no download",

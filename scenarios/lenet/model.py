@@ -1,4 +1,4 @@
-"""LeNet-5, as today's tutorials build it."""
+"""LeNet-5, as in today's tutorials."""
 
 from __future__ import annotations
 
@@ -13,32 +13,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class LeNet5:
-    """Two convolutions and three dense layers, after LeCun, Bottou, Bengio and Haffner 1998, Gradient-Based
-    Learning Applied to Document Recognition, figure 2, as MindSpore's training tutorial has it: ReLU in place
-    of tanh, max pooling, each map of the second convolution sees all of the first, and a softmax ends it.
-    61,706 parameters."""
+    """Two convolutions and three dense layers, 61,706 parameters, after LeCun, Bottou, Bengio and Haffner
+    1998, Gradient-Based Learning Applied to Document Recognition, figure 2. As in MindSpore's training
+    tutorial, it has ReLU in place of tanh, max pooling, full connections between the maps of both
+    convolutions, and a softmax at the end."""
 
     image_size: int = setting(32, "Height and width of an image, in pixels.", ge=16, le=4096)
     deviation: float = setting(
-        0.02, "Standard deviation of the normal distribution that dense weights are drawn from.", gt=0
+        0.02,
+        "Standard deviation of the normal distribution that the initial weights of dense layers are drawn "
+        "from.",
+        gt=0,
     )
     dropout: float = setting(
         0.0,
-        "Part of the activations before each dense layer that dropout sets to 0 while training.",
+        "Fraction of the activations before each dense layer that dropout sets to 0 in training.",
         ge=0,
         lt=1,
     )
 
     def build(self, *, classes: int) -> keras.Model:
-        """The model, not compiled.
+        """Build the model, not compiled.
 
         Args:
             classes: the number of classes, 3 or more.
 
         Returns:
             A functional model. Its input is float32 [batch, image_size, image_size, 1], pixel values in [0,
-            255], which it scales to [0, 1] itself; its output float32 [batch, classes], probabilities that
-            sum to 1.
+            255], which the model scales to [0, 1] itself. Its output is float32 [batch, classes],
+            probabilities that sum to 1.
         """
         import keras
         from keras import layers
@@ -52,7 +55,7 @@ class LeNet5:
         for number, units in enumerate((120, 84), start=1):
             x = layers.Dropout(self.dropout, name=f"dropout{number}")(x)
             x = layers.Dense(units, "relu", kernel_initializer=self._normal(number), name=f"dense{number}")(x)
-        # float16 has no room for small probabilities, and the loss takes their logarithm.
+        # float16 cannot represent small probabilities, and the loss takes their logarithm.
         output = layers.Dense(
             classes, "softmax", kernel_initializer=self._normal(3), dtype="float32", name="output"
         )(x)

@@ -1,4 +1,4 @@
-"""LeNet-5 as a scenario: which digit is it?"""
+"""The scenario lenet: classification of handwritten digits."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ def _small_changes() -> AffineAugmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(ClassificationSettings):
-    """What LeNet has beside its model and its data."""
+    """The settings of the scenario lenet itself, besides its model and its data."""
 
-    augment: bool = setting(False, "Augment training images as `augmentation` says.")
+    augment: bool = setting(False, "Augment training images with the transformations of `augmentation`.")
     augmentation: AffineAugmentation = field(
         default_factory=_small_changes,
-        metadata={"help": "Small rotations, scalings and shifts, unless changed."},
+        metadata={"help": "The transformations; by default small rotations, scalings and shifts."},
     )
 
 
 @register_scenario("lenet")
 class LeNet(ImageClassification):
-    """Ten digits by a softmax."""
+    """Classification of images into ten digits by a softmax."""
 
     Config = Settings
     models = MODELS
@@ -61,8 +61,10 @@ class LeNet(ImageClassification):
 
 
 class GreyImages(Source):
-    """Image files in grey: `(image,)`, uint8 [image_size, image_size, 1], by the weights of ITU-R BT.601.
-    White on black, as MNIST is."""
+    """Image files in grey: `(image,)`, uint8 [image_size, image_size, 1].
+
+    Colours are weighted by ITU-R BT.601. Images must be white on black, like MNIST.
+    """
 
     def __init__(self, files: ImageFiles) -> None:
         self._files = files

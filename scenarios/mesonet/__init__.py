@@ -1,1 +1,1 @@
-"""Telling forged images from real ones with the compact networks of MesoNet."""
+"""Classification of images as real or forged with the compact networks of MesoNet."""

@@ -1,4 +1,4 @@
-"""Forged patches: a small, honest data set that is there without a download."""
+"""Forged patches: a small data set of forged and real image patches that needs no download."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 CLASSES = ("forged", "real")
 
-# Part of what the data set is: with another seed it would be another one.
+# A constant, because another seed would make another data set.
 _SEED = 1809_00888
 
-# Each photograph (427 rows, 640 columns) is two rows of three square tiles. Validation has the upper one in
-# the middle: something of all that the other tiles show is in it, so that it asks for no scenery that
-# training lacks.
+# Each photograph (427 rows, 640 columns) is divided into two rows of three square tiles. Validation gets the
+# upper middle one, because it shows something of each of the other tiles: validation does not contain scenery
+# that training lacks.
 _TILE = 213
 _TILES = {
     Split.TRAIN: ((0, 0), (0, 2), (1, 0), (1, 1), (1, 2)),
@@ -26,8 +26,10 @@ _TILES = {
 
 
 class PatchSource(ArraySource):
-    """The patches of a split, in memory: images uint8 [n, size, size, 3], labels float32 [n, 1], 1 for the
-    positive class."""
+    """The patches of a split, in memory.
+
+    Images are uint8 [n, size, size, 3], labels float32 [n, 1], 1 for the positive class.
+    """
 
     classes = CLASSES
 
@@ -36,17 +38,17 @@ class PatchSource(ArraySource):
 class ForgedPatches(DataConfig):
     """Patches of the two photographs that scikit-learn ships (china.jpg and flower.jpg), half of them forged.
 
-    The photographs get the noise of a sensor. A forged patch then has an ellipse in it that was rendered at a
-    quarter of the resolution, recoloured, and blended in with a soft edge, as the face-swapping networks of
-    MesoNet's day forged a video frame: they lose fine detail (Afchar et al. 2018, arXiv:1809.00888, section
-    1.1). What tells it apart everywhere is the noise that it lacks; blur alone would not, since the
-    photographs have blurred backgrounds of their own.
+    Sensor noise is added to the photographs. Then each forged patch gets an ellipse that is rendered at a
+    quarter of the resolution, recoloured, and blended in with a soft edge. The face-swapping networks of
+    MesoNet's time forged video frames in this way, and lost fine detail (Afchar et al. 2018,
+    arXiv:1809.00888, section 1.1). The missing noise distinguishes the ellipse everywhere; blur alone would
+    not, because the photographs have blurred backgrounds of their own.
 
-    Each photograph is six tiles. Training patches lie in five of them, validation patches in the sixth, so no
-    pixel of a photograph is in both. Within a tile, patches overlap. There is no test split.
+    Each photograph is divided into six tiles. Training patches are from five of them, validation patches from
+    the sixth, so no pixel of a photograph is in both. Within a tile, patches overlap. There is no test split.
 
-    What is drawn comes from a fixed seed, not from the run's: the data set is one and the same in each run,
-    and the first patches of a split do not depend on how many follow.
+    Random numbers come from a fixed seed, not from the run's seed: the data set is the same in each run, and
+    the first patches of a split do not depend on how many follow.
     """
 
     image_size: int = setting(128, "Height and width of a patch, in pixels.", ge=32, le=192)
@@ -60,7 +62,7 @@ class ForgedPatches(DataConfig):
     classes: ClassVar[tuple[str, ...]] = CLASSES
 
     def source(self, split: Split, *, seed: int) -> PatchSource:
-        """The patches of a split: forged and real ones in turn.
+        """Return the patches of a split; forged and real ones alternate.
 
         Args:
             split: training or validation.
@@ -81,14 +83,18 @@ class ForgedPatches(DataConfig):
 
 
 def _patches(split: Split, count: int, size: int, noise: float) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """The images, uint8 [count, size, size, 3]; whether each is forged, bool [count]; and what to call
-    each."""
+    """Make the patches of a split.
+
+    Returns:
+        The images, uint8 [count, size, size, 3]; whether each is forged, bool [count]; and the name of each.
+    """
     import numpy as np
     from sklearn.datasets import load_sample_images
 
     files = load_sample_images()
     rng = np.random.default_rng([_SEED, list(_TILES).index(split)])
-    # Less contrast than the photographs have, or their white sky and black leaves would cut the noise off.
+    # With less contrast than the photographs have; else the noise would be clipped in white sky and black
+    # leaves.
     photographs = [
         _quantise(0.8 * image + 25 + noise * rng.standard_normal(image.shape)) for image in files.images
     ]
@@ -107,8 +113,7 @@ def _patches(split: Split, count: int, size: int, noise: float) -> tuple[np.ndar
 
 
 def _forge(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The patch, uint8 [size, size, 3], with a rendered ellipse in it. The ellipse does not touch the
-    border."""
+    """Add a rendered ellipse to a patch, uint8 [size, size, 3]. The ellipse does not touch the border."""
     import numpy as np
     from PIL import Image
 
@@ -121,13 +126,13 @@ def _forge(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     image = Image.fromarray(patch)
     rendered = np.asarray(image.reduce(4).resize(image.size, Image.Resampling.BILINEAR))
     tint = rng.uniform(0, 255, 3).astype(np.float32)
-    # More tint would be seen more easily, but then colour says more than noise does, and a bright flower
-    # looks forged.
+    # With more tint, forgeries would be easier to see, but colour would say more than noise, and a bright
+    # flower would look forged.
     return _quantise(patch + mask * (0.8 * rendered.astype(np.float32) + 0.2 * tint - patch))
 
 
 def _quantise(image: np.ndarray) -> np.ndarray:
-    """Pixel values, float, as uint8."""
+    """Round float pixel values to uint8."""
     import numpy as np
 
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)

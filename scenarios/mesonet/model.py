@@ -1,10 +1,10 @@
-"""The networks of MesoNet, as their authors built them.
+"""The networks of MesoNet, as published by their authors.
 
 D. Afchar, V. Nozick, J. Yamagishi, I. Echizen: MesoNet: a Compact Facial Video Forgery Detection Network,
-WIFS 2018, arXiv:1809.00888, figure 4 (Meso-4) and figure 5 (MesoInception-4). Where the paper is silent, and
-for Meso-1, which it leaves out, the authors' published code decides: https://github.com/DariusAf/MesoNet,
-classifiers.py. Weights that they published load with `model.load_weights`; their output is the probability of
-a real face.
+WIFS 2018, arXiv:1809.00888, figure 4 (Meso-4) and figure 5 (MesoInception-4). What the paper leaves open, and
+Meso-1, which is not in it, follow the authors' published code: https://github.com/DariusAf/MesoNet,
+classifiers.py. The authors' published weights can be loaded with `model.load_weights`; with them, the output
+is the probability of a real face.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Activation = Literal["relu", "elu", "lrelu"]
 
 @dataclass(frozen=True, kw_only=True)
 class MesoModel(abc.ABC):
-    """What the models share: pixel values in, one probability (or one a class) out."""
+    """Base class of the models: from pixel values to one probability, or to one for each class."""
 
     image_size: int | tuple[int, ...] = setting(
         256,
@@ -41,12 +41,12 @@ class MesoModel(abc.ABC):
         "relu", "Activation after each convolution. lrelu is LeakyReLU with slope 0.1."
     )
     dropout: float = setting(
-        0.5, "Part of the activations that dropout sets to 0 while training.", ge=0, lt=1
+        0.5, "Fraction of the activations that dropout sets to 0 in training.", ge=0, lt=1
     )
 
     name: ClassVar[str]
     shrinks: ClassVar[int]
-    """How many times smaller than the image the last feature map is."""
+    """The factor by which the last feature map is smaller than the image."""
 
     def check(self) -> Iterator[Problem]:
         yield from check_image_size(self.image_size)
@@ -62,20 +62,20 @@ class MesoModel(abc.ABC):
             )
 
     def build(self, *, classes: int) -> keras.Model:
-        """The model, not compiled.
+        """Build the model, not compiled.
 
         Args:
             classes: the number of classes, 2 or more.
 
         Returns:
-            A functional model. Its input is float32 [batch, height, width, 3], RGB pixel values in [0, 255];
-            the model itself scales them to [0, 1], so that training and serving cannot differ in it. Its
-            output is float32, under mixed precision too: with 2 classes [batch, 1], the probability of the
+            A functional model. Its input is float32 [batch, height, width, 3], RGB pixel values in [0, 255].
+            The model itself scales them to [0, 1], so that training and serving cannot differ in this. Its
+            output is float32, also under mixed precision: with 2 classes [batch, 1], the probability of the
             positive class, otherwise [batch, classes], probabilities that sum to 1.
 
         Raises:
-            ConfigError: at `model.image_size`, where it is too small.
-            ValueError: where `classes` is below 2.
+            ConfigError: at `model.image_size`, if it is too small.
+            ValueError: if `classes` is below 2.
         """
         import keras
 
@@ -90,23 +90,23 @@ class MesoModel(abc.ABC):
         x = keras.layers.Dropout(self.dropout, name="dropout")(x)
         x = self._hidden(x)
         units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
-        # float16 has no room for small probabilities, and the loss takes their logarithm.
+        # float16 cannot represent small probabilities, and the loss takes their logarithm.
         output = keras.layers.Dense(units, activation=activation, dtype="float32", name="output")(x)
         return keras.Model(image, output, name=self.name)
 
     @abc.abstractmethod
     def _features(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """The feature map of images with values in [0, 1], `shrinks` times smaller."""
+        """Return the feature map of images with values in [0, 1], smaller by the factor `shrinks`."""
 
     def _hidden(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """What lies between the flattened features, float [batch, n], and the output layer: nothing, if not
-        overridden."""
+        """Apply the layers between the flattened features, float [batch, n], and the output: none by
+        default."""
         return x
 
     def _conv(
         self, x: keras.KerasTensor, filters: int, kernel: int, name: str, *, dilation: int = 1
     ) -> keras.KerasTensor:
-        """A convolution that keeps the size, and its activation."""
+        """Apply a convolution that keeps the size, and its activation."""
         import keras
 
         x = keras.layers.Conv2D(filters, kernel, padding="same", dilation_rate=dilation, name=name)(x)
@@ -131,8 +131,8 @@ def _norm_and_pool(x: keras.KerasTensor, size: int, stage: int) -> keras.KerasTe
 @MODELS.register("meso1")
 @dataclass(frozen=True, kw_only=True)
 class Meso1(MesoModel):
-    """Meso-1, the smallest of the authors' code: one pooled stage. 4,629 parameters at 256x256 and 2 classes,
-    of which 4,621 are trainable (BatchNorm's moving statistics are the rest)."""
+    """Meso-1, the smallest model in the authors' code: one pooled stage. 4,629 parameters at 256x256 and 2
+    classes, of which 4,621 are trainable (the rest are BatchNorm's moving statistics)."""
 
     shrinks = 8
 
@@ -144,7 +144,7 @@ class Meso1(MesoModel):
 
 @dataclass(frozen=True, kw_only=True)
 class FourStages(MesoModel):
-    """What Meso-4 and MesoInception-4 share: their last two stages and the dense layer of 16 units."""
+    """Base class of Meso-4 and MesoInception-4: their last two stages, and the dense layer of 16 units."""
 
     hidden_activation: Activation = setting(
         "lrelu", "Activation after the dense layer. lrelu is LeakyReLU with slope 0.1."
@@ -159,7 +159,7 @@ class FourStages(MesoModel):
 
     @abc.abstractmethod
     def _first_stages(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """The first two stages, which each halve the size."""
+        """Apply the first two stages; each halves the size."""
 
     def _hidden(self, x: keras.KerasTensor) -> keras.KerasTensor:
         import keras
@@ -172,8 +172,8 @@ class FourStages(MesoModel):
 @MODELS.register("meso4")
 @dataclass(frozen=True, kw_only=True)
 class Meso4(FourStages):
-    """Meso-4: four convolutions. 28,073 parameters at 256x256 and 2 classes; the paper's 27,977 are the
-    trainable ones."""
+    """Meso-4: four convolutions. 28,073 parameters at 256x256 and 2 classes, of which 27,977 are trainable,
+    the number in the paper."""
 
     def _first_stages(self, x: keras.KerasTensor) -> keras.KerasTensor:
         x = _norm_and_pool(self._conv(x, 8, 3, "conv1"), 2, 1)
@@ -183,8 +183,9 @@ class Meso4(FourStages):
 @MODELS.register("mesoinception4")
 @dataclass(frozen=True, kw_only=True)
 class MesoInception4(FourStages):
-    """MesoInception-4: the first two convolutions of Meso-4 are inception modules with dilated convolutions.
-    28,725 parameters at 256x256 and 2 classes; the paper's 28,615 are the trainable ones."""
+    """MesoInception-4: Meso-4 with inception modules of dilated convolutions in place of the first two
+    convolutions. 28,725 parameters at 256x256 and 2 classes, of which 28,615 are trainable, the number in the
+    paper."""
 
     def _first_stages(self, x: keras.KerasTensor) -> keras.KerasTensor:
         x = _norm_and_pool(self._inception(x, (1, 4, 4, 2), "inception1"), 2, 1)
@@ -193,8 +194,11 @@ class MesoInception4(FourStages):
     def _inception(
         self, x: keras.KerasTensor, filters: tuple[int, int, int, int], name: str
     ) -> keras.KerasTensor:
-        """Four branches side by side: a 1x1 convolution, and three 3x3 convolutions with dilations 1, 2 and
-        3, each behind a 1x1 convolution."""
+        """Apply an inception module of four branches.
+
+        One is a 1x1 convolution; the others are 3x3 convolutions with dilations 1, 2 and 3, each after a 1x1
+        convolution.
+        """
         import keras
 
         branches = [self._conv(x, filters[0], 1, f"{name}_point")]

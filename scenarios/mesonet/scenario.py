@@ -1,4 +1,4 @@
-"""MesoNet as a scenario: is a face real, or forged by a network?"""
+"""The scenario mesonet: classification of images as real or forged."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ DATAS.register("forged_patches")(ForgedPatches)
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(ClassificationSettings):
-    """What MesoNet has beside its model and its data."""
+    """The settings of the scenario mesonet itself, besides its model and its data."""
 
-    augment: bool = setting(False, "Augment training images as `augmentation` says.")
+    augment: bool = setting(False, "Augment training images with the transformations of `augmentation`.")
     augmentation: AffineAugmentation = field(
-        default_factory=AffineAugmentation, metadata={"help": "The paper's augmentation, unless changed."}
+        default_factory=AffineAugmentation,
+        metadata={"help": "The transformations; by default those of the paper."},
     )
 
 
 @register_scenario("mesonet")
 class MesoNet(ImageClassification):
-    """Two classes of images by one probability, that of the positive class; more classes by softmax."""
+    """Image classification: with two classes, the probability of the positive one; with more, a softmax."""
 
     Config = Settings
     models = MODELS

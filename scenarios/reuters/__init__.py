@@ -1,1 +1,1 @@
-"""Sorting texts by topic."""
+"""Classification of texts by topic."""

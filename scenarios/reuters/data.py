@@ -1,4 +1,4 @@
-"""Texts of one's own, or Keras' copy of Reuters."""
+"""Texts from files, or Keras' copy of Reuters."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from framework.run.device import import_tensorflow
 
 @dataclass(frozen=True, kw_only=True)
 class ReutersTexts(TextFiles):
-    """A file a split, with a text and a label a row: JSON lines or CSV with a head line, packed by gzip or
-    not.
+    """One file for each split, with a text and a label in each row: JSON lines or CSV with a header line,
+    compressed by gzip or not.
 
     A sample is `(text, target)`: a string scalar, and with two classes float32 [1], 1.0 for the positive one,
-    with more an int32 scalar, the index into `classes`. Without `train`, Keras' own copy of Reuters is taken,
-    which needs a network once.
+    with more classes an int32 scalar, the index into `classes`. If `train` is null, Keras' own copy of
+    Reuters is used, which needs a network once.
     """
 
     train: str | None = setting(
-        None, "File of the training data. null: Reuters by keras.datasets, which needs a network once."
+        None, "File of the training data. null: keras.datasets downloads Reuters, which needs a network once."
     )
 
     def all_rows(self, split: Split) -> Sequence[Row]:
         return super().all_rows(split) if self.train is not None else self._downloaded(split)
 
     def divides(self, split: Split) -> bool:
-        """Whether a split is a part of the file of the training data. The copy of Reuters is divided
-        already."""
+        """Return whether a split is a part of the file of the training data.
+
+        Keras' copy of Reuters has its own split.
+        """
         return self.train is not None and super().divides(split)
 
     def _downloaded(self, split: Split) -> Sequence[Row]:
-        """Keras' own split of Reuters, turned back into texts."""
+        """Download a split of Keras' copy of Reuters, and turn it back into texts."""
         import_tensorflow()
         import keras
 
@@ -41,7 +43,7 @@ class ReutersTexts(TextFiles):
             index = {number + 3: word for word, number in keras.datasets.reuters.get_word_index().items()}
             train, test = keras.datasets.reuters.load_data()
             names = keras.datasets.reuters.get_label_names()
-        except Exception as error:  # whatever a network that is not there raises
+        except Exception as error:  # a missing network raises errors of many kinds
             raise DataError(
                 f"no texts are named, and Reuters cannot be downloaded here: {error}",
                 hint=f"data.train=FILE data.val=FILE name {KINDS}, with the columns 'text' and 'label'",

@@ -1,4 +1,4 @@
-"""Convolutional networks over words."""
+"""Convolutional networks for texts."""
 
 from __future__ import annotations
 
@@ -17,40 +17,44 @@ MODELS = Registry("model")
 
 @dataclass(frozen=True, kw_only=True)
 class TextModel(abc.ABC):
-    """What the models share: a text in, one probability (or one a class) out. The vocabulary is a part of the
-    model."""
+    """Base class of the models: from a text to one probability, or to one for each class.
+
+    The vocabulary is a part of the model.
+    """
 
     words: int | None = setting(
         None,
-        "The most frequent words of the training texts that are told apart. null: all.",
+        "Size of the vocabulary: the most frequent words of the training texts. null: all words.",
         ge=1,
         le=10_000_000,
     )
-    tokens: int = setting(300, "Words of a text that are read; a longer one is cut off.", ge=20, le=100_000)
-    embedding: int = setting(7, "Numbers that a word becomes.", ge=1, le=65_536)
+    tokens: int = setting(300, "Words of a text that are read; a longer text is cut off.", ge=20, le=100_000)
+    embedding: int = setting(7, "Length of the vector of a word.", ge=1, le=65_536)
     dropout: float = setting(
         0.0,
-        "Part of the activations before the last layer that dropout sets to 0 while training.",
+        "Fraction of the activations before the last layer that dropout sets to 0 in training.",
         ge=0,
         lt=1,
     )
 
     def build(self, *, classes: int, texts: Sequence[str]) -> keras.Model:
-        """The model, not compiled.
+        """Build the model, not compiled.
 
         Args:
             classes: the number of classes, 2 or more.
-            texts: the training texts; their words become the vocabulary: lower case, without punctuation.
+            texts: the training texts. Their words, in lower case and without punctuation, become the
+                vocabulary.
 
         Returns:
-            A functional model. Its input is strings, [batch]; its output float32, with 2 classes [batch, 1],
-            the probability of the positive class, otherwise [batch, classes], probabilities that sum to 1.
+            A functional model. Its input is strings, [batch]. Its output is float32, with 2 classes [batch,
+            1], the probability of the positive class, otherwise [batch, classes], probabilities that sum to
+            1.
         """
         import keras
         import tensorflow as tf
         from keras import layers
 
-        most = None if self.words is None else self.words + 2  # padding, and words that are not known
+        most = None if self.words is None else self.words + 2  # + padding and unknown words
         vectorise = layers.TextVectorization(
             max_tokens=most, output_sequence_length=self.tokens, name="words"
         )
@@ -59,19 +63,19 @@ class TextModel(abc.ABC):
         x = layers.Embedding(vectorise.vocabulary_size(), self.embedding, name="embedding")(vectorise(text))
         x = layers.Dropout(self.dropout, name="dropout")(self._features(x))
         units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
-        # float16 has no room for small probabilities, and the loss takes their logarithm.
+        # float16 cannot represent small probabilities, and the loss takes their logarithm.
         output = layers.Dense(units, activation, dtype="float32", name="output")(x)
         return keras.Model(text, output, name=self.name)  # type: ignore[attr-defined]
 
     @abc.abstractmethod
     def _features(self, embedded: keras.KerasTensor) -> keras.KerasTensor:
-        """[batch, tokens, embedding] to [batch, features]."""
+        """Map [batch, tokens, embedding] to [batch, features]."""
 
 
 @MODELS.register("text_cnn")
 @dataclass(frozen=True, kw_only=True)
 class TextCNN(TextModel):
-    """Two convolutions, one after the other, as in "eat TensorFlow 2 in 30 days", chapter 6-2."""
+    """Two convolutions in sequence, as in "eat TensorFlow 2 in 30 days", chapter 6-2."""
 
     def _features(self, embedded: keras.KerasTensor) -> keras.KerasTensor:
         from keras import layers
@@ -86,18 +90,18 @@ class TextCNN(TextModel):
 @MODELS.register("wide_text_cnn")
 @dataclass(frozen=True, kw_only=True)
 class WideTextCNN(TextModel):
-    """Convolutions of several widths beside each other, of each the largest value in a text: Kim 2014,
-    Convolutional Neural Networks for Sentence Classification, arXiv:1408.5882, figure 1. Its embedding is
-    learned from nothing here (CNN-rand)."""
+    """Parallel convolutions of several widths, and the largest value of each feature in a text: Kim 2014,
+    Convolutional Neural Networks for Sentence Classification, arXiv:1408.5882, figure 1. The embedding starts
+    from random values (CNN-rand)."""
 
-    embedding: int = setting(128, "Numbers that a word becomes.", ge=1, le=65_536)
+    embedding: int = setting(128, "Length of the vector of a word.", ge=1, le=65_536)
     dropout: float = setting(
         0.5,
-        "Part of the activations before the last layer that dropout sets to 0 while training.",
+        "Fraction of the activations before the last layer that dropout sets to 0 in training.",
         ge=0,
         lt=1,
     )
-    widths: tuple[int, ...] = setting((3, 4, 5), "Words that each convolution sees at once.", ge=1, le=20)
+    widths: tuple[int, ...] = setting((3, 4, 5), "Widths of the convolutions, in words.", ge=1, le=20)
     filters: int = setting(128, "Features of each width.", ge=1, le=65_536)
 
     def _features(self, embedded: keras.KerasTensor) -> keras.KerasTensor:

@@ -1,4 +1,4 @@
-"""Texts by topic as a scenario: which of many topics is a text about?"""
+"""The scenario reuters: classification of texts by topic."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TOP = 5
 
 @register_scenario("reuters")
 class Reuters(Classification):
-    """One topic a text: two classes by one probability, more by a softmax."""
+    """Text classification: with two classes, the probability of the positive one; with more, a softmax."""
 
     models = MODELS
     datas = DATAS
@@ -36,7 +36,7 @@ class Reuters(Classification):
         return self.model.build(classes=len(self.classes), texts=texts)
 
     def objective(self) -> Objective:
-        """As of every classifier, and, with many classes, how often the right one is among the first five."""
+        """Add the top-5 accuracy to the objective of a classifier, if there are more than five classes."""
         import keras
 
         objective = super().objective()
@@ -46,8 +46,11 @@ class Reuters(Classification):
         return dataclasses.replace(objective, metrics=[*objective.metrics, top])
 
     def prediction_source(self, arguments: Sequence[str | Path]) -> Source:
-        """Each `.txt` file is a text; of other files, the column `data.text` of each row, with the topic of
-        `data.label` where known."""
+        """Open texts to predict.
+
+        Each `.txt` file is one text. Each row of another file is a text in the column `data.text`, with its
+        topic in the column `data.label` if that is known.
+        """
         texts, names = [], []
         labels: list[str | None] = []
         for path in map(Path, arguments):
