@@ -1,5 +1,8 @@
-"""The measurements of scripts/benchmark. Each pair is measured in turns, and the best of its rounds counts,
-so that what else the machine does meanwhile harms both alike."""
+"""The measurements of scripts/benchmark.
+
+Contenders are measured in turns, and the best round of each counts, so that other work of the machine affects
+all of them alike.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ ROUNDS = 5
 
 
 def best_rates(contenders: dict[str, Callable[[], float]]) -> dict[str, float]:
-    """The best rate of each, over rounds in which they take turns. A first round warms up."""
+    """Return the best rate of each contender over rounds in which they take turns; a first round warms up."""
     best = dict.fromkeys(contenders, 0.0)
     for number in range(ROUNDS + 1):
         for name, measure in contenders.items():
@@ -28,7 +31,7 @@ def best_rates(contenders: dict[str, Callable[[], float]]) -> dict[str, float]:
 
 
 def show(title: str, unit: str, rates: dict[str, float]) -> None:
-    """A table with the first contender as the measure."""
+    """Print a table of rates, relative to the first contender."""
     first = next(iter(rates.values()))
     Console().table(
         title,
@@ -38,7 +41,7 @@ def show(title: str, unit: str, rates: dict[str, float]) -> None:
 
 
 def dense(size: int) -> Any:
-    """A small network, in which the overhead of a step shows most."""
+    """Build a small network, in which the overhead of a step is large compared with its computation."""
     import keras
 
     return keras.Sequential(
@@ -47,7 +50,7 @@ def dense(size: int) -> Any:
 
 
 def measure_loop() -> None:
-    """Training samples a second."""
+    """Measure training samples per second."""
     import_tensorflow()
     import keras
     import numpy as np
@@ -111,7 +114,7 @@ def measure_loop() -> None:
 
 
 def measure_input() -> None:
-    """Samples a second out of the input pipeline, from memory, without augmentation."""
+    """Measure samples per second from the input pipeline, from memory, without augmentation."""
     import_tensorflow()
     import tensorflow as tf
 
@@ -149,7 +152,7 @@ def measure_input() -> None:
 
 
 def measure_start() -> None:
-    """Seconds from the command to its end."""
+    """Measure the seconds from the start of a command to its end."""
     script = Path(sys.executable).parent / "train-scenario"
     rows = []
     for title, words in (

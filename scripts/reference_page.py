@@ -1,9 +1,8 @@
-"""The reference of all settings, as Markdown, made of the config dataclasses themselves, so that it says what
-they say.
+"""Generation of the reference of all settings, in Markdown, from the config dataclasses.
 
-Sections come from `RunConfig`, options from the registries and from the files in `conf/`, and what differs
-from scenario to scenario from each scenario that `conf/scenario/` names. Nothing is read but the code and
-`conf/`, so the text is the same on every machine. `scripts/reference` writes it to docs/reference.md.
+Sections come from `RunConfig`, options from the registries and from the files in `conf/`. What differs
+between scenarios comes from the scenarios in `conf/scenario/`. Only the code and `conf/` are read, so the
+text is the same on every machine. `scripts/reference` writes it to docs/reference.md.
 """
 
 from __future__ import annotations
@@ -27,24 +26,25 @@ from framework.config.trainer_config import TrainerConfig
 _HEAD = """\
 # Settings
 
-Every setting of every section. This page is made of the code by `scripts/reference`; do not edit it.
+Every setting of every section. This page is generated from the code by `scripts/reference`; do not edit it.
 
-`group=option` chooses an option of a group, `path=value` sets a value: `train-scenario scenario=NAME optimizer=sgd
-optimizer.momentum=0.9`. A default holds where neither the scenario's file in `conf/scenario/` nor an experiment's sets another
-value. `null` stands for nothing; a list is typed as `[1,2]`.
+`group=option` chooses an option of a group, `path=value` sets a value:
+`train-scenario scenario=NAME optimizer=sgd optimizer.momentum=0.9`. A default applies unless the scenario's
+file in `conf/scenario/` or an experiment's file sets another value. `null` means no value; a list is typed as
+`[1,2]`.
 """
 
-# Of the groups that have neither a config class nor a registry of their own to say it.
+# Descriptions of the groups that have neither a config class nor a registry of their own.
 _ABOUT = {
-    "scenario": "What is learned, and the settings of its own that it has.",
+    "scenario": "The task to learn, and its own settings.",
     "model": "The network. Each scenario has its own.",
     "data": "The samples. Each scenario has its own.",
-    "experiment": "Values of several groups at once, chosen beside a scenario.",
+    "experiment": "Values of several groups at once; an experiment also chooses a scenario.",
 }
 
 
 class Row(NamedTuple):
-    """A setting: its path in the config, and in words what may stand there, its default, and what it does."""
+    """A setting: its path in the config, and as texts its allowed values, its default and its help."""
 
     path: str
     type: str
@@ -53,13 +53,13 @@ class Row(NamedTuple):
 
 
 class Option(NamedTuple):
-    """What may be chosen in a group: `group=name`.
+    """An option of a group, chosen by `group=name`.
 
     Args:
-        name: the name of its file in `conf/`, or its registered name where it has no file.
-        about: what it is, in a sentence or a few.
+        name: the name of its file in `conf/`, or its registered name if it has no file.
+        about: a description of a sentence or a few.
         config: its config dataclass.
-        values: the values in its file, references to other settings unresolved.
+        values: the values in its file, with references to other settings unresolved.
     """
 
     name: str
@@ -69,13 +69,13 @@ class Option(NamedTuple):
 
 
 def reference(conf: Path | None = None) -> str:
-    """The whole page.
+    """Generate the whole page.
 
     Args:
         conf: the folder of groups and their options. None: the shipped one.
 
     Raises:
-        ConfigError: where a file in `conf/scenario/` names no class that can be imported.
+        ConfigError: if the class that a file in `conf/scenario/` names cannot be imported.
     """
     conf = conf_directory() if conf is None else conf
     sections = {section: "\n".join(_section(section, conf)) for section in SECTIONS}
@@ -90,11 +90,11 @@ def reference(conf: Path | None = None) -> str:
 
 
 def kinds_of(section: str, conf: Path) -> list[tuple[Registry | type, list[str]]]:
-    """What a section of the config is typed by.
+    """Return the types of a section of the config.
 
     Returns:
-        Config dataclasses, or registries of them, each with the scenarios it belongs to; with none of them
-        where it is the same for all.
+        Config dataclasses, or registries of them, each with the scenarios it belongs to. The list of
+        scenarios is empty if the type is the same for all.
     """
     if section in PARTS:
         return [(locate(PARTS[section]), [])]
@@ -108,8 +108,10 @@ def kinds_of(section: str, conf: Path) -> list[tuple[Registry | type, list[str]]
 
 
 def scenarios_of(conf: Path) -> dict[str, Any]:
-    """The classes of the scenarios in `conf/scenario/`, by the names of their files; not of one that leaves
-    it to the user."""
+    """Return the classes of the scenarios in `conf/scenario/`, by the names of their files.
+
+    A file that leaves the class to the user is skipped.
+    """
     targets = {path: _load(path)["scenario"]["target"] for path in sorted((conf / "scenario").glob("*.yaml"))}
     return {
         path.stem: locate(target, f"{path.name}: scenario.target")
@@ -119,7 +121,7 @@ def scenarios_of(conf: Path) -> dict[str, Any]:
 
 
 def options_of(group: str, kind: Registry | type, conf: Path) -> list[Option]:
-    """The options of a group that fit `kind`: those in `conf/`, then what is registered beside them."""
+    """List the options of a group that fit `kind`: those in `conf/`, then other registered ones."""
     options = []
     for path in sorted((conf / group).glob("*.yaml")):
         values = _load(path)
@@ -139,13 +141,13 @@ def options_of(group: str, kind: Registry | type, conf: Path) -> list[Option]:
 def rows_of(
     cls: type, path: str, values: Mapping[str, Any] | None = None, defaults: Any = None
 ) -> Iterator[Row]:
-    """The settings of a config dataclass, those of the dataclasses in it too.
+    """Yield the settings of a config dataclass, and of the dataclasses in it.
 
     Args:
         cls: the dataclass.
-        path: where it stands in the config.
-        values: what the option's file sets: a default that refers to another setting is found there.
-        defaults: an instance that holds the defaults; None where they are those of the class.
+        path: its place in the config.
+        values: the values in the option's file, because a default may refer to another setting there.
+        defaults: an instance that holds the defaults; None: those of the class.
     """
     hints = type_hints(cls)
     for field in dataclasses.fields(cls):
@@ -165,8 +167,7 @@ def rows_of(
 
 
 def default_text(value: Any) -> str:
-    """A default as one would type it, as code; nothing for a section, whose settings have defaults of their
-    own."""
+    """Format a default as typed on the command line, as code; empty for a section, which has no default."""
     if value is dataclasses.MISSING:
         return "none: it must be set"
     return "" if dataclasses.is_dataclass(value) else f"`{_typed(value)}`"
@@ -181,12 +182,12 @@ def _typed(value: Any) -> str:
 
 
 def summary_of(thing: Any) -> str:
-    """The first paragraph of the docstring of a class or a module, on one line."""
+    """Return the first paragraph of the docstring of a class or a module, on one line."""
     return _one_line(inspect.cleandoc(thing.__doc__ or "").split("\n\n")[0])
 
 
 def comment_of(path: Path) -> str:
-    """The first paragraph of the comment that a YAML file starts with, on one line."""
+    """Return the first paragraph of the comment at the top of a YAML file, on one line."""
     lines = [
         line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("# @package")
     ]
@@ -199,7 +200,7 @@ def comment_of(path: Path) -> str:
 
 
 def _about(group: str, conf: Path) -> str:
-    """What a group is for: in the words of its config class, or of the module that its registry is in."""
+    """Describe a group with the docstring of its config class, or of the module that its registry is in."""
     if group in _ABOUT or group not in SECTIONS:
         return _ABOUT.get(group, "")
     ((kind, _),) = kinds_of(group, conf)
@@ -209,7 +210,7 @@ def _about(group: str, conf: Path) -> str:
 
 
 def _section(section: str, conf: Path) -> Iterator[str]:
-    """The lines of a section, below its heading."""
+    """Yield the lines of a section, below its heading."""
     if section == "scenario":
         known = scenarios_of(conf)
         files = sorted((conf / "scenario").glob("*.yaml"))
@@ -231,7 +232,7 @@ def _section(section: str, conf: Path) -> Iterator[str]:
             yield from _table(list(rows_of(kind, section, values))) or ["It has no settings.\n"]
             continue
         rows = {option.name: list(rows_of(option.config, section, option.values)) for option in options}
-        # A setting that all options have alike is said once.
+        # A setting that is the same for all options is listed once.
         common = [
             row for row in next(iter(rows.values()), []) if all(row in others for others in rows.values())
         ]
@@ -262,7 +263,7 @@ def _short_forms(conf: Path) -> str:
         for cls in (kind.values() if isinstance(kind, Registry) else [kind])
         for row in rows_of(cls, section)
     }
-    head = "## Short forms\n\nWhat is typed daily. Each stands for a setting below.\n\n"
+    head = "## Short forms\n\nShort names of the most used settings. Each stands for a setting below.\n\n"
     cells = [
         (short, long, known[long], default_text(values.get(short))) for short, long in SHORT_FORMS.items()
     ]
@@ -300,7 +301,7 @@ def _one_line(text: str) -> str:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """The plain values of a YAML file, references unresolved."""
+    """Load the plain values of a YAML file, with references unresolved."""
     from omegaconf import OmegaConf
 
     values = OmegaConf.to_container(OmegaConf.load(path), resolve=False)

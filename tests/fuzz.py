@@ -1,8 +1,7 @@
-"""Mutates each file of a run, and has the commands open what comes of it: no traceback, no hang, nothing
-outside of the run is changed.
+"""Mutate the files of a run and open them with the commands: no traceback, no hang, nothing else is changed.
 
-`scripts/fuzz` runs it long; tests/unit/test_fuzz.py in a short form. The commands run in a worker process
-that has loaded TensorFlow once, with limits of memory and time for each mutation.
+`scripts/fuzz` tries many mutations, tests/unit/test_fuzz.py a few. The commands run in a worker process that
+loads TensorFlow once, with limits of memory and time for each mutation.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _SECONDS = 60  # for one command; the slowest takes five on a machine that is no
 _GIGABYTES = 8
 _QUICK = ("trainer.tensorboard=false",)
 
-# The commands, by the words behind their names; RUN is the run, OUT a folder that may be written to.
+# The commands, as modules with their arguments. RUN is the run, OUT a folder that may be written to.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "read": ("tests.fuzz", "RUN"),
     "resume": ("framework.cli.resume", "RUN"),
@@ -56,7 +55,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "sweep": ("framework.cli.train", "-m", *TOY_WORDS, *_QUICK, "seed=1,2", "output_dir=SWEEP"),
     "new run": ("framework.cli.train", *TOY_WORDS, *_QUICK, "epochs=1", "output_dir=RUN"),
 }
-# Which commands read a file.
+# The commands that read each file.
 READERS: Mapping[str, Sequence[str]] = {
     "config.yaml": ("resume", "lav", "lav of raw weights", "ema", "predict"),
     "state.json": ("resume", "resume on", "ema", "lav of raw weights"),
@@ -77,13 +76,13 @@ READERS: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command made of a mutation.
+    """The result of a command on a mutation.
 
     Args:
         words: file, mutation and command.
-        code: the exit code; None where it hung or died.
+        code: the exit code; None if it hung or died.
         output: what it printed.
-        faults: what was promised and did not hold.
+        faults: the promises that did not hold.
     """
 
     words: str
@@ -93,7 +92,7 @@ class Outcome:
 
 
 def make_runs(folder: Path) -> None:
-    """A run that was not finished, a finished sweep, and a file outside."""
+    """Make a run, a finished sweep, and a file outside of both."""
     subprocess.run(
         [
             *(
@@ -123,13 +122,16 @@ def make_runs(folder: Path) -> None:
 
 
 class Worker:
-    """A process that runs one command after the other."""
+    """A process that runs one command after another."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What the command gave, or None where the process hung or died; the next call starts another one."""
+        """Run a command, and return its result; None if the process hung or died.
+
+        After that, the next call starts another process.
+        """
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.fuzz", "--worker"],
@@ -155,7 +157,7 @@ class Worker:
         return json.loads(line) if line else None
 
     def close(self) -> None:
-        """End the process."""
+        """Kill the process."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
@@ -166,10 +168,11 @@ def fuzz(folder: Path, count: int, seed: int, *, quick: float) -> Iterator[Outco
     """Try mutations of the runs that `make_runs` made in a folder.
 
     Args:
-        count: how many.
-        seed: decides which.
-        quick: for which part of them the files are only read, as the commands read them, and nothing is
-            built.
+        folder: the folder.
+        count: the number of mutations.
+        seed: determines the mutations.
+        quick: the fraction of mutations for which the files are only read, in the same way as by the
+            commands, and nothing is built.
     """
     rng = random.Random(seed)
     worker = Worker()
@@ -227,7 +230,7 @@ def _try(worker: Worker, folder: Path, mutation: Mutation, name: str, number: in
 
 
 def _outside(place: Path) -> dict[str, str]:
-    """What is beside the run, and its content."""
+    """Return the files beside the run, with their checksums."""
     found = {}
     for part in ("outside", "cwd"):
         for path in sorted((place / part).rglob("*")):
@@ -239,11 +242,11 @@ def _outside(place: Path) -> dict[str, str]:
 
 
 class TimeIsUpError(BaseException):
-    """A command took too long."""
+    """Raised when a command takes too long."""
 
 
 def work() -> None:
-    """Run the commands that stdin names, and answer each with a line."""
+    """Run the commands that are named on stdin, and answer each with a line."""
     answers = os.fdopen(os.dup(1), "w")
     sys.path.insert(0, str(TOY))
     import keras
@@ -270,7 +273,7 @@ def work() -> None:
 
 
 def read_everything(words: list[str]) -> int:
-    """Read all files of a run as the commands do, without building anything."""
+    """Read all files of a run in the same way as the commands, without building anything."""
     from framework.cli.sweep import _folder_of, _records
     from framework.errors import ScenarioError
     from framework.model.export import fault_of, load_facts
@@ -316,7 +319,7 @@ def read_everything(words: list[str]) -> int:
 
 
 class _NoProcess:
-    """In place of the training of a job: that a job is trained is not what is tried here."""
+    """Replacement for the process that trains a job, because training is not under test here."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         pass

@@ -1,5 +1,7 @@
-"""What a stranger, or a disk, may do to a file of a run: bytes, types, nesting, sizes, and other things of
-its name."""
+"""Mutations of the files of a run: of bytes, types, nesting and sizes, and other things under their names.
+
+They stand for damage by a disk, and for attacks.
+"""
 
 from __future__ import annotations
 
@@ -48,9 +50,9 @@ class Mutation:
     """One change to a run.
 
     Args:
-        kind: the name of the file that is changed, or `new` for what lies in the folder of a new run.
-        name: what is done.
-        apply: does it to the run in a folder.
+        kind: the name of the changed file, or `new` for something in the folder of a new run.
+        name: a description.
+        apply: changes the run in a folder.
     """
 
     kind: str
@@ -59,11 +61,11 @@ class Mutation:
 
 
 def mutations(rng: random.Random, folder: Path) -> Iterator[Mutation]:
-    """Mutations without end.
+    """Yield mutations without end.
 
     Args:
-        rng: decides what comes.
-        folder: what is beside the runs, for links to lead to.
+        rng: determines the mutations.
+        folder: the folder beside the runs that links can lead to.
     """
     while True:
         if rng.random() < 0.04:
@@ -101,7 +103,7 @@ def _applied(file: str, change: Callable[[Path], None], rechecked: bool) -> Call
 
 
 def _mend_checksums(run: Path, path: Path) -> None:
-    """As somebody who damages a file on purpose would."""
+    """Recompute checksums, like somebody who damages a file on purpose."""
     if not path.is_file() or path.is_symlink() or path.stat().st_size > 2**24:
         return
     if path.name in ("state.json", "variables.npz"):
@@ -305,7 +307,7 @@ def _changed_json(rng: random.Random, node: Any, strange: list[Any]) -> str:
 
 
 def _replaced(rng: random.Random, node: Any, value: Any) -> Any:
-    """The same with one value, at any depth, replaced, taken away, or given a companion."""
+    """Return a copy with one value, at any depth, replaced, removed, or accompanied by another."""
     node = copy.deepcopy(node)
     here: Any = node
     parent: Any = None

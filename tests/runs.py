@@ -1,4 +1,4 @@
-"""Runs of the toy scenario in this process, and what is to be compared of them."""
+"""Runs of the toy scenario in this process, and the parts of them that tests compare."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.conftest import REPOSITORY, TOY, TOY_WORDS, environment
 
 
 class InterruptedAfter(Interruption):
-    """A signal that comes when the trainer has asked for it `count` times."""
+    """An interruption that comes when the trainer checks for one for the `count`-th time."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -46,8 +46,10 @@ QUICK = ("trainer.tensorboard=false", "trainer.export_saved_model=false")
 
 
 def last_given(words: Iterable[str]) -> list[str]:
-    """The words, of those on one setting the last alone: a command refuses two, and tests vary what they
-    share."""
+    """Return the overrides, with only the last one for each setting.
+
+    A command refuses two overrides of one setting, and tests vary the overrides that they share.
+    """
     return list({word.partition("=")[0]: word for word in words}.values())
 
 
@@ -64,8 +66,10 @@ def train(path: Path, *words: str) -> Result:
 
 
 def train_on_two(path: Path, *words: str) -> None:
-    """The same on two copies of the CPU. In a process of its own, because TensorFlow divides its devices
-    once, before it is used."""
+    """Train on two virtual CPUs.
+
+    It runs in a process of its own, because TensorFlow divides its devices only once, before their first use.
+    """
     own = last_given([*QUICK, f"output_dir={path}", "device.cpu_replicas=2", *words])
     command = [sys.executable, "-m", "framework.cli.train", *TOY_WORDS, *own]
     done = subprocess.run(
@@ -85,7 +89,7 @@ def final_state(path: Path) -> Snapshot:
 
 
 def comparable(path: Path) -> dict[str, Any]:
-    """All that must be equal between two runs: variables as bytes, and the state without its times."""
+    """Return what must be equal between two runs: variables as bytes, and the state without its times."""
     snapshot = final_state(path)
     state = json.loads(json.dumps(snapshot.state))
     state["history"] = [without_times(record) for record in state["history"]]

@@ -1,7 +1,7 @@
-"""Kills training processes at random moments, resumes them until they finish, and compares with undisturbed
+"""Kill training processes at random moments, resume them until they finish, and compare with undisturbed
 runs.
 
-`scripts/torture` runs it long; tests/cli/test_kills.py in a short form.
+`scripts/torture` runs many kills, tests/cli/test_kills.py a few.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from framework.evaluation.compare_runs import differences
 from framework.loops.loop import LOOPS
 from tests.conftest import REPOSITORY, TOY_WORDS, environment
 
-# All that has state, in small: steps of several batches, a schedule, averages, LAV, checkpoints in mid-epoch.
+# Small runs with all that has state: accumulation, a schedule, averages, LAV, checkpoints in mid-epoch.
 _COMMON = (
     *(
         "optimizer=adamw",
@@ -82,11 +82,11 @@ SCENARIOS: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True)
 class Moment:
-    """When to kill.
+    """A moment to kill a process.
 
     Args:
-        name: in words.
-        has_come: asked again and again, with the run directory and the seconds since the process started.
+        name: a description.
+        has_come: called again and again with the run directory and the seconds since the process started.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Moment:
 
 
 def moments(rng: random.Random) -> Iterator[Moment]:
-    """Moments of all kinds, in random order, without end."""
+    """Yield moments of all kinds, in random order, without end."""
 
     def file_appears(pattern: str) -> Callable[[Path, float], bool]:
         return lambda run, seconds: any(run.glob(pattern))
@@ -135,7 +135,7 @@ def command(name: str, *words: str) -> list[str]:
 
 
 def run_undisturbed(folder: Path, words: Sequence[str]) -> Path:
-    """A run that nothing happens to."""
+    """Train a run without interruption."""
     run = folder / "undisturbed"
     subprocess.run(
         command("train-scenario", *words, f"output_dir={run}"),
@@ -148,8 +148,7 @@ def run_undisturbed(folder: Path, words: Sequence[str]) -> Path:
 
 
 def run_with_kills(folder: Path, words: Sequence[str], plan: Sequence[Moment]) -> tuple[Path, list[str]]:
-    """A run whose processes are killed at these moments, one after the other, and that is then resumed to its
-    end.
+    """Kill the processes of a run at these moments, one after the other, and resume it to its end.
 
     Each process trains with another loop than the one before.
 

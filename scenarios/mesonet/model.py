@@ -99,8 +99,7 @@ class MesoModel(abc.ABC):
         """Return the feature map of images with values in [0, 1], smaller by the factor `shrinks`."""
 
     def _hidden(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Apply the layers between the flattened features, float [batch, n], and the output: none by
-        default."""
+        """Apply the layers between the flat features, float [batch, n], and the output: none by default."""
         return x
 
     def _conv(
