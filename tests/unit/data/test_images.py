@@ -258,11 +258,13 @@ def test_each_class_is_on_either_side(tmp_path: Path, part: float) -> None:
         assert set(labels_of(config.source(split, seed=0))) == {0, 1}
 
 
-def test_a_divided_folder_is_listed_and_its_files_are_opened_once_for_both_parts(tmp_path, monkeypatch):
+def test_a_divided_folder_is_listed_and_its_files_are_opened_once_for_both_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder_of(tmp_path, cat=5, dog=5)
     config = ImageFolder(train_dir=str(tmp_path), validation_split=0.4, on_error="fail").resolve()
     assert config.resolve() is config
-    opened = Counter()
+    opened: Counter[str] = Counter()
     monkeypatch.setattr(images, "quick_faults", lambda paths: opened.update(list(paths)) or ())
     parts = [names(config.source(split, seed=0), tmp_path) for split in (Split.TRAIN, Split.VALIDATION)]
     assert [len(part) for part in parts] == [6, 4]
