@@ -56,7 +56,7 @@ class ImageList(ImageConfig, LabelledFiles):
         check_rows(rows, columns, texts=columns)
         files = ((row, str(row.cells[self.file])) for row in rows)
         no_files = [
-            (row, f"its {self.file!r} is {file!r}, and no path")
+            (row, f"its {self.file!r} is {file!r}, which is not a path")
             for row, file in files
             if not file.strip() or "\0" in file
         ]

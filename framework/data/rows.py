@@ -66,7 +66,7 @@ def _read_rows(path: str, wanted: str, version: tuple[int, ...]) -> Sequence[Row
     """
     suffix = Path(path.lower().removesuffix(".gz")).suffix
     if suffix not in (*_SEPARATORS, *_JSON):
-        raise DataError(f"what kind of file is {path}?", hint=f"wanted: {wanted}")
+        raise DataError(f"cannot tell the kind of {path}", hint=f"wanted: {wanted}")
     content = read_text(path, wanted)
     rows = tuple(
         _json_rows(path, content) if suffix in _JSON else _csv_rows(path, content, _SEPARATORS[suffix])
@@ -170,7 +170,7 @@ def check_rows(rows: Sequence[Row], columns: Mapping[str, str], *, texts: Contai
 def _no_text(cell: Any) -> str | None:
     """Return why a cell cannot be taken as a text, or None if it can."""
     if not isinstance(cell, str | int):
-        return f"is {cell!r}, and no text"
+        return f"is {cell!r}, which is not a text"
     try:
         str(cell).encode()
     except UnicodeEncodeError:

@@ -164,7 +164,7 @@ def _numbers(rows: Sequence[Row], columns: Sequence[str]) -> list[list[float]]:
     """
     found = [[_number(row.cells[column]) for column in columns] for row in rows]
     faults = [
-        (row, f"its {column!r} is {row.cells[column]!r}, and no finite number")
+        (row, f"its {column!r} is {row.cells[column]!r}, which is not a finite number")
         for row, numbers in zip(rows, found, strict=True)
         for column, number in zip(columns, numbers, strict=True)
         if number is None

@@ -96,7 +96,7 @@ def test_rows_that_cannot_be_read_are_among_the_others(tmp_path: Path) -> None:
     ("name", "content", "reason"),
     [
         ("a.csv", None, r"cannot read .*a\.csv: No such file"),
-        ("a.txt", b"text", r"what kind of file is .*a\.txt(.|\n)*\.jsonl"),
+        ("a.txt", b"text", r"cannot tell the kind of .*a\.txt(.|\n)*\.jsonl"),
         ("a.csv", b"", "has no rows"),
         ("a.csv", b"text,label\n", "has no rows"),
         ("a.jsonl", b"\n \n", "has no rows"),
@@ -139,7 +139,7 @@ def test_columns_that_are_not_there_are_named_with_what_was_meant(tmp_path: Path
     assert str(caught.value).splitlines() == [
         "2 of 3 rows cannot be used:",
         f"    {tmp_path}/a.jsonl:2: has no 'label'; it has 'text', 'lable'",
-        f"    {tmp_path}/a.jsonl:3: its 'text' is [1], and no text",
+        f"    {tmp_path}/a.jsonl:3: its 'text' is [1], which is not a text",
         "    hint:    data.text and data.label name the columns; did you mean 'lable'?",
     ]
     check_rows([rows[0], *rows[2:]], columns)  # where any value will do

@@ -112,7 +112,7 @@ def test_each_cell_that_is_no_finite_number_is_named(tmp_path: Path) -> None:
         assert str(caught.value).splitlines() == [
             "7 of 8 rows cannot be used:",
             *(
-                f"    {path}:{i}: its 'y' is {cell!r}, and no finite number"
+                f"    {path}:{i}: its 'y' is {cell!r}, which is not a finite number"
                 for i, cell in enumerate(BAD, start=2)
             ),
             "    hint:    mend or remove them; data.inputs=[...] names the columns that are numbers",
@@ -177,7 +177,7 @@ def test_what_cannot_be_filled_in(tmp_path: Path, name: str, content: str, path:
 
 def test_another_kind_of_file(tmp_path: Path) -> None:
     (tmp_path / "a.xlsx").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"what kind of file(.|\n)*\.csv"):
+    with pytest.raises(DataError, match=r"cannot tell the kind of(.|\n)*\.csv"):
         values(str(tmp_path / "a.xlsx"))
 
 
