@@ -1,1 +1,1 @@
-"""What a process and its folder stand on: files, locks, checkpoints, logs, the console, signals, devices."""
+"""The run directory and the process of a run: files, locks, checkpoints, logs, console, signals, devices."""

@@ -1,12 +1,12 @@
-"""The state of a run on disk: everything that the next step depends on, in checksummed files, without pickle.
+"""Checkpoints: everything that the next step depends on, in files with checksums, without pickle.
 
     checkpoints/step-00005120/
       variables.npz    each variable's array, under its group and number
       state.json       epoch, step, best, early stopping, history; name, shape and dtype of each variable
       manifest.json    the format, and size and SHA-256 of the other files
 
-A checkpoint is written under another name, synced, and renamed when it is whole; so a folder of that name is
-complete, and what damages it later is found by its checksums.
+A checkpoint is written under another name, synced, and renamed when it is whole. So a folder of that name is
+complete. Later damage is found by the checksums.
 """
 
 from __future__ import annotations
@@ -41,8 +41,10 @@ _NAME = re.compile(r"step-([0-9]{8,13})")
 
 @dataclass(frozen=True)
 class NamedArray:
-    """One variable: its array, and what Keras calls it. Keras numbers names anew in each process, so its
-    place is what counts."""
+    """The array of a variable, and the name that Keras gives it.
+
+    Variables are matched by place, since Keras numbers names anew in each process.
+    """
 
     name: str
     array: np.ndarray
@@ -63,10 +65,10 @@ class Snapshot:
     variables: Mapping[str, Sequence[NamedArray]]
 
     def group(self, name: str) -> Sequence[NamedArray]:
-        """The variables of a group.
+        """Return the variables of a group.
 
         Raises:
-            CheckpointError: where it has no such group.
+            CheckpointError: if there is no such group.
         """
         if name not in self.variables:
             raise CheckpointError(f"the checkpoint of step {self.step:,} holds no variables {name!r}")
@@ -74,7 +76,7 @@ class Snapshot:
 
 
 def copy_variables(variables: Iterable[Any]) -> list[NamedArray]:
-    """Copies of Keras variables; training goes on without touching them."""
+    """Copy the values of Keras variables, so that training can go on."""
     import keras
     import numpy as np
 
@@ -90,7 +92,7 @@ def restore_variables(variables: Sequence[Any], saved: Sequence[NamedArray], *, 
         what: what the variables belong to, for the message.
 
     Raises:
-        CheckpointError: where number, shapes or dtypes differ; no variable is changed then.
+        CheckpointError: if the number, the shapes or the dtypes differ; then no variable is changed.
     """
     check_fit(variables, saved, what=what)
     for variable, named in zip(variables, saved, strict=True):
@@ -98,8 +100,7 @@ def restore_variables(variables: Sequence[Any], saved: Sequence[NamedArray], *, 
 
 
 def check_fit(variables: Sequence[Any], saved: Sequence[NamedArray], *, what: str) -> None:
-    """Raise a `CheckpointError` where number, shapes or dtypes of saved arrays are not those of the
-    variables."""
+    """Raise a `CheckpointError` if number, shapes or dtypes of saved arrays differ from the variables'."""
     found = [(tuple(variable.shape), str(variable.dtype)) for variable in variables]
     given = [(named.array.shape, named.array.dtype.name) for named in saved]
     if found != given:
@@ -120,9 +121,9 @@ class CheckpointStore:
     """The checkpoints of one run.
 
     Args:
-        folder: where they are.
-        keep: how many to keep; None keeps all.
-        holds: what their state.json holds; one that holds something else is damaged.
+        folder: the folder of the checkpoints.
+        keep: how many to keep; None: all.
+        holds: the type of their state.json; a checkpoint with another content is damaged.
     """
 
     def __init__(self, folder: Path, *, keep: int | None = None, holds: type[StateFile] = StateFile) -> None:
@@ -131,7 +132,7 @@ class CheckpointStore:
         self._keep = keep
 
     def steps(self) -> list[int]:
-        """The steps that there are checkpoints of, ascending, intact or not."""
+        """Return the steps of all checkpoints, ascending, intact or not."""
         if not self.folder.is_dir():
             return []
         matches = (_NAME.fullmatch(entry.name) for entry in self.folder.iterdir())
@@ -141,7 +142,7 @@ class CheckpointStore:
         """Write a checkpoint, then delete those of later steps and those beyond the last `keep`.
 
         Raises:
-            OSError: where it cannot be written, as on a full disk; the checkpoints before it stay.
+            OSError: if it cannot be written, as on a full disk; the checkpoints before it stay.
         """
         import numpy as np
 
@@ -164,18 +165,19 @@ class CheckpointStore:
             (draft / "state.json").write_text(json.dumps(content, indent=1))
             files = {name: _fingerprint(draft / name) for name in ("variables.npz", "state.json")}
             (draft / "manifest.json").write_text(json.dumps({"format": FORMAT, "files": files}, indent=1))
-        # Later ones are of a future that was given up, when the run went back to before them: they must not
-        # count as the newest.
+        # Later checkpoints were given up when the run went back to an earlier step. They must not count as
+        # the newest.
         self.drop_after(snapshot.step)
         self._retain()
         return target
 
     def load_newest(self) -> Snapshot | None:
-        """The newest intact checkpoint; None where there is no checkpoint at all. Damaged ones are passed
-        over with a warning.
+        """Load the newest intact checkpoint; None if there are no checkpoints.
+
+        Damaged ones are passed over with a warning.
 
         Raises:
-            CheckpointError: where there are checkpoints and each is damaged.
+            CheckpointError: if there are checkpoints and all are damaged.
         """
         damages = []
         for step in reversed(self.steps()):
@@ -193,7 +195,7 @@ class CheckpointStore:
         return None
 
     def load(self, step: int) -> Snapshot:
-        """The checkpoint of a step, its checksums verified.
+        """Load the checkpoint of a step, and verify its checksums.
 
         Raises:
             CheckpointError: naming the file that is missing, damaged, or of a later format.
@@ -210,15 +212,17 @@ class CheckpointStore:
         return Snapshot(step=state.pop("step"), state=state, variables=variables)
 
     def newest_state(self) -> Mapping[str, Any] | None:
-        """The state in the newest intact checkpoint, without its variables; None where there is none."""
+        """Load the state of the newest intact checkpoint, without its variables; None if there is none."""
         for step in reversed(self.steps()):
             with contextlib.suppress(CheckpointError):
                 return self._inspect(self._path(step), step)
         return None
 
     def intact_steps(self) -> list[int]:
-        """The steps that there are intact checkpoints of, ascending. Damaged ones are passed over with a
-        warning."""
+        """Return the steps of all intact checkpoints, ascending.
+
+        Damaged ones are passed over with a warning.
+        """
         intact = []
         for step in self.steps():
             try:
@@ -229,8 +233,10 @@ class CheckpointStore:
         return intact
 
     def _inspect(self, folder: Path, step: int) -> dict[str, Any]:
-        """What state.json of an intact checkpoint holds. Sizes are compared before anything is read, the
-        state before the arrays."""
+        """Check that a checkpoint is intact, and return its state.json.
+
+        Sizes are compared before anything is read, and the state is read before the arrays.
+        """
         with _damage(folder):
             manifest = read_json(folder / "manifest.json", ManifestFile)
         if manifest.get("format") != FORMAT:
@@ -266,12 +272,12 @@ class CheckpointStore:
                 files["variables.npz"],
                 arrays_file,
             )
-            # The checksums are right, so what does not fit from here on is what somebody wrote.
+            # The checksums are right, so any fault from here on was written, and is not damage of the disk.
             read_arrays(file, state["variables"], headers_only=True)
         return state
 
     def drop_after(self, step: int) -> None:
-        """Delete those of later steps, which a run that goes back to `step` does anew."""
+        """Delete the checkpoints of steps after `step`, to which a run goes back."""
         for later in self.steps():
             if later > step:
                 shutil.rmtree(self._path(later), ignore_errors=True)
@@ -287,8 +293,9 @@ class CheckpointStore:
 
 
 class CheckpointWriter:
-    """Writes checkpoints beside the training, in a thread of its own. A context manager: what was submitted
-    is on disk when it ends.
+    """A context manager that writes checkpoints in a thread of its own, while training goes on.
+
+    Everything that was submitted is on disk when it ends.
 
     One checkpoint is written at a time; where the disk is slower than the training, `submit` waits.
     """
@@ -306,8 +313,10 @@ class CheckpointWriter:
         self._thread.join()
 
     def submit(self, store: CheckpointStore, snapshot: Snapshot) -> None:
-        """Have a snapshot written to a store. A failure is a warning, since the checkpoints before it
-        stay."""
+        """Have a snapshot written to a store.
+
+        A failure is logged as a warning, since the checkpoints before it stay.
+        """
         self._queue.put((store, snapshot))
 
     def _work(self) -> None:

@@ -1,5 +1,7 @@
-"""The arrays of a checkpoint, `variables.npz`: what the file says of them is compared with what is expected
-before memory is taken."""
+"""The arrays of a checkpoint, `variables.npz`.
+
+The headers in the file are compared with the expected shapes and dtypes before memory is allocated.
+"""
 
 from __future__ import annotations
 
@@ -16,28 +18,31 @@ if TYPE_CHECKING:
 
 _OWN_DTYPES = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)|complex(64|128)")
 _OTHER_DTYPES = re.compile(r"bfloat16|u?int[24]|float[468]_\w+")  # of ml_dtypes
-_PER_ARRAY, _PER_FILE = 2_000, 100_000  # bytes of headers, in the file and in its directory, at the most
+_PER_ARRAY, _PER_FILE = 2_000, 100_000  # the most bytes of headers, in the file and in its directory
 
 
 class Fault(Exception):  # noqa: N818 - becomes a CheckpointError, which names the file
-    """What a file holds is not what is expected."""
+    """The content of a file is not what is expected."""
 
 
 def key_of(group: str, index: int) -> str:
-    """What a variable is called in the file."""
+    """Return the name of a variable in the file."""
     return f"{group}.{index:05d}"
 
 
 def storable(array: np.ndarray) -> np.ndarray:
-    """NumPy's file format knows its own dtypes only; others (bfloat16) go by their bits."""
+    """Return an array with a dtype that NumPy's file format knows.
+
+    Other dtypes, such as bfloat16, become unsigned integers of the same bits.
+    """
     return array if array.dtype.isbuiltin == 1 else array.view(f"u{array.dtype.itemsize}")
 
 
 def expected_bytes(described: Mapping[str, Sequence[Mapping[str, Any]]]) -> int:
-    """The bytes that a file of the described arrays has at the most.
+    """Return the most bytes that a file of the described arrays has.
 
     Raises:
-        Fault: where a dtype is unknown, or they are more than the memory of this machine holds.
+        Fault: if a dtype is unknown, or the arrays need more than the memory of this machine.
     """
     members = [member for group in described.values() for member in group]
     total = sum(math.prod(member["shape"]) * _dtype(member["dtype"]).itemsize for member in members)
@@ -49,14 +54,14 @@ def expected_bytes(described: Mapping[str, Sequence[Mapping[str, Any]]]) -> int:
 def read_arrays(
     file: BinaryIO, described: Mapping[str, Sequence[Mapping[str, Any]]], *, headers_only: bool = False
 ) -> dict[str, np.ndarray]:
-    """The arrays of a file, by their keys.
+    """Read the arrays of a file, by their keys.
 
     Args:
-        described: shape and dtype of each member of each group, as state.json has them.
-        headers_only: read no values, and give an empty dictionary.
+        described: shape and dtype of each member of each group, as in state.json.
+        headers_only: read no values, and return an empty dictionary.
 
     Raises:
-        Fault: where an array is missing, there is another one, or one has another shape or dtype.
+        Fault: if an array is missing or unexpected, or has another shape or dtype.
     """
     expected = {
         key_of(group, i): member for group, members in described.items() for i, member in enumerate(members)
@@ -76,7 +81,7 @@ def read_arrays(
                     arrays[key] = array
     except Fault:
         raise
-    except Exception as error:  # whatever a damaged header makes NumPy and zipfile raise
+    except Exception as error:  # NumPy and zipfile may raise anything on a damaged header
         raise Fault(str(error).split("\n")[0][:200] or type(error).__name__) from error
     return arrays
 
@@ -109,7 +114,7 @@ def _read_array(
 
 
 def _fill(file: Any, values: np.ndarray) -> None:
-    """Read an array where it is, in pieces, so that a large one takes its memory once."""
+    """Read the values of an array in place, in pieces, so that a large array takes its memory only once."""
     target = values.reshape(-1).view("u1").data
     at = 0
     while at < len(target):
@@ -118,7 +123,7 @@ def _fill(file: Any, values: np.ndarray) -> None:
             raise EOFError("it ends too soon")
         target[at : at + len(piece)] = piece
         at += len(piece)
-    if file.read(1):  # which also has the checksum of the member compared
+    if file.read(1):  # reading to the end also makes zipfile compare the checksum
         raise EOFError("it ends too late")
 
 

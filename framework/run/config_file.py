@@ -1,4 +1,4 @@
-"""The config.yaml of a run: plain to read, and known to be what was written."""
+"""The config.yaml of a run: plain to read, with a checksum."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from framework.run.files import sha256_of
 from framework.run.run_files import UnusableFileError, read_yaml
 
 FORMAT = 2
-"""The version of the layout of a run directory; one of a later version is refused.
+"""The version of the layout of a run directory. Later versions are refused.
 
-1: as of version 0.1.0. 2: images have the settings `exif` and `jpeg`; before, the fast decoding was
-all there was, and EXIF was ignored.
+1: as of version 0.1.0. 2: images have the settings `exif` and `jpeg`. In format 1 the decoding is always the
+fast one, and EXIF is ignored.
 """
 
 
-# The settings by which image folders and lists are known: format 1 has all of them, and a name for the class
-# only with a registry.
+# The settings that identify image folders and lists in format 1, which names the class of a section only if
+# it has a registry.
 _IMAGES_OF_FORMAT_1 = {"image_size", "on_error", "classes", "positive_class"}
 
 
 class UnreadableConfigError(RunDirectoryError):
-    """A config.yaml that is missing, or holds no config at all."""
+    """A config.yaml that is missing, or does not hold a config."""
 
 
 def config_text(config: RunConfig) -> str:
-    """What config.yaml holds: the format, every setting, and a checksum of them.
+    """Return the text of config.yaml: the format, every setting, and a checksum of them.
 
-    A bit that flips in a number leaves a config that can be read, and that would train something else.
+    Without the checksum, a flipped bit in a number would leave a readable config that trains something else.
+
     """
     body = yaml.safe_dump({"format": FORMAT} | config.to_plain(), sort_keys=False, allow_unicode=True)
     head = (
@@ -44,11 +45,13 @@ def config_text(config: RunConfig) -> str:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The plain values in a config.yaml. One without a checksum, from which somebody took it, is believed.
+    """Read the plain values in a config.yaml.
+
+    A file without a checksum, from which somebody removed it, is accepted.
 
     Raises:
-        UnreadableConfigError: where there is nothing to be read.
-        RunDirectoryError: where it is of a later format, or is not as it was written.
+        UnreadableConfigError: if it does not hold a config.
+        RunDirectoryError: if it is of a later format, or was changed after it was written.
     """
     try:
         text, plain = read_yaml(path)
@@ -67,7 +70,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if checksum and sha256_of(text[checksum.end() :]) != checksum[1]:
         raise RunDirectoryError(
             f"{path} is not as it was written: it is damaged, or was edited",
-            hint=f"settings are changed by words, `resume-training {path.parent} epochs=60`; "
+            hint=f"settings are changed by overrides, `resume-training {path.parent} epochs=60`; "
             "checkpoints/config.yaml is a copy to bring back; where an edit is meant, take the line "
             "with the checksum out",
         )
@@ -75,12 +78,11 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def upgrade(plain: dict[str, Any], written_as: int) -> dict[str, Any]:
-    """The plain values of an earlier format as this one has them, so that a run goes on with what it was made
-    with.
+    """Convert the plain values of an earlier format to this one, without a change of what the run does.
 
     Args:
-        plain: as they were written.
-        written_as: the format that they have.
+        plain: the values as they were written.
+        written_as: their format.
     """
     data = plain.get("data")
     if written_as < 2 and isinstance(data, dict) and set(data) >= _IMAGES_OF_FORMAT_1:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: after a crash, a kill, or a full disk."""
+"""Writing of files and folders that are whole or missing after a crash, a kill or a full disk."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from framework.errors import RunDirectoryError
 
 
 def now() -> str:
-    """The time, ISO 8601 with its offset."""
+    """Return the time in ISO 8601, with its offset."""
     return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def strict_json(value: Any, *, indent: int | None = None) -> str:
-    """JSON as every program reads it: a number that is not finite, which JSON does not have, is null."""
+    """Format JSON that every program can read: numbers that are not finite become null."""
 
     def finite(node: Any) -> Any:
         if isinstance(node, Mapping):
@@ -36,19 +36,18 @@ def strict_json(value: Any, *, indent: int | None = None) -> str:
 
 
 def sha256_of(content: str | bytes | BufferedReader) -> str:
-    """The SHA-256 of a text in UTF-8, of bytes, or of what an open file still has to be read, in hex."""
+    """Return the SHA-256, in hex, of a text in UTF-8, of bytes, or of the unread rest of an open file."""
     if isinstance(content, str | bytes):
         return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
     return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def check_report(path: Path, *, overwrite: bool = True) -> None:
-    """Raise a `RunDirectoryError` where `write_report` could not write, before anybody has waited for what it
-    is to hold.
+    """Raise a `RunDirectoryError` if `write_report` could not write, before its content is computed.
 
     Args:
         path: the file.
-        overwrite: whether it may be there already.
+        overwrite: whether the file may exist already.
     """
     if not overwrite and path.exists():
         raise RunDirectoryError(
@@ -62,10 +61,10 @@ def check_report(path: Path, *, overwrite: bool = True) -> None:
 
 
 def write_report(path: Path, content: str | bytes) -> None:
-    """Write a file where the user wants it.
+    """Write a file to a path that the user gave.
 
     Raises:
-        RunDirectoryError: where that is not possible.
+        RunDirectoryError: if that is not possible.
     """
     with _report_folder(path):
         write_atomically(path, content)
@@ -83,8 +82,10 @@ def _report_folder(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file in one step: a reader, or a start after a crash, sees the old content or the new,
-    whole."""
+    """Replace a file in one step.
+
+    A reader, or a start after a crash, sees either the old content or the new one, whole.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     write_durably(draft, content)
     os.replace(draft, path)
@@ -92,10 +93,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def write_durably(path: Path, content: str | bytes) -> None:
-    """Write a new file, and have the disk hold it before this returns. A file, or a link, of that name gives
-    way."""
+    """Write a new file, and return when the disk holds it. A file or link of that name is replaced."""
     path.unlink(missing_ok=True)
-    with open(path, "xb") as file:  # never through a link that somebody put there meanwhile
+    with open(path, "xb") as file:  # "x" does not follow a link that was put there meanwhile
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
@@ -111,7 +111,7 @@ def sync_directory(path: Path) -> None:
 
 
 def sync_tree(path: Path) -> None:
-    """Make every file below a folder durable, and the names in it."""
+    """Make every file below a folder durable, and the names of the files."""
     for folder, _, files in os.walk(path):
         for name in files:
             handle = os.open(os.path.join(folder, name), os.O_RDONLY)
@@ -126,8 +126,8 @@ def sync_tree(path: Path) -> None:
 def replacing_directory(path: Path) -> Iterator[Path]:
     """Fill a new folder that takes the place of `path` when the block ends without an error.
 
-    A folder cannot be swapped in one step, so the old one waits under another name; `recover_directory`
-    brings it back where a crash came between.
+    A folder cannot be replaced in one step, so the old one is kept under another name meanwhile.
+    `recover_directory` brings it back after a crash.
     """
     draft, old = _beside(path, "draft"), _beside(path, "old")
     shutil.rmtree(draft, ignore_errors=True)
@@ -147,8 +147,10 @@ def replacing_directory(path: Path) -> Iterator[Path]:
 
 
 def swap_directories(path: Path, other: Path) -> None:
-    """Exchange two folders. After a crash in between, `recover_directory(path)` brings back one of them;
-    `path` need not exist."""
+    """Exchange two folders; `path` need not exist.
+
+    After a crash in between, `recover_directory(path)` brings back one of them.
+    """
     old = _beside(path, "old")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():
@@ -160,7 +162,7 @@ def swap_directories(path: Path, other: Path) -> None:
 
 
 def recover_directory(path: Path) -> None:
-    """Bring a folder back whose replacement was cut short."""
+    """Bring back a folder that a crash left without its replacement."""
     old = _beside(path, "old")
     if old.exists():
         if path.exists():
@@ -170,15 +172,16 @@ def recover_directory(path: Path) -> None:
 
 
 def recover_directories(parent: Path) -> None:
-    """Bring back each folder in `parent` whose replacement was cut short. Only who holds the run may: it may
-    be happening just now."""
+    """Bring back each folder in `parent` that a crash left without its replacement.
+
+    Only the process that holds the run may do so, since it may be replacing a folder just now.
+    """
     for old in parent.glob(".*.old"):
         recover_directory(parent / old.name[1 : -len(".old")])
 
 
 def standing(path: Path) -> Path:
-    """Where a folder is while another takes its place, for who only reads: under its own name, or, for a
-    moment, beside it."""
+    """Return where a folder can be read, which is beside its path for a moment while it is replaced."""
     old = _beside(path, "old")
     return old if old.is_dir() and not path.exists() else path
 

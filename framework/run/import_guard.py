@@ -1,4 +1,4 @@
-"""A run directory is data: nothing in it is ever imported, wherever it lies and whatever its config names."""
+"""A guard against imports from run directories, which hold data and never code."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from types import ModuleType
 
 
 def refuse_imports_from(folder: str | Path) -> None:
-    """From now on, an import that would find its module in `folder` or below raises an `ImportError`.
+    """Make every later import from `folder` or below raise an `ImportError`.
 
-    The config of a run names the class of its scenario, so a run from elsewhere could bring a module of that
-    name along, and have it found where Python looks through the current folder or the one that the run lies
-    in.
+    The config of a run names the class of its scenario. A run from elsewhere could bring a module of that
+    name, and Python could find it in the current folder or in the folder of the run.
+
     """
     finder = next((finder for finder in sys.meta_path if isinstance(finder, _GuardedFinder)), None)
     if finder is None:
         finder = _GuardedFinder()
-        # In front of the finder that it asks, so that each module is looked for once.
+        # In front of PathFinder, which it calls, so that each module is looked for once.
         at = next(
             (i for i, other in enumerate(sys.meta_path) if other is importlib.machinery.PathFinder),
             len(sys.meta_path),

@@ -1,5 +1,4 @@
-"""The folder of a run: claimed once, held by one process, written so that a kill at any moment leaves it
-whole."""
+"""The folder of a run: claimed once, held by one process, and whole after a kill at any moment."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ from framework.run.run_records import ProvenanceFile, ResultFile
 
 log = logging.getLogger(__name__)
 
-# What a file system without hard links answers, and one that does not let a file have more of them.
+# The errors of a file system without hard links, and of one that allows a file no more of them.
 _WITHOUT_LINKS = (
     errno.EPERM,
     errno.ENOTSUP,
@@ -50,16 +49,16 @@ _WITHOUT_LINKS = (
 
 
 class RunDirectory:
-    """What a run leaves behind.
+    """The folder of a run, and its files.
 
         config.yaml       resolved; what every later command reads (checkpoints/ has a copy of it)
-        provenance.json   versions, hardware, and a line a session
+        provenance.json   versions and hardware of each session
         train.log         everything that was logged
-        metrics.jsonl     one line a phase and epoch
-        result.json       how it ended
+        metrics.jsonl     one line for each phase and epoch
+        result.json       how the run ended
         checkpoints/      the last n states
         best/  export/    the best and the final model
-        averages/         for averages made afterwards
+        averages/         weights for averages made afterwards
         tensorboard/      scalars, and profiles
         model.txt         the layers of the model
 
@@ -71,7 +70,7 @@ class RunDirectory:
         self.path = Path(path)
         self.claimed = False
         self.config_lost = False
-        """Whether config.yaml turned out to be damaged, and its copy was read."""
+        """Whether config.yaml was damaged, so that its copy was read."""
 
     config_file = property(lambda self: self.path / "config.yaml")
     provenance_file = property(lambda self: self.path / "provenance.json")
@@ -91,15 +90,14 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: str | Path | None = None, *, name: str = "run") -> RunDirectory:
-        """A folder for a new run, which the `Trainer` that is given it claims.
+        """Create a folder for a new run. The `Trainer` that gets it claims it.
 
         Args:
-            path: where; None makes a folder `outputs/<name>-<date>-<time>`, with a number behind it where
-                that is taken.
+            path: the folder; None: `outputs/<name>-<date>-<time>`, with a number behind it if that exists.
             name: the name of the scenario.
 
         Raises:
-            RunDirectoryError: where the folder holds a run, or other files, or cannot be made.
+            RunDirectoryError: if the folder holds a run or other files, or cannot be made.
         """
         try:
             if path is not None:
@@ -120,7 +118,7 @@ class RunDirectory:
             for attempt in itertools.count(1):
                 folder = parent / (stem if attempt == 1 else f"{stem}-{attempt}")
                 with contextlib.suppress(FileExistsError):
-                    folder.mkdir()  # by one process only, however many ask at once
+                    folder.mkdir()  # only one of several processes succeeds
                     return cls(folder)
             raise AssertionError
         except OSError as error:
@@ -129,8 +127,10 @@ class RunDirectory:
             ) from error
 
     def check_free(self) -> None:
-        """Raise a `RunDirectoryError` where the folder holds a run or other files, or something that leads
-        out of it."""
+        """Raise a `RunDirectoryError` if the folder holds a run, other files, or a way out of it.
+
+        A way out is a link, a pipe or a device.
+        """
         if self.config_file.exists():
             raise self._taken()
         if self.path.is_dir():
@@ -140,7 +140,7 @@ class RunDirectory:
                         f"{self.path} holds other files, and a run wants a folder of its own",
                         hint="name a new or an empty folder",
                     )
-                # A link would have us write to a file elsewhere; so would a second name of it.
+                # Through a symbolic or a hard link, the run would write to a file elsewhere.
                 try:
                     found = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
@@ -158,20 +158,20 @@ class RunDirectory:
             )
 
     def _check_writable(self) -> None:
-        """What cannot be written is said before anything is built."""
+        """Raise an `OSError` if the folder cannot be written, before anything is built."""
         draft = self._config_draft()
         write_durably(draft, "")
         draft.unlink()
 
     def _config_draft(self) -> Path:
-        """A name that no other process, and no other thread, has."""
+        """Return a path that no other process, and no other thread, uses."""
         return self.path / f".config.{uuid.uuid4().hex}.yaml"
 
     def claim(self, config: RunConfig) -> None:
-        """Make the folder a run by writing its `config.yaml`; of several processes, one can.
+        """Make the folder a run by writing its `config.yaml`. Only one of several processes succeeds.
 
         Raises:
-            RunDirectoryError: as `create`.
+            RunDirectoryError: as for `create`.
         """
         try:
             self.check_free()
@@ -179,7 +179,7 @@ class RunDirectory:
             draft = self._config_draft()
             write_durably(draft, config_text(config))
             try:
-                # A hard link appears whole or not at all, and never in place of another.
+                # A hard link appears whole or not at all, and never replaces another file.
                 os.link(draft, self.config_file)
             except FileExistsError:
                 raise self._taken() from None
@@ -197,8 +197,10 @@ class RunDirectory:
         self.claimed = True
 
     def _claim_without_links(self, draft: Path) -> None:
-        """FAT, and some network and FUSE file systems, have no hard links: who holds the lock may put
-        config.yaml in its place."""
+        """Put config.yaml in its place, protected by the lock of the run.
+
+        FAT, and some network and FUSE file systems, have no hard links.
+        """
         with self.lock():
             if self.config_file.exists():
                 raise self._taken()
@@ -212,10 +214,10 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: str | Path) -> RunDirectory:
-        """An existing run directory. From here on nothing is imported from it.
+        """Open an existing run directory. From then on nothing is imported from it.
 
         Raises:
-            RunDirectoryError: where there is none, or something in it leads out of it.
+            RunDirectoryError: if it is not a run directory, or something in it leads out of it.
         """
         run = cls(path)
         if not run.path.is_dir():
@@ -231,15 +233,18 @@ class RunDirectory:
         return run
 
     def _check_self_contained(self) -> None:
-        """A link would have us write, or delete, where somebody else wants it; a device or a pipe would not
-        answer."""
+        """Raise a `RunDirectoryError` if anything in the folder is a link out of it, a pipe or a device.
+
+        Through a link the run would write or delete elsewhere. A read from a device or a pipe might never
+        return.
+        """
         root = Path(os.path.realpath(self.path))
         for here, folders, files in os.walk(self.path):
             for path in (Path(here, name) for name in [*folders, *files]):
                 try:
                     mode = path.lstat().st_mode
                 except FileNotFoundError:
-                    continue  # a run in training takes files away
+                    continue  # a run in training deletes files
                 if stat.S_ISLNK(mode) and not Path(os.path.realpath(path)).is_relative_to(root):
                     raise RunDirectoryError(
                         f"{path} is a link that leads out of the run directory, to {os.readlink(path)}",
@@ -249,18 +254,20 @@ class RunDirectory:
                     raise RunDirectoryError(f"{path} is neither a file nor a folder", hint="take it away")
 
     def exported(self, model: str) -> Path:
-        """The folder of an exported model: `best`, `export`, another folder in the run directory, or one
-        elsewhere."""
+        """Return the folder of an exported model.
+
+        It is `best`, `export`, another folder in the run directory, or a folder elsewhere.
+        """
         inside = standing(self.path / model)
         return inside if inside.is_dir() or model in ("best", "export") else Path(model)
 
     def load_config(self, overrides: Sequence[str] = ()) -> RunConfig:
-        """The config of the run, with `key=value` words applied to it.
+        """Load the config of the run, with overrides (`key=value`) applied to it.
 
         Raises:
-            RunDirectoryError: where config.yaml and its copy are damaged, or it was edited by hand, or is of
-                a later format.
-            ConfigError: where a word is wrong, or the config no longer fits the installed scenario.
+            RunDirectoryError: if config.yaml and its copy are damaged, or it was edited by hand, or is of a
+                later format.
+            ConfigError: if an override is wrong, or the config no longer fits the installed scenario.
         """
         plain = self._read_config()
         try:
@@ -284,7 +291,7 @@ class RunDirectory:
             return plain
 
     def save_config(self, config: RunConfig) -> None:
-        """Replace config.yaml, in one step: after a resume with other settings, or where it was damaged."""
+        """Replace config.yaml in one step, after a resume with other settings, or if it was damaged."""
         write_atomically(self.config_file, config_text(config))
         self._save_config_copy(config)
 
@@ -293,7 +300,7 @@ class RunDirectory:
         write_atomically(self.config_copy, config_text(config))
 
     def load_result(self) -> dict[str, Any] | None:
-        """What result.json says, or None where there is none that can be read."""
+        """Load result.json, or return None if it cannot be read."""
         try:
             return read_json(self.result_file, ResultFile)
         except UnusableFileError:
@@ -301,11 +308,13 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for this process. The system frees the lock when the process ends, however it ends;
-        where the file system has no locks, a file with a heartbeat stands in (`framework.run.run_lock`).
+        """Hold the run for this process.
+
+        The system frees the lock when the process ends, however it ends. On a file system without locks a
+        file with a heartbeat stands in (`framework.run.run_lock`).
 
         Raises:
-            RunDirectoryError: where another process holds it, naming that process.
+            RunDirectoryError: if another process holds it, naming that process.
         """
         with run_lock.lock(self.path, self.lock_file):
             for folder in (self.path, self.checkpoints, self.averages):
@@ -313,7 +322,7 @@ class RunDirectory:
             yield
 
     def check_not_in_use(self) -> None:
-        """Raise a `RunDirectoryError` where another process holds the run. Nothing is written."""
+        """Raise a `RunDirectoryError` if another process holds the run. Nothing is written."""
         run_lock.check_not_held(self.path, self.lock_file)
 
     def record_session(
@@ -336,14 +345,16 @@ class RunDirectory:
         write_atomically(self.provenance_file, strict_json(provenance, indent=2))
 
     def changed_versions(self) -> dict[str, tuple[str, str]]:
-        """What computes otherwise than in the session before: name to (version then, version now)."""
+        """Return the versions that changed since the session before: name to (version then, version now)."""
         sessions = self.load_provenance().get("sessions") or [{}]
         then, now = sessions[-1].get("versions", {}), _versions()
         return {name: (then[name], now[name]) for name in now if name in then and then[name] != now[name]}
 
     def load_provenance(self) -> dict[str, Any]:
-        """What provenance.json holds; an empty history where it is missing or damaged, since no command
-        depends on it."""
+        """Load provenance.json, or an empty history if it is missing or damaged.
+
+        No command depends on it.
+        """
         try:
             return read_json(self.provenance_file, ProvenanceFile)
         except MissingFileError:

@@ -1,8 +1,8 @@
-"""The files of a run, read as if a stranger had written them: bounded in size and depth, and typed.
+"""Reading of the files of a run as untrusted input: bounded in size and depth, and typed.
 
-A file that is a pipe or a device, too large, too deep, or of other types than it should have, is answered
-with an `UnusableFileError` of one line that names the file and the place in it. Keys that are not known here
-are let through, since another version may have written them.
+A file that is a pipe or a device, too large, nested too deeply, or of wrong types raises an
+`UnusableFileError`. Its message is one line with the file and the place in it. Unknown keys are kept, since
+another version may have written them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from framework.config.schema import read
 from framework.errors import NOT_GIVEN, Problem, RunDirectoryError
 
 MEGABYTE = 2**20
-_DEPTH = 50  # of what a run writes, nothing is deeper than 10
+_DEPTH = 50  # what a run writes has a depth of at most 10
 _NODES = 20_000_000
-_BITS = 1024  # of a whole number, so that each is a finite float, too
+_BITS = 1024  # of a whole number, so that it is also a finite float
 _YAML_BYTES, _YAML_NODES, _YAML_TEXT = 2 * MEGABYTE, 100_000, 65_536
 _EVENTS_THAT_OPEN = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _EVENTS_THAT_CLOSE = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
@@ -34,19 +34,19 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class UnusableFileError(RunDirectoryError):
-    """A file that cannot be read, or does not hold what it should. The message names it."""
+    """A file that cannot be read, or does not hold what it should. The message names the file."""
 
 
 class MissingFileError(UnusableFileError):
-    """A file that is not there."""
+    """A file that does not exist."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileRecord:
-    """A mapping in a file of a run. Keys beside its fields are let through.
+    """A mapping in a file of a run. Keys that are not fields are kept.
 
     Attributes:
-        limit: bytes that a file which holds it may have.
+        limit: the most bytes that a file with this mapping may have.
     """
 
     other_keys: ClassVar[bool] = True
@@ -54,14 +54,14 @@ class FileRecord:
 
 
 def open_regular(path: str | Path) -> io.BufferedReader:
-    """Open a file to read, never a pipe or a device, which would not answer.
+    """Open a file to read. Pipes and devices are refused, since a read might never return.
 
     Raises:
-        UnusableFileError: where it cannot be opened.
+        UnusableFileError: if it cannot be opened.
     """
     fault = None
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # asked first, since opening a device may do something
+        if not stat.S_ISREG(os.stat(path).st_mode):  # before opening, since opening a device may have effects
             fault = "is a folder" if os.path.isdir(path) else "is a pipe or a device, and not a file"
         else:
             handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
@@ -79,10 +79,10 @@ def open_regular(path: str | Path) -> io.BufferedReader:
 
 
 def read_bytes(path: str | Path, limit: int) -> bytes:
-    """The content of a file of at most `limit` bytes.
+    """Read a file of at most `limit` bytes.
 
     Raises:
-        UnusableFileError: where it is larger, or cannot be read.
+        UnusableFileError: if it is larger, or cannot be read.
     """
     with open_regular(path) as file:
         try:
@@ -98,7 +98,7 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
 
 
 def read_json(path: str | Path, kind: type[FileRecord]) -> dict[str, Any]:
-    """The mapping in a JSON file, its values of the types that `kind` says.
+    """Read the mapping in a JSON file, with values of the types in `kind`.
 
     Raises:
         UnusableFileError: naming file and place.
@@ -109,11 +109,12 @@ def read_json(path: str | Path, kind: type[FileRecord]) -> dict[str, Any]:
 def read_json_lines(
     path: str | Path, kind: type[FileRecord], *, limit: int = 512 * MEGABYTE
 ) -> list[dict[str, Any]]:
-    """The lines of a file of JSON lines that are mappings of this kind; others are left out, since a kill may
-    leave half a line.
+    """Read the lines of a file of JSON lines that are mappings of this kind.
+
+    Other lines are left out, since a kill may leave half a line.
 
     Raises:
-        UnusableFileError: where the file cannot be read.
+        UnusableFileError: if the file cannot be read.
     """
     records = []
     for line in read_bytes(path, limit).splitlines():
@@ -125,7 +126,7 @@ def read_json_lines(
 
 
 def parse_json(content: bytes, kind: type[FileRecord], name: str) -> dict[str, Any]:
-    """The mapping that JSON text holds, as `read_json` gives it.
+    """Parse the mapping in a JSON text, as `read_json` does.
 
     Args:
         name: the file that the text is from, for messages.
@@ -142,10 +143,10 @@ def parse_json(content: bytes, kind: type[FileRecord], name: str) -> dict[str, A
 
 
 def typed(node: Any, kind: type[FileRecord], name: str) -> dict[str, Any]:
-    """A mapping whose values are of the types that `kind` says.
+    """Check that a mapping has values of the types in `kind`, and return it with typed values.
 
     Raises:
-        UnusableFileError: naming the first place that is wrong.
+        UnusableFileError: naming the first wrong place.
     """
     if not isinstance(node, dict):
         raise UnusableFileError(f"{name} is damaged: it holds no mapping")
@@ -158,8 +159,7 @@ def typed(node: Any, kind: type[FileRecord], name: str) -> dict[str, Any]:
 
 
 def check_plain(node: Any, *, nodes: int) -> None:
-    """Raise a `ValueError` where plain values are nested too deeply, are too many, or hold text that cannot
-    be written."""
+    """Raise a `ValueError` if plain values are nested too deeply, too many, or not valid as UTF-8."""
     level, depth = [node], 0
     while level:
         nodes -= len(level)
@@ -170,11 +170,10 @@ def check_plain(node: Any, *, nodes: int) -> None:
         below: list[Any] = []
         for value in level:
             if isinstance(value, str):
-                value.encode()  # one half of a surrogate pair is a UnicodeEncodeError, which is a ValueError
+                value.encode()  # a lone surrogate raises a UnicodeEncodeError, a ValueError
             elif isinstance(value, int) and value.bit_length() > _BITS:
-                raise ValueError(
-                    "it holds a number of hundreds of digits"
-                )  # which Python refuses to print, too
+                # The number is not shown, since Python refuses to print thousands of digits.
+                raise ValueError("it holds a number of hundreds of digits")
             elif isinstance(value, Mapping):
                 below += value.keys()
                 below += value.values()
@@ -184,8 +183,9 @@ def check_plain(node: Any, *, nodes: int) -> None:
 
 
 def read_yaml(path: Path) -> tuple[str, Any]:
-    """The text of a YAML file, and the plain values in it. Aliases are refused: a few of them can stand for
-    any number of values.
+    """Read a YAML file, and return its text and its plain values.
+
+    Aliases are refused, since a few of them can stand for any number of values.
 
     Raises:
         UnusableFileError: naming the file, and what is wrong with it.
@@ -205,7 +205,7 @@ def read_yaml(path: Path) -> tuple[str, Any]:
         AttributeError,
         yaml.YAMLError,
     ) as error:
-        # The library's constructors of times and sets have not met a stranger.
+        # The library's constructors of times and sets raise any of these errors on invalid input.
         raise UnusableFileError(
             f"{path} cannot be read: {' '.join(str(error).split()) or type(error).__name__}"
         ) from error
@@ -232,15 +232,15 @@ def _check_events(text: str) -> None:
 
 
 def memory_bytes() -> int:
-    """The memory of this machine, which is more than any file of a run takes."""
+    """Return the memory of this machine, which is more than any file of a run takes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _with_other_keys(value: Any, node: Any) -> Any:
-    """The plain values of a record, with the keys of `node` that it has no fields for."""
+    """Return the plain values of a record, with the keys of `node` that are not its fields."""
     if isinstance(value, FileRecord):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        if node is None:  # which stands for a section without settings
+        if node is None:  # null stands for a section without settings
             return {name: inner for name, inner in fields.items() if not isinstance(inner, FileRecord)}
         return {
             key: _with_other_keys(fields[key], inner) if key in fields else inner

@@ -1,11 +1,12 @@
-"""One process holds a run: by a lock of the system, or, where the file system has none, by a file with a
-heartbeat.
+"""The lock of a run: one process holds it.
 
-The system frees its lock when the process ends, however it ends. FAT keeps such locks, some network and FUSE
-file systems do not. There `.holder` says which process holds the run, and that process touches it again and
-again. One of a dead process of this machine is taken over at once; one of another machine when it was not
-touched for two minutes. That is weaker: a process that was suspended for longer may find that another one
-went on with its run.
+It is a lock of the system or, if the file system has no locks, a file with a heartbeat.
+
+The system frees its lock when the process ends, however it ends. FAT has such locks, but some network and
+FUSE file systems do not. There the file `.holder` names the process that holds the run, and that process
+touches it every 15 seconds. If the process is dead and of this machine, the file is taken over at once. If it
+is of another machine, the file is taken over when it was not touched for two minutes. That is weaker: after a
+longer suspension, a process may find that another one went on with its run.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 @dataclass(frozen=True, kw_only=True)
 class HolderFile(FileRecord):
-    """`.holder`: which process holds the run."""
+    """`.holder`: the process that holds the run."""
 
     process: int
     started: str
@@ -45,7 +46,7 @@ class HolderFile(FileRecord):
 
 
 def this_process() -> str:
-    """What to call this process in a message to others."""
+    """Return the name of this process in messages to others."""
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
@@ -58,18 +59,17 @@ def lock(folder: Path, lock_file: Path) -> Iterator[None]:
         lock_file: the file in it that the system locks.
 
     Raises:
-        RunDirectoryError: where another process holds it, naming that process, or the folder cannot be
-            written.
+        RunDirectoryError: if another process holds it, naming that process, or the folder cannot be written.
     """
     try:
-        # Whatever was put there to lead elsewhere is not followed.
+        # A link that leads elsewhere is not followed.
         handle = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     except OSError as error:
         raise RunDirectoryError(f"cannot write to {folder}: {error.strerror}") from error
     try:
         reason = _take(folder, handle, fcntl.LOCK_EX)
-        with contextlib.suppress(OSError):  # on a full disk the holder has no name
-            if os.fstat(handle).st_nlink == 1:  # else it is somebody's file, too
+        with contextlib.suppress(OSError):  # on a full disk the lock stays without a name
+            if os.fstat(handle).st_nlink == 1:  # else the file has another name elsewhere
                 os.ftruncate(handle, 0)
                 os.write(handle, this_process().encode())
         with contextlib.nullcontext() if reason is None else _heartbeat(folder, reason):
@@ -79,8 +79,10 @@ def lock(folder: Path, lock_file: Path) -> Iterator[None]:
 
 
 def check_not_held(folder: Path, lock_file: Path) -> None:
-    """Raise a `RunDirectoryError` where another process holds the run. Nothing is written but a file to tell
-    the time by."""
+    """Raise a `RunDirectoryError` if another process holds the run.
+
+    Nothing is written but a file to tell the time by.
+    """
     try:
         handle = os.open(lock_file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -95,7 +97,7 @@ def check_not_held(folder: Path, lock_file: Path) -> None:
 
 
 def _take(folder: Path, handle: int, kind: int) -> str | None:
-    """Take the lock of the system. Gives why it cannot be had where the file system has none."""
+    """Take the lock of the system, and return why it is not available if the file system has none."""
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except OSError as error:
@@ -147,7 +149,7 @@ def _heartbeat(folder: Path, reason: str) -> Iterator[None]:
 
 
 def _create_holder(path: Path, token: str) -> bool:
-    """Create `.holder` for this process; whether it was not there."""
+    """Create `.holder` for this process, and return whether it did not exist."""
     content = {
         "process": os.getpid(),
         "started": _start_of(os.getpid()),
@@ -172,20 +174,15 @@ def _create_holder(path: Path, token: str) -> bool:
 
 
 def _check_holder(folder: Path) -> str | None:
-    """Raise a `RunDirectoryError` where the process that `.holder` names may live; else give its token, if it
-    has one."""
+    """Raise a `RunDirectoryError` if the process in `.holder` may be alive; else return its token, if any."""
     path = folder / ".holder"
     try:
         holder: dict[str, Any] = read_json(path, HolderFile)
     except MissingFileError:
         return None
     except UnusableFileError:
-        holder = {
-            "process": "?",
-            "host": "an unknown host",
-            "place": None,
-            "token": None,
-        }  # it may be written just now
+        # It may be written just now.
+        holder = {"process": "?", "host": "an unknown host", "place": None, "token": None}
     name = f"process {holder['process']} on {holder['host']}"
     if holder["place"] == _place():
         if _start_of(holder["process"]) == holder["started"]:
@@ -205,8 +202,10 @@ def _check_holder(folder: Path) -> str | None:
 
 
 def _remove(path: Path, token: str | None) -> None:
-    """Remove `.holder`, if it is still the one with this token (None: one that cannot be read). Of several
-    processes one can."""
+    """Remove `.holder` if it still has this token (None: if it cannot be read).
+
+    Only one of several processes succeeds.
+    """
     if _token_of(path) != token:
         return
     aside = path.with_name(f".holder.{os.getpid()}")
@@ -224,13 +223,16 @@ def _token_of(path: Path) -> str | None:
 
 
 def _age(path: Path) -> float:
-    """Seconds since a file was touched, by the clock of its file system, which may be another machine's."""
+    """Return the seconds since a file was touched, by the clock of its file system.
+
+    That may be the clock of another machine.
+    """
     probe = path.with_name(f".clock.{os.getpid()}")
     try:
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644))
         now = probe.stat().st_mtime
     except OSError:
-        return 0.0  # which frees nothing
+        return 0.0  # so that the run is not taken over
     finally:
         with contextlib.suppress(OSError):
             probe.unlink()
@@ -241,7 +243,7 @@ def _age(path: Path) -> float:
 
 
 def _place() -> str:
-    """Where a process number means the same process: this machine since it started, and this container."""
+    """Return what process numbers are unique in: this machine since its start, and this container."""
     parts = [socket.gethostname()]
     with contextlib.suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
@@ -251,8 +253,7 @@ def _place() -> str:
 
 
 def _start_of(process: int) -> str:
-    """When a process started, so that a later one of the same number is told from it; empty where there is
-    none."""
+    """Return when a process started, to distinguish processes with the same number; empty if it has ended."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text(errors="replace")
         return stat.rpartition(")")[2].split()[19]

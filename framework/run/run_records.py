@@ -1,4 +1,4 @@
-"""What each file of a run holds: the types that `framework.run.run_files` reads them with."""
+"""The types of the files of a run, with which `framework.run.run_files` reads them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ def _metrics() -> Any:
 
 
 def _not_numbers(metrics: Mapping[str, Any] | None, path: str) -> Iterator[Problem]:
-    """JSON holds a metric that is not finite as null, or as NaN."""
+    """Yield a problem for each metric that is not a number.
+
+    JSON holds a metric that is not finite as null, or as NaN.
+    """
     for name, value in (metrics or {}).items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             yield Problem(f"{path}.{name}".lstrip("."), "is not a number", given=value)
@@ -118,9 +121,9 @@ class VariableRecord(FileRecord):
 class StateFile(FileRecord):
     """`state.json` of any checkpoint."""
 
-    limit: ClassVar[int] = 512 * MEGABYTE  # it grows with the history
+    limit: ClassVar[int] = 512 * MEGABYTE  # the history grows with the run
     groups: ClassVar[tuple[str, ...]] = ()
-    """The groups of variables that it must have."""
+    """Names of the groups of variables that it must have."""
 
     step: int = _count()
     variables: dict[str, tuple[VariableRecord, ...]] = setting()
@@ -133,7 +136,7 @@ class StateFile(FileRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class BeforeEndRecord(FileRecord):
-    """What a run goes on from where it gets more epochs."""
+    """The state before the end of a run, from which it goes on if it gets more epochs."""
 
     best: BestEpoch | None = None
     final: dict[str, Any] = _metrics()
@@ -145,7 +148,7 @@ class BeforeEndRecord(FileRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class ProgressRecord(FileRecord):
-    """How far a run is."""
+    """The progress of a run."""
 
     epoch: int = _count()
     step: int = _count()
