@@ -14,20 +14,22 @@ from framework.errors import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceConfig:
-    """What a run computes on. Results are equal bit for bit only on the same kind of device with the same
-    number of threads."""
+    """Settings of the devices that a run computes on.
+
+    Results are equal bit for bit only on the same kind of device with the same number of threads.
+    """
 
     gpus: tuple[int, ...] | None = setting(
         None,
-        "GPUs to use, by number. null: the first one where there is one. []: the CPU. Several: each batch "
-        "is divided.",
+        "GPUs to use, by number. null: the first one, if there is one. []: the CPU. Several: each batch is "
+        "divided.",
         ge=0,
         le=1023,
     )
     cpu_replicas: int = setting(
         1,
-        "Divide each batch among that many copies of the CPU, to try what several devices do without having "
-        "them.",
+        "Divide each batch among that many copies of the CPU, to try training on several devices without "
+        "having them.",
         ge=1,
         le=64,
     )
@@ -38,15 +40,15 @@ class DeviceConfig:
         ge=1,
         le=1024,
     )
-    deterministic: bool = setting(True, "Only operations that give the same bits each time.")
+    deterministic: bool = setting(True, "Use only operations that give the same bits each time.")
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = setting(
-        "float32", "The dtype policy of Keras."
+        "float32", "Dtype policy of Keras."
     )
-    jit_compile: bool = setting(False, "Compile the training step by XLA.")
+    jit_compile: bool = setting(False, "Compile the training step with XLA.")
 
     @property
     def replicas(self) -> int:
-        """How many devices each batch is divided among, >= 1."""
+        """The number of devices that each batch is divided among, >= 1."""
         return max(len(self.gpus or ()), self.cpu_replicas)
 
     def check(self) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""What a person sees: progress, one line an epoch, tables; plain lines where the output is no terminal."""
+"""Output for a person: progress, epochs and tables, as plain lines if the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ from framework.run.speed import Speed
 
 log = logging.getLogger("framework")
 
-# Seconds between two looks at the metrics for a progress bar, and how many of them are shown while an epoch
-# goes on.
+# Seconds between two reads of the metrics for a progress bar, and how many of them are shown in an epoch.
 _BAR_SECONDS = 0.5
 _RUNNING_VALUES = 2
 
 
 class Console:
-    """Prints to stdout, and notes what it prints in the log file.
+    """A printer to stdout that also logs what it prints to the log file.
 
     Args:
-        output: where to print; None is stdout. What it cannot write is lost, and that is no error.
-        progress_interval: seconds between two lines on the progress of an epoch, where the output is no
+        output: the console to print to; None: stdout. Text that cannot be written is lost, without an error.
+        progress_interval: seconds between two lines on the progress of an epoch, if the output is not a
             terminal.
     """
 
@@ -38,17 +37,17 @@ class Console:
         self._rich = output or RichConsole(
             highlight=False, soft_wrap=not (sys.stdout and sys.stdout.isatty())
         )
-        # What cannot be shown is no reason to end what is shown.
+        # A failing output must not end the run that it shows.
         self._rich.file = tolerant(self._rich.file)
         self._progress_interval = progress_interval
 
     def print(self, text: str = "", style: str | None = None) -> None:
-        """A line."""
+        """Print a line."""
         self._rich.print(text, style=style, markup=False, highlight=False)
         self._note(text)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """A table."""
+        """Print a table."""
         table = Table(title=title or None, title_justify="left")
         for column in columns:
             table.add_column(column)
@@ -68,7 +67,7 @@ class Console:
         learning_rate: float,
         speed: Speed,
     ) -> None:
-        """The one line of an epoch."""
+        """Print the line of an epoch."""
         mark = "  (best)" if best else ""
         wait = "" if speed.input_wait is None else f"  {100 * speed.input_wait:.0f} % waiting for data"
         self.print(
@@ -78,12 +77,14 @@ class Console:
         )
 
     def values(self, title: str, values: Mapping[str, float]) -> None:
-        """A line of values; those with a slash in their names are details, and not in it."""
+        """Print a line of values, without the details, which have a slash in their names."""
         self.print(f"{title}  {_join(without_details(values))}")
 
     def details(self, values: Mapping[str, float]) -> None:
-        """A table of the values with a slash in their names: `fake/recall` is in the row `fake` and the
-        column `recall`. Nothing where there is none."""
+        """Print a table of the values with a slash in their names, if there are any.
+
+        For example `fake/recall` is in the row `fake` and the column `recall`.
+        """
         cells = {tuple(name.rsplit("/", 1)): value for name, value in values.items() if "/" in name}
         rows, columns = dict.fromkeys(row for row, _ in cells), dict.fromkeys(column for _, column in cells)
         if cells:
@@ -101,15 +102,14 @@ class Console:
         step_size: int,
         metrics: Callable[[], Mapping[str, float]],
     ) -> Iterator[EpochProgress]:
-        """A bar for the steps of an epoch; where the output is no terminal, a line now and then in a long
-        one.
+        """Show a bar for the steps of an epoch, or, without a terminal, a line now and then in a long one.
 
         Args:
-            description: names the epoch.
+            description: the name of the epoch.
             done, total: steps of the epoch that are done, and all of them.
             after: steps of the run that come after this epoch.
-            step_size: samples of a step.
-            metrics: gives loss and metrics of the epoch so far. It is called twice a second at most.
+            step_size: samples in a step.
+            metrics: returns loss and metrics of the epoch so far. It is called at most twice a second.
         """
         if not self._rich.is_terminal:
 
@@ -120,7 +120,7 @@ class Console:
                 done, total, 0, step_size, metrics, line, every=self._progress_interval, at_end=False
             )
             return
-        # The bar alone is made shorter where a line is too narrow.
+        # Only the bar is shortened on a narrow terminal.
         count = MofNCompleteColumn(table_column=Column(no_wrap=True))
         columns = (TextColumn("{task.description}"), BarColumn(), count, TextColumn("{task.fields[words]}"))
         with Progress(*columns, console=self._rich, transient=True) as bar:
@@ -138,15 +138,16 @@ class Console:
 
 
 class EpochProgress:
-    """How far an epoch is, shown now and then.
+    """The progress of an epoch, shown now and then.
 
     Args:
         done, total: steps of the epoch that are done, and all of them.
-        after: steps behind the epoch that count for the time that is left.
-        step_size: samples of a step.
-        metrics: gives loss and metrics of the epoch so far.
-        show: shows how many steps are done, and in words the metrics, the speed and the time that is left.
-        every: seconds between two showings.
+        after: steps after the epoch that count for the time that is left.
+        step_size: samples in a step.
+        metrics: returns loss and metrics of the epoch so far.
+        show: shows the number of steps done, and a text with the metrics, the speed and the time that is
+            left.
+        every: seconds between two calls of `show`.
         at_end: whether the end of the epoch is shown, too.
     """
 
@@ -169,10 +170,10 @@ class EpochProgress:
         self._start = self._shown = time.perf_counter()
 
     def advance(self, steps: int) -> None:
-        """Steps were done.
+        """Count steps as done, and show the progress if it is time.
 
         Args:
-            steps: how many; fewer than none where the run was taken back.
+            steps: the number of steps, negative if the run goes back.
         """
         self._done += steps
         now = time.perf_counter()
@@ -193,7 +194,7 @@ class EpochProgress:
 
 
 def without_details(values: Mapping[str, float]) -> dict[str, float]:
-    """The values but for those of a detailed report, whose names have a slash in them."""
+    """Return the values without those of a detailed report, which have a slash in their names."""
     return {name: value for name, value in values.items() if "/" not in name}
 
 
@@ -202,22 +203,24 @@ def _join(values: Mapping[str, float]) -> str:
 
 
 def format_value(value: float | None) -> str:
-    """A metric as one reads it: four significant digits; nan where a file has null, since JSON has no NaN."""
+    """Format a metric with four decimals, or with four significant digits if it is small or large.
+
+    None is nan, since files have null for it: JSON has no NaN.
+    """
     if value is None:
         return "nan"
     return f"{value:.4g}" if abs(value) < 0.001 or abs(value) >= 10_000 else f"{value:.4f}"
 
 
 def _format_column(values: Sequence[float | None]) -> list[str]:
-    """A column of a table as one reads it: whole numbers where all of it are counts. None is an empty
-    cell."""
+    """Format a column of a table: as whole numbers if all of its values are counts. None is an empty cell."""
     known = [value for value in values if value is not None]
     counts = all(float(value).is_integer() for value in known) and any(value > 1 for value in known)
     return ["" if value is None else f"{value:,.0f}" if counts else format_value(value) for value in values]
 
 
 def format_seconds(seconds: float) -> str:
-    """A duration as one reads it: `42 s`, `3:07`, `1:02:05`."""
+    """Format a duration: `42 s`, `3:07`, `1:02:05`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -227,5 +230,5 @@ def format_seconds(seconds: float) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """`1 epoch`, `2 epochs`, `1,000 steps`."""
+    """Format a count with its noun: `1 epoch`, `2 epochs`, `1,000 steps`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

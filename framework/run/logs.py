@@ -1,4 +1,4 @@
-"""The log: its level, the terminal, and the file of a run."""
+"""Logging: its level, to the terminal, and to the file of a run."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ from framework.errors import ConfigError, unknown_name
 LOG_LEVEL_VARIABLE = "SCENARIO_LOG_LEVEL"
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
-# Where the code of libraries lies, which log much that is of no interest to a run.
+# Paths of the code of libraries, which log much that does not concern a run.
 _LIBRARY = re.compile(
     rf"(^|[/\\])(site|dist)-packages[/\\]|^{re.escape(sysconfig.get_path('stdlib'))}[/\\]|^<frozen "
 )
 
 
 def start_logging() -> None:
-    """Log to stderr, at the level that `SCENARIO_LOG_LEVEL` names (INFO where it is not set): for a command,
-    which owns its process.
+    """Log to stderr, at the level in `SCENARIO_LOG_LEVEL`, by default INFO.
 
-    Shown is what this package logs, what the user's own code logs, and warnings and errors of all others.
+    Only commands do this, since they own their process.
+
+    It shows what this package and the user's own code log, and warnings and errors of everything else.
 
     Raises:
-        ConfigError: where it names no level.
+        ConfigError: if the level is unknown.
     """
     level = os.environ.get(LOG_LEVEL_VARIABLE, "INFO").upper()
     if level not in _LEVELS:
@@ -64,10 +65,12 @@ class _TerminalFormatter(logging.Formatter):
 
 
 def _concerns_the_run(record: logging.LogRecord) -> bool:
-    """Whether a record that came to the root logger is shown and kept: one of the user's own code, or a
-    warning of any library."""
+    """Return whether to show and keep a record of the root logger.
+
+    These are records of the user's own code, and warnings of any library.
+    """
     package = _package(record.name)
-    if package == "framework":  # has handlers of its own
+    if package == "framework":  # it has its own handlers
         return False
     return (
         record.levelno >= logging.WARNING
@@ -77,8 +80,10 @@ def _concerns_the_run(record: logging.LogRecord) -> bool:
 
 
 def _scenario_packages() -> set[str]:
-    """The top-level packages of all scenarios that are known, wherever they are installed, and of the classes
-    that they derive from."""
+    """Return the top-level packages of all known scenarios and of their base classes.
+
+    They are found wherever they are installed.
+    """
     classes = {ancestor for scenario in SCENARIOS.values() for ancestor in scenario.__mro__}
     return {_package(cls.__module__) for cls in classes} - {"builtins", "framework"}
 
@@ -88,13 +93,13 @@ def _package(name: str) -> str:
 
 
 class _RunLogHandler(logging.FileHandler):
-    """A file on a disk that may be full: that is said once, and does not end a run."""
+    """A handler for a file on a disk that may be full. It reports a failure once, and goes on."""
 
     def __init__(self, path: Path, *, mode: str, encoding: str) -> None:
         super().__init__(path, mode=mode, encoding=encoding)
         self._said = False
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - its name in logging
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name in logging
         if not self._said:
             self._said = True
             with contextlib.suppress(OSError):
@@ -107,14 +112,14 @@ class _RunLogHandler(logging.FileHandler):
 
 @contextlib.contextmanager
 def run_log() -> Iterator[Callable[[Path], None]]:
-    """Keep what is logged for a file that is named later, since a run has no folder before it is known to be
-    sound.
+    """Keep what is logged, and write it to a file that is named later.
 
-    Kept is what `start_logging` shows, and what `warnings.warn` says. In an application that has not called
-    `start_logging`, nothing is shown that was not shown before, and all is put back when the context ends.
+    A run has no folder before it is known to be sound. Kept is what `start_logging` shows, and what
+    `warnings.warn` says. An application that has not called `start_logging` shows no more than before.
+    Everything is restored when the context ends.
 
-    Gives a function; called with a path, it appends to that file all that was logged, and from then on each
-    line at once.
+    The context gives a function. Called with a path, it appends to that file all that was logged, and from
+    then on each line at once.
     """
     memory = logging.handlers.MemoryHandler(
         capacity=10_000, flushLevel=logging.CRITICAL + 1, flushOnClose=False
@@ -142,8 +147,7 @@ def run_log() -> Iterator[Callable[[Path], None]]:
 
 @contextlib.contextmanager
 def _levels() -> Iterator[None]:
-    """Within the context, what is logged is logged at INFO at least: used as a library, the file is complete
-    all the same."""
+    """Log at INFO at least while the context lasts, so that the file is complete without `start_logging`."""
     lowered = []
     try:
         for name in ("framework", *sorted(_scenario_packages())):
@@ -151,7 +155,7 @@ def _levels() -> Iterator[None]:
             wanted = (
                 logging.INFO if name == "framework" else logging.getLogger("framework").getEffectiveLevel()
             )
-            # One that somebody set is left alone.
+            # A level that was set stays.
             if logger.level == logging.NOTSET and logger.getEffectiveLevel() > wanted:
                 logger.setLevel(wanted)
                 lowered.append(logger)
@@ -163,14 +167,14 @@ def _levels() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _handled_by(handler: logging.Handler) -> Iterator[None]:
-    """Within the context, a handler has all that concerns the run."""
+    """Give a handler all records that concern the run while the context lasts."""
     root, logger = logging.getLogger(), logging.getLogger("framework")
-    # A filter of this logger's connection to the handler, which the handler itself must not have: both
-    # loggers share it.
+    # Only records of the root logger are filtered. The handler itself has no filter, since both loggers share
+    # it.
     relay = _Relay(handler)
     added: list[tuple[logging.Logger, logging.Handler]] = [(logger, handler), (root, relay)]
     if not root.handlers and logging.lastResort is not None:
-        # With a handler at the root, Python would no longer show the warnings that nobody handles.
+        # With a handler at the root, Python would no longer show warnings that have no other handler.
         added.append((root, logging.lastResort))
     showwarning = warnings.showwarning
 
@@ -196,7 +200,7 @@ def _handled_by(handler: logging.Handler) -> Iterator[None]:
 
 
 class _Relay(logging.Handler):
-    """Hands what came to the root logger, and concerns the run, to another handler."""
+    """A handler that passes on the records of the root logger that concern the run."""
 
     def __init__(self, handler: logging.Handler) -> None:
         super().__init__()

@@ -1,5 +1,4 @@
-"""Standard output and standard error that may fail: a full disk behind `> out`, a reader such as `head` that
-has seen enough."""
+"""Standard output and error that may fail, such as on a full disk or when the reader of a pipe has ended."""
 
 from __future__ import annotations
 
@@ -13,12 +12,12 @@ from typing import Any
 log = logging.getLogger("framework")
 
 
-class OutputLost(Exception):  # noqa: N818 - it ends a command and is no error of its own
-    """What a command prints cannot be written.
+class OutputLost(Exception):  # noqa: N818 - it ends a command; it is not an error itself
+    """The output of a command cannot be written.
 
     Args:
         name: `stdout` or `stderr`.
-        error: what the system said.
+        error: the error of the system.
     """
 
     def __init__(self, name: str, error: OSError) -> None:
@@ -27,15 +26,14 @@ class OutputLost(Exception):  # noqa: N818 - it ends a command and is no error o
 
 
 class Output:
-    """A text stream whose faults are told once, and never raised by `write` or `flush`, unless `lost` does.
+    """A text stream that reports its first failure to `lost` instead of raising it in `write` or `flush`.
 
-    Each later write is tried again: a disk may have room by then. Characters that the stream's encoding lacks
-    are escaped.
+    An error is raised only if `lost` raises it. Each later write is tried again, since a disk may have room
+    by then. Characters that the encoding of the stream lacks are escaped.
 
     Args:
-        stream: the stream behind it. Everything else that is asked of this one, that one answers.
-        lost: called with the stream's name and the error when a write fails for the first time. It may be
-            exchanged.
+        stream: the stream to write to. It also answers everything else.
+        lost: called with the name of the stream and the error when a write first fails. It may be replaced.
     """
 
     def __init__(self, stream: Any, lost: Callable[[str, OSError], None]) -> None:
@@ -43,7 +41,7 @@ class Output:
         self._failed = False
 
     def write(self, text: str) -> int:
-        """Write, where that is possible. Gives the length of the text in any case."""
+        """Write a text if that is possible, and return its length in any case."""
         try:
             self._stream.write(text)
         except UnicodeEncodeError as error:
@@ -58,15 +56,17 @@ class Output:
             self.write(line)
 
     def flush(self) -> None:
-        """Hand over to the system what was written, where that is possible."""
+        """Pass what was written to the system, if that is possible."""
         try:
             self._stream.flush()
         except OSError as error:
             self._fail(error)
 
     def finish(self) -> None:
-        """Flush for the last time. What cannot be written is dropped, or Python would complain of it while it
-        exits."""
+        """Flush for the last time, and drop what cannot be written.
+
+        Otherwise Python would complain when it exits.
+        """
         try:
             self._stream.flush()
         except OSError as error:
@@ -87,7 +87,7 @@ class Output:
 
 
 def note_lost(name: str, error: OSError) -> None:
-    """Say in the log file, and only there, that an output is lost. What is run goes on."""
+    """Log to the file only that an output is lost. The run goes on."""
     reason = error.strerror or error
     log.warning(
         "%s cannot be written (%s); what is shown there is lost, the run goes on",
@@ -98,24 +98,24 @@ def note_lost(name: str, error: OSError) -> None:
 
 
 def end_command(name: str, error: OSError) -> None:
-    """End a command whose output is what it is for."""
+    """End a command that is run only for its output."""
     raise OutputLost(name, error)
 
 
 def tolerant(stream: Any) -> Any:
-    """The stream as one whose faults only `note_lost` hears of."""
+    """Wrap a stream so that its failures only go to `note_lost`."""
     return stream if stream is None or isinstance(stream, Output) else Output(stream, note_lost)
 
 
 def guard_standard_streams(lost: Callable[[str, OSError], None]) -> None:
-    """Let this process print through `Output`.
+    """Make this process print through `Output`.
 
     Args:
-        lost: called where standard output fails. A fault of standard error is never raised: it is where
-            faults are told.
+        lost: called if standard output fails. A failure of standard error is never raised, since errors are
+            reported there.
     """
-    # A number that the shell has closed (`>&-`) would become that of the next file that is opened, and have a
-    # library's messages in it.
+    # If the shell has closed a standard stream (`>&-`), the next opened file would get its number, and the
+    # messages of libraries.
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)

@@ -1,4 +1,4 @@
-"""Methods of one Keras object replaced, for a while or for good: the one way in which that is done."""
+"""Patching: methods of one Keras object are replaced, for a while or for good, only by these functions."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 
 def patch(instance: Any, **attributes: Any) -> None:
-    """Give an object methods, and other attributes, of its own, for good.
+    """Replace attributes of an object, mostly methods, for good.
 
-    They go into the object's own dict, around Keras' attribute tracking, which would take them for a part of
-    the model.
+    They are put into the object's own dict, around Keras' attribute tracking, which would take them for a
+    part of the model.
     """
     vars(instance).update(attributes)
 
 
 @contextlib.contextmanager
 def patching(instance: Any, **methods: Callable[..., Any]) -> Iterator[None]:
-    """Within the context, calls of these methods of the object go to the given functions, those that Keras
-    makes itself too.
+    """Replace methods of an object while the context lasts, also for calls by Keras itself.
 
-    The functions go into the object's own dict, around Keras' attribute tracking; what was there before comes
-    back.
+    The functions are put into the object's own dict, around Keras' attribute tracking. Afterwards the dict is
+    as before.
+
 
     >>> with patching(layer, call=lambda inputs: inputs):
     ...     model(x)

@@ -1,5 +1,4 @@
-"""What a run writes down of its metrics: metrics.jsonl, TensorBoard, and the history that a checkpoint
-carries."""
+"""The record of a run's metrics: metrics.jsonl, TensorBoard, and the history in a checkpoint."""
 
 from __future__ import annotations
 
@@ -18,23 +17,23 @@ _TIMES = ("time", "speed")
 
 
 def without_times(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a record is the same in each run that computes the same."""
+    """Return the part of a record that is equal in all runs that compute the same."""
     return {key: value for key, value in record.items() if key not in _TIMES}
 
 
 class Recorder:
-    """Writes one record a phase and epoch.
+    """A writer of one record for each phase and epoch.
 
         {"phase": "validation", "epoch": 3, "step": 84, "time": "...", "metrics": {"loss": 0.1, "accuracy":
         0.98}}
 
-    That of training has two keys more:
+    The record of training has two more keys:
 
         {"learning_rate": 0.001, "speed": {"samples_per_second": 812.4, "input_wait": 0.03}}
 
     Args:
         metrics_file: the file of JSON lines.
-        tensorboard: the folder of event files, one below it a phase; None writes none.
+        tensorboard: the folder of event files, with a folder for each phase; None: write none.
     """
 
     def __init__(self, metrics_file: Path, tensorboard: Path | None) -> None:
@@ -43,7 +42,7 @@ class Recorder:
         self._writers: dict[Path, Any] = {}
         self._behind = False
         self.history: list[dict[str, Any]] = []
-        """All records of the run, first to last."""
+        """All records of the run, from first to last."""
 
     def record(
         self,
@@ -55,11 +54,11 @@ class Recorder:
         learning_rate: float | None = None,
         speed: Mapping[str, float] | None = None,
     ) -> None:
-        """Write down the metrics of one phase ("train", "validation", "lav") of an epoch, counted from 1.
+        """Record the metrics of one phase ("train", "validation", "lav") of an epoch, counted from 1.
 
         Args:
-            learning_rate: of the last step.
-            speed: what differs from one run to the next of the same bits: see
+            learning_rate: the learning rate of the last step.
+            speed: the values that differ between runs of the same bits: see
                 `framework.run.speed.Speed.values`.
         """
         record: dict[str, Any] = {
@@ -83,15 +82,14 @@ class Recorder:
                 with open(self._file, "a") as file:
                     file.write(_line(record))
         except OSError as error:
-            # Checkpoints carry the history, too, so the run need not end for it.
+            # The checkpoints have the history, too, so the run can go on.
             log.warning("%s cannot be written: %s; it is made up for with the next record", self._file, error)
             self._behind = True
         if self._tensorboard is not None:
             self._write_scalars(self._tensorboard / phase, step, scalars)
 
     def restore(self, history: list[dict[str, Any]]) -> None:
-        """Go back to the records of a checkpoint: metrics.jsonl loses what came after it, and gets back what
-        it has lost."""
+        """Go back to the records of a checkpoint: metrics.jsonl holds exactly these afterwards."""
         self.history = list(history)
         self._write_all()
 
@@ -104,9 +102,8 @@ class Recorder:
         import tensorflow as tf
 
         for writer in self._writers.values():
-            with contextlib.suppress(
-                OSError, tf.errors.OpError
-            ):  # each record was flushed, and a failure said, already
+            # Each record was flushed before, and a failure was reported.
+            with contextlib.suppress(OSError, tf.errors.OpError):
                 writer.close()
 
     def _write_scalars(self, folder: Path, step: int, metrics: Mapping[str, float]) -> None:
@@ -120,7 +117,7 @@ class Recorder:
                     tf.summary.scalar(name, value, step=step)
             self._writers[folder].flush()
         except (OSError, tf.errors.OpError) as error:
-            # metrics.jsonl and the checkpoints have them, too.
+            # metrics.jsonl and the checkpoints have the values, too.
             log.warning("the scalars of step %d cannot be written to %s: %s", step, folder, reason_of(error))
             self._writers.pop(folder, None)
 

@@ -1,5 +1,7 @@
-"""Ctrl-C and SIGTERM end a run in good order; a second one ends it at once, and a run that hangs is ended by
-the first."""
+"""Ctrl-C and SIGTERM: the first ends a run in good order, a second one at once.
+
+A run that hangs is ended by the first signal.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +17,22 @@ from framework.errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-# Seconds that a run may take to answer a signal, and how many times the longest that it has taken for
-# anything so far.
+# A run must answer a signal within these seconds, or within this multiple of the longest time between two
+# checks so far, if that is longer.
 _PATIENCE, _TIMES = 20.0, 3.0
 
-# Seconds in which signals count as one. A single Ctrl-C reaches a run from the terminal and again from the
-# sweep or the cluster's launcher that passes it on; and Linux tells a process of its parent's death once for
-# each thread that the parent had.
+# Seconds in which signals count as one. A single Ctrl-C reaches a run from the terminal, and again from the
+# sweep or the launcher of a cluster, which pass it on. When a parent process ends, Linux signals its child
+# once for each thread of the parent.
 ECHO = 1.0
 
 
 class Interruption:
-    """Notes that a signal came; the run asks between its steps.
+    """A record of the signal that came, which the run checks between its steps.
 
-    A run that waits in native code, for data that do not come say, cannot ask. So the system's own handler
-    wakes a thread, which ends the process when the run has not answered in time.
+    A run that waits in native code, for data for example, cannot check. So the system's own handler wakes a
+    thread, which ends the process if the run has not answered in time.
+
     """
 
     def __init__(self) -> None:
@@ -39,9 +42,9 @@ class Interruption:
         self._longest = 0.0
 
     def check(self) -> None:
-        """Raise `Interrupted` where a signal came."""
+        """Raise `Interrupted` if a signal came."""
         now = time.monotonic()
-        if self._last_asked is not None:  # building, which comes before, takes longer than any step
+        if self._last_asked is not None:  # building comes before, and takes longer than any step
             self._longest = max(self._longest, now - self._last_asked)
         self._last_asked = now
         if self._signal is not None:
@@ -50,11 +53,12 @@ class Interruption:
 
     @contextlib.contextmanager
     def listening(self, give_up: Callable[[int], None] = lambda number: None) -> Iterator[None]:
-        """Take the signals while the block runs. Only the main thread can; elsewhere they go where they went
-        before.
+        """Handle the signals while the context lasts.
+
+        Only the main thread can. In other threads the signals are handled as before.
 
         Args:
-            give_up: called in another thread before a run that hangs is ended, with the signal's number.
+            give_up: called with the signal's number in another thread, before a run that hangs is ended.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -71,12 +75,12 @@ class Interruption:
             for number, handler in previous.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(wakeup)
-            os.close(writer)  # which ends the thread
+            os.close(writer)  # this ends the thread
             watch.join(timeout=1)
             os.close(reader)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        # The watching thread, which is told first, has more to say about it.
+        # The watching thread gets the signal first, and prints the messages.
         self._signal = self._signal or number
 
     def _watch(self, reader: int, give_up: Callable[[int], None]) -> None:
@@ -101,7 +105,8 @@ class Interruption:
                 _say(b"\ninterrupted: saving; once more ends at once\n")
             elif first is not None and not self._answered:
                 _say(
-                    b"the run hangs, in its input pipeline or in a step, and is ended; its checkpoints are whole\n"
+                    b"the run hangs, in its input pipeline or in a step, and is ended; "
+                    b"its checkpoints are whole\n"
                 )
                 with contextlib.suppress(Exception):
                     give_up(first)
@@ -111,13 +116,13 @@ class Interruption:
 
 
 def _say(text: bytes) -> None:
-    """Write to stderr, where that is possible: this thread has more to do than that."""
+    """Write to stderr, and ignore a failure, since the thread must go on."""
     with contextlib.suppress(OSError):
         os.write(2, text)
 
 
 def _wait_for(reader: int, seconds: float | None) -> bool:
-    """Whether there is something to read, waited for at most that long."""
+    """Wait for something to read, for at most that many seconds, and return whether there is."""
     import select
 
     return bool(select.select([reader], [], [], seconds)[0])

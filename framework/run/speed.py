@@ -1,4 +1,4 @@
-"""How fast the steps of an epoch went, and how much of the time the loop waited for data."""
+"""The speed of the steps of an epoch, and the share of the time that the loop waited for data."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Speed:
-    """The speed of the steps that one session did of an epoch.
+    """The speed of the steps of an epoch that one session did.
 
     Args:
-        seconds: the time that they took, with the checkpoints between them.
-        samples: how many samples they took.
-        waited: seconds of it in which the loop waited for batches; None where the loop does not say.
+        seconds: the time of the steps, with the checkpoints between them.
+        samples: the number of samples in the steps.
+        waited: the seconds in which the loop waited for batches; None if the loop does not measure it.
     """
 
     seconds: float
@@ -22,7 +22,7 @@ class Speed:
 
     @property
     def samples_per_second(self) -> float:
-        """Training samples a second."""
+        """The number of training samples a second."""
         return self.samples / max(self.seconds, 1e-9)
 
     @property
@@ -31,17 +31,17 @@ class Speed:
         return None if self.waited is None else min(1.0, max(0.0, self.waited / max(self.seconds, 1e-9)))
 
     def values(self) -> dict[str, float]:
-        """What is recorded: `samples_per_second`, and `input_wait` where it is known."""
+        """Return what is recorded: `samples_per_second`, and `input_wait` if it is known."""
         values = {"samples_per_second": round(self.samples_per_second, 1)}
         return values if self.input_wait is None else values | {"input_wait": round(self.input_wait, 4)}
 
 
 class Stopwatch:
-    """Measures the steps of a loop from where it is made.
+    """A measurement of the steps of a loop, which starts when it is made.
 
     Args:
-        loop: what does the steps. Its `waited`, where it has one, is the time in seconds that it has waited
-            for batches so far.
+        loop: the loop. Its attribute `waited`, if it has one, is the seconds that it has waited for batches
+            so far.
     """
 
     def __init__(self, loop: object) -> None:
@@ -50,7 +50,7 @@ class Stopwatch:
         self._waited = self._waited_so_far()
 
     def stop(self, samples: int) -> Speed:
-        """The speed since then.
+        """Return the speed since the start.
 
         Args:
             samples: how many samples were trained on.
@@ -60,5 +60,5 @@ class Stopwatch:
         return Speed(time.perf_counter() - self._start, samples, known)
 
     def _waited_so_far(self) -> float | None:
-        waited: float | None = getattr(self._loop, "waited", None)  # a loop of one's own need not have it
+        waited: float | None = getattr(self._loop, "waited", None)  # loops from elsewhere need not have it
         return waited
