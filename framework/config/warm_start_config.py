@@ -47,7 +47,9 @@ class WarmStartConfig:
                 )
             elif error := _regex_error(old, new):
                 yield Problem(
-                    f"rename[{i}]", f"must be a regular expression with its replacement: {error}", given=rename
+                    f"rename[{i}]",
+                    f"must be a regular expression with its replacement: {error}",
+                    given=rename,
                 )
         if self.model is None:
             for name in ("allow_partial", "include", "exclude", "rename"):

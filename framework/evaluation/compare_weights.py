@@ -142,7 +142,7 @@ class RunWeights:
         with self.components.evaluation_weights(
             self.step, GivenWeights(self.components.model, candidate.arrays)
         ):
-            return self._validator()
+            return self._validator.evaluate()
 
     def export(
         self,

@@ -89,7 +89,7 @@ def load_and_validate(
         strategy = apply_device(scenario.config.device)
         source = prepare_source(of.scenario, of.split)
         loaded = load_compiled(trained.load, of.scenario, strategy, threshold)
-    metrics = validator_of(loaded, source, of.scenario, strategy)(of.scenario.evaluators())
+    metrics = validator_of(loaded, source, of.scenario, strategy).evaluate(of.scenario.evaluators())
     data = of.scenario.config.to_plain()["data"]
     recorded, reason = _recorded(trained, of, source, threshold)
     report = Report(metrics, trained.facts, len(source), data, of.split.value, recorded, reason)

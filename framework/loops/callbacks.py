@@ -92,6 +92,10 @@ class Callbacks:
         with _leaving_the_rate():
             self._list.on_epoch_begin(epoch)
 
+    def go_to(self, step: int) -> None:
+        """The run was taken to where `step` steps of the epoch are done."""
+        self.step = step
+
     def begin_step(self) -> None:
         """A step of the epoch begins."""
         if not self._muted:

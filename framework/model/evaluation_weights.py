@@ -11,6 +11,7 @@ them by statistics over some training batches, computed with the current weights
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -141,11 +142,15 @@ class EvaluationWeights:
         model: the model in training.
         recalibrate: whether to recompute BatchNorm statistics.
         average: averaged weights to use instead of the raw ones, or None.
+
+    Attributes:
+        seconds: how long it has taken to make them, all times together.
     """
 
     def __init__(
         self, model: keras.Model, *, recalibrate: bool, average: AveragedWeights | None = None
     ) -> None:
+        self.seconds = 0.0
         self._model = model
         self._average = average
         self._layers = batch_norm_layers(model) if recalibrate else []
@@ -164,7 +169,7 @@ class EvaluationWeights:
         }
 
     @contextlib.contextmanager
-    def __call__(self, batches: Iterable[Any] = (), given: GivenWeights | None = None) -> Iterator[None]:
+    def apply(self, batches: Iterable[Any] = (), given: GivenWeights | None = None) -> Iterator[None]:
         """Give the model its evaluation weights within the context; restore its state after it.
 
         Args:
@@ -172,6 +177,7 @@ class EvaluationWeights:
                 unless `recalibrates`.
             given: weights to evaluate instead of its own.
         """
+        started = time.perf_counter()
         variables = [*self._model.variables, *self._model.metrics_variables]
         before = [_copy(variable) for variable in variables]
         try:
@@ -180,6 +186,7 @@ class EvaluationWeights:
                 weights.put()
             if self._layers:
                 self._recalibrate(batches)
+            self.seconds += time.perf_counter() - started
             yield
         finally:
             for variable, value in zip(variables, before, strict=True):

@@ -1,4 +1,4 @@
-"""The speed of the steps of an epoch, and the share of the time that the loop waited for data."""
+"""The time a run takes, the speed of the steps of an epoch, and the share of the time spent waiting for data."""
 
 from __future__ import annotations
 
@@ -62,3 +62,31 @@ class Stopwatch:
     def _waited_so_far(self) -> float | None:
         waited: float | None = getattr(self._loop, "waited", None)  # loops from elsewhere need not have it
         return waited
+
+
+class RunClock:
+    """Tells the time that is spent on a run: in this session, which begins when it is made, and in all together.
+
+    Attributes:
+        before: seconds that were spent in earlier sessions.
+    """
+
+    def __init__(self) -> None:
+        self.before = 0.0
+        self._started = self._saved = time.perf_counter()
+
+    def session_seconds(self) -> float:
+        """Seconds of this session."""
+        return time.perf_counter() - self._started
+
+    def run_seconds(self) -> float:
+        """Seconds of all sessions together."""
+        return self.before + self.session_seconds()
+
+    def minutes_unsaved(self) -> float:
+        """Minutes since the newest checkpoint of this session, or since its start."""
+        return (time.perf_counter() - self._saved) / 60
+
+    def note_saved(self) -> None:
+        """Say that a checkpoint is being saved."""
+        self._saved = time.perf_counter()

@@ -278,11 +278,11 @@ def _learns(subject: Subject) -> None:
         "trainer.calc_ema=null",
     )
     components = subject.components(*words, augment=False)
-    batches, validate, done = components.batches(0), components.make_validator(), 0
+    batches, validator, done = components.batches(0), components.make_validator(), 0
 
     def loss() -> float:
         with components.evaluation_weights(done):
-            return validate()["loss"]
+            return validator.evaluate()["loss"]
 
     first = now = loss()
     while done < _STEPS and not now <= first / 2:

@@ -1,20 +1,35 @@
-"""What a session says of itself before its first step."""
+"""What a session says: before its first step, and after each epoch."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from typing import Any
 
+from framework.evaluators import Mode
 from framework.model.summary import write_summary
 from framework.model.warm_start import describe
 from framework.run.console import Console, format_seconds, plural
 from framework.run.run_directory import RunDirectory
+from framework.run.speed import Speed
 from framework.training.components import Components
+from framework.training.epoch_evaluation import Judged
 from framework.training.monitor import describe_monitor
 from framework.training.state import Progress
 
+log = logging.getLogger(__name__)
+
 MONITOR = {"early_stopping.monitor", "early_stopping.mode"}
 """The settings whose change has early stopping start anew."""
+
+Changes = Mapping[str, tuple[object, object]]
+"""The settings that are not what a run had before: path to (before, now)."""
+
+
+def warn_of_versions(run: RunDirectory) -> None:
+    """Warn where a run goes on with other versions of what computes."""
+    if newer := run.changed_versions():
+        listed = ", ".join(f"{name} {now} (before: {then})" for name, (then, now) in newer.items())
+        log.warning("continued with %s: the same bits are promised for the same versions only", listed)
 
 
 def announce(
@@ -23,14 +38,18 @@ def announce(
     progress: Progress,
     run: RunDirectory,
     *,
+    mode: Mode,
     resumed: bool,
-    changes: Mapping[str, tuple[Any, Any]],
+    changes: Changes,
 ) -> None:
     """Show what was changed, the model, and where the run is, and write the table of the model's layers to
     `model.txt`.
 
     Args:
-        changes: the settings that are not what the run had before: path to (before, now).
+        progress: where the run is.
+        mode: whether the lowest or the highest monitored value is best.
+        resumed: whether it goes on from a checkpoint.
+        changes: as `Trainer.resume` found them.
     """
     if changes:
         console.table(
@@ -53,7 +72,7 @@ def announce(
         )
     if components.frozen:
         console.print(f"frozen by trainer.no_train_scope: {', '.join(components.frozen)}")
-    console.print(f"best: {describe_monitor(components.monitor, components.mode)}")
+    console.print(f"best: {describe_monitor(components.monitor, mode)}")
     validation = (
         f", {len(components.validator.source):,} validation samples"
         if components.validator
@@ -72,6 +91,31 @@ def announce(
             f"continuing at epoch {progress.epoch + 1}, step {progress.step} "
             f"({format_seconds(progress.seconds)} so far)"
         )
+
+
+def announce_epoch(
+    console: Console,
+    components: Components,
+    judged: Judged,
+    learning_rate: float,
+    speed: Speed,
+    reduction: str | None,
+) -> None:
+    """Show what came of an epoch.
+
+    Args:
+        learning_rate: of its last step.
+        speed: of its steps in this session.
+        reduction: what was done to the learning rate because of it; None where it stays.
+    """
+    shown = {name: value for name, value in judged.logs.items() if not name.startswith("lav_")}
+    epochs = components.scenario.config.trainer.epochs
+    console.epoch(judged.epoch, epochs, shown, best=judged.improved, learning_rate=learning_rate, speed=speed)
+    for phase, metrics in judged.phases.items():
+        if phase.startswith("lav"):
+            console.values(f"  {phase}", metrics)
+    if reduction:
+        console.print(f"  {reduction}")
 
 
 def _describe_step(components: Components) -> str:

@@ -10,15 +10,14 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from framework.errors import RunDirectoryError
 from framework.model.export import export_model, fault_of, load_facts
 from framework.run.files import replacing_directory, strict_json, swap_directories
 from framework.run.run_directory import RunDirectory
 from framework.training.components import Components
+from framework.training.state import BestEpoch
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +33,11 @@ class BestModel:
     def __init__(self, run: RunDirectory, components: Components) -> None:
         self._run, self._components = run, components
 
-    def keep(self, record: dict[str, Any], *, keep_earlier: bool = False) -> dict[str, Any] | None:
+    def keep(self, record: BestEpoch, *, keep_earlier: bool = False) -> BestEpoch | None:
         """Export the model as the best one so far.
 
         Args:
-            record: its epoch, step and metrics.
+            record: its epoch.
             keep_earlier: put by the model that was best before.
 
         Returns:
@@ -61,7 +60,7 @@ class BestModel:
             return None
         return record
 
-    def take_up(self, record: dict[str, Any] | None) -> dict[str, Any] | None:
+    def take_up(self, record: BestEpoch | None) -> BestEpoch | None:
         """Have the model of a record in its place, where it was put by.
 
         Returns:
@@ -85,7 +84,7 @@ class BestModel:
         shutil.rmtree(self._run.earlier_best, ignore_errors=True)
 
 
-def _is_of(folder: Path, record: Mapping[str, Any]) -> bool:
+def _is_of(folder: Path, record: BestEpoch) -> bool:
     """Whether an exported model is the one of a record."""
     try:
         facts = load_facts(folder)

@@ -168,7 +168,7 @@ class Components:
     ) -> contextlib.AbstractContextManager[None]:
         """Within the context, the model holds the weights that it is judged by after `step` steps, or those
         that are given."""
-        return self.weights(self._recalibration_batches(step), given)
+        return self.weights.apply(self._recalibration_batches(step), given)
 
     def facts(self, record: Mapping[str, Any], **weights: str) -> dict[str, Any]:
         """What `model.json` says of an exported model.

@@ -91,8 +91,6 @@ class Due:
 
     def next_edge(self, step: int) -> int:
         """The step up to which steps may be done in one call of the loop: there something is due, or may be."""
-        if self.settings.trace_nan:
-            return step + 1  # so that the bad one is known
         edges = [self.end_of_epoch(step // self.steps_per_epoch), *self._profile_edges()]
         if every := self.settings.checkpoint_every_n_steps:
             edges.append((step // every + 1) * every)

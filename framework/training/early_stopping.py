@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from framework.config.early_stopping_config import EarlyStoppingConfig
 from framework.evaluators import Mode
@@ -73,6 +73,16 @@ def mode_of_name(name: str) -> Mode | None:
     return "min" if low else "max"
 
 
+class EarlyStoppingState(TypedDict):
+    """What a checkpoint keeps of early stopping. Earlier versions kept no `mode` and no `improved`."""
+
+    mode: NotRequired[Mode]
+    best: float | None
+    checked: int
+    without_improvement: int
+    improved: NotRequired[bool]
+
+
 class EarlyStopping:
     """The state of early stopping in one run.
 
@@ -122,7 +132,7 @@ class EarlyStopping:
     def _reaches(self, value: float, threshold: float) -> bool:
         return value >= threshold if self.mode == "max" else value <= threshold
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> EarlyStoppingState:
         """What a checkpoint keeps."""
         return {
             "mode": self.mode,
@@ -132,7 +142,7 @@ class EarlyStopping:
             "improved": self._improved,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: EarlyStoppingState) -> None:
         """Take up the state that `state` gave. The mode is taken up, too: a run does not turn around on its
         way."""
         self.mode = state.get("mode", self._earlier_mode)

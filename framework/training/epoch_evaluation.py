@@ -3,17 +3,18 @@ last."""
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from framework.run.run_directory import RunDirectory
+from framework.run.signals import Interruption
 from framework.training.best_model import BestModel
 from framework.training.components import Components
 from framework.training.due import Due
-from framework.training.early_stopping import EarlyStopping, is_best
+from framework.training.early_stopping import EarlyStopping, EarlyStoppingState, is_best
 from framework.training.lav import LavList
+from framework.training.state import BeforeEnd, BestEpoch, Progress
 
 log = logging.getLogger(__name__)
 
@@ -23,18 +24,29 @@ class Judged:
     """What was found of an epoch.
 
     Args:
+        epoch: its number, counted from 1.
         phases: the values of each phase, as they are recorded: `train`, `validation`, `lav`, `lav/NAME`.
         logs: all of them in one, with the prefixes of their phases.
         best: the best epoch so far, this one included.
+        early_stopping: the state of early stopping after this epoch.
+        improved: whether this epoch is the best one.
         stopped: why early stopping ends the run; None where it goes on.
         before_end: see `Progress`.
     """
 
+    epoch: int
     phases: dict[str, dict[str, float]]
     logs: dict[str, float]
-    best: dict[str, Any] | None
+    best: BestEpoch | None
+    early_stopping: EarlyStoppingState
+    improved: bool = False
     stopped: str | None = None
-    before_end: dict[str, Any] | None = None
+    before_end: BeforeEnd | None = None
+
+    @property
+    def decisive(self) -> dict[str, float]:
+        """The logs that decide how the run goes on: without what was validated at its end alone."""
+        return self.before_end["final"] if self.before_end else self.logs
 
 
 class EpochEvaluation:
@@ -44,93 +56,100 @@ class EpochEvaluation:
         components: what the run trains with.
         run: where the best model is written.
         due: when what is done.
-        check_interruption: raises `Interrupted` after a signal.
+        early_stopping: says whether the run ends. Its state is left as it is.
+        interruption: ends an evaluation after a signal.
     """
 
     def __init__(
-        self, components: Components, run: RunDirectory, due: Due, check_interruption: Callable[[], None]
+        self,
+        components: Components,
+        run: RunDirectory,
+        due: Due,
+        early_stopping: EarlyStopping,
+        interruption: Interruption,
     ) -> None:
         self.best_model = BestModel(run, components)
         self._components, self._run, self._due = components, run, due
-        self._check_interruption = check_interruption
-        self._monitored = (
-            {components.monitor, components.plateau.monitor} if components.plateau else {components.monitor}
-        )
+        self._early_stopping, self._interruption = early_stopping, interruption
+        self._monitored = {components.monitor}
+        if components.plateau:
+            self._monitored.add(components.plateau.monitor)
 
-    def judge(
-        self,
-        trained: dict[str, float],
-        early_stopping: EarlyStopping,
-        *,
-        epoch: int,
-        step: int,
-        best: dict[str, Any] | None,
-        records: int,
-    ) -> Judged:
+    def judge(self, trained: dict[str, float], progress: Progress, *, records: int) -> Judged:
         """Judge an epoch. The model holds its evaluation weights; where the epoch is the best, it is exported
         with them.
 
         Args:
             trained: loss and metrics of the epoch in training.
-            early_stopping: takes in the monitored value.
-            epoch, step: epochs and steps done.
-            best: the best epoch so far.
+            progress: how far the run is; the epoch is not counted yet.
             records: how many records the history has.
+
+        Raises:
+            Interrupted: after a signal. Nothing but the best model on disk has changed then.
         """
-        prefixes = {"train": ""}
-        judged = Judged({"train": trained}, {}, best)
-
-        def evaluate(*, validates: bool, loads: bool) -> None:
-            """What is not done yet. The logs have the details of a report only where one is monitored."""
-            if self._components.validator is not None and validates and "validation" not in judged.phases:
-                judged.phases["validation"] = self._components.validator(between=self._check_interruption)
-                prefixes["validation"] = "val_"
-            if (
-                self._components.lav is not None
-                and loads
-                and not any(phase.startswith("lav") for phase in judged.phases)
-            ):
-                for of, values in self._load_and_validate().items():
-                    judged.phases[of.phase], prefixes[of.phase] = values, of.prefix
-            named = {
-                prefixes[phase] + name: v
-                for phase, values in judged.phases.items()
-                for name, v in values.items()
-            }
-            judged.logs = {name: v for name, v in named.items() if "/" not in name or name in self._monitored}
-
-        evaluate(validates=self._due.validation(epoch), loads=self._due.lav(epoch))
+        early_stopping, epoch = copy.copy(self._early_stopping), progress.epoch + 1
+        judged = Judged(epoch, {"train": trained}, {}, progress.best, early_stopping.state())
+        self._evaluate(judged, validates=self._due.validation(epoch), loads=self._due.lav(epoch))
         if self._is_best(judged):
-            judged.best = self._keep(judged, epoch, step)
+            self._keep(judged, progress.step)
         if (value := judged.logs.get(self._components.monitor)) is not None:
             judged.stopped = early_stopping.update(value)
+        judged.early_stopping = early_stopping.state()
         if self._due.is_last(epoch, judged.stopped):
-            # The last epoch is validated in any case. What is done for that alone decides nothing but what is
-            # best, and is undone where the run gets more epochs.
-            done = len(judged.phases)
-            before = {"best": judged.best, "final": judged.logs, "records": records + done}
-            evaluate(validates=self._due.validation(epoch, last=True), loads=self._due.lav(epoch, last=True))
-            if len(judged.phases) > done:
-                judged.before_end = before
-                if self._is_best(judged) or (judged.best and judged.best["epoch"] == epoch):
-                    judged.best = self._keep(judged, epoch, step, keep_earlier=True)
+            self._judge_end(judged, progress.step, records)
+        judged.improved = judged.best is not progress.best
         return judged
+
+    def _judge_end(self, judged: Judged, step: int, records: int) -> None:
+        """Evaluate the last epoch in any case. What is done for that alone decides nothing but what is best, and is
+        undone where the run gets more epochs."""
+        done = len(judged.phases)
+        before: BeforeEnd = {"best": judged.best, "final": judged.logs, "records": records + done}
+        self._evaluate(
+            judged,
+            validates=self._due.validation(judged.epoch, last=True),
+            loads=self._due.lav(judged.epoch, last=True),
+        )
+        if len(judged.phases) == done:
+            return
+        judged.before_end = before
+        if self._is_best(judged) or (judged.best and judged.best["epoch"] == judged.epoch):
+            self._keep(judged, step, keep_earlier=True)
+
+    def _evaluate(self, judged: Judged, *, validates: bool, loads: bool) -> None:
+        """Do what is due and not done yet. The logs have the details of a report only where one is
+        monitored."""
+        validator, prefixes = self._components.validator, {"train": "", "validation": "val_"}
+        if validator is not None and validates and "validation" not in judged.phases:
+            judged.phases["validation"] = validator.evaluate(interruption=self._interruption)
+        if loads and not any(phase.startswith("lav") for phase in judged.phases):
+            judged.phases |= {of.phase: values for of, values in self._load_and_validate().items()}
+        if self._components.lav is not None:
+            prefixes |= {of.phase: of.prefix for of in self._components.lav.lists}
+        named = {
+            prefixes[phase] + name: value
+            for phase, values in judged.phases.items()
+            for name, value in values.items()
+        }
+        judged.logs = {
+            name: value for name, value in named.items() if "/" not in name or name in self._monitored
+        }
+
+    def _load_and_validate(self) -> dict[LavList, dict[str, float]]:
+        if self._components.lav is None:
+            return {}
+        try:
+            return self._components.lav.evaluate(self._components.model, self._interruption)
+        except OSError as error:
+            log.warning("no LAV: the model cannot be written to %s: %s", self._run.lav, error)
+            return {}
 
     def _is_best(self, judged: Judged) -> bool:
         loss = "val_loss" if self._components.validator is not None else "loss"
         best = judged.best["metrics"] if judged.best else None
-        return is_best(judged.logs, best, self._components.monitor, self._components.mode, loss)
+        return is_best(judged.logs, best, self._components.monitor, self._early_stopping.mode, loss)
 
-    def _keep(
-        self, judged: Judged, epoch: int, step: int, *, keep_earlier: bool = False
-    ) -> dict[str, Any] | None:
-        record = {"epoch": epoch, "step": step, "metrics": dict(judged.logs)}
-        return self.best_model.keep(record, keep_earlier=keep_earlier) or judged.best
-
-    def _load_and_validate(self) -> dict[LavList, dict[str, float]]:
-        assert self._components.lav is not None
-        try:
-            return self._components.lav(self._components.model, self._check_interruption)
-        except OSError as error:
-            log.warning("no LAV: the model cannot be written to %s: %s", self._run.lav, error)
-            return {}
+    def _keep(self, judged: Judged, step: int, *, keep_earlier: bool = False) -> None:
+        """Export the epoch as the best one. Where that cannot be written, the one before stays the best."""
+        record: BestEpoch = {"epoch": judged.epoch, "step": step, "metrics": dict(judged.logs)}
+        judged.best = self.best_model.keep(record, keep_earlier=keep_earlier) or judged.best

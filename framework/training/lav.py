@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from framework.config.run_config import lav_config
 from framework.config.sections import RunConfig
 from framework.data.source import Source, Split
 from framework.model.export import MODEL_FILE, export_model, load_model
+from framework.run.signals import Interruption
 from framework.scenario import Scenario, scenario_of
 from framework.training.threshold import at_threshold
 from framework.training.validation import Validator
@@ -71,6 +72,9 @@ class LavInTraining:
         sources: the samples of each.
         strategy: the strategy to load under.
         folder: where the model is exported to, for as long as it takes.
+
+    Attributes:
+        lists: as they were given.
     """
 
     def __init__(
@@ -81,20 +85,22 @@ class LavInTraining:
         strategy: tf.distribute.Strategy,
         folder: Path,
     ) -> None:
-        self._lists = list(zip(lists, sources, strict=True))
+        self.lists = lists
+        self._sources = sources
         self._strategy = strategy
         self._folder = folder
-        self._model: Any = None
+        self._model: keras.Model | None = None
         self._validators: list[tuple[LavList, Validator]] = []
 
-    def __call__(self, model: keras.Model, between: Callable[[], None]) -> dict[LavList, dict[str, float]]:
-        """Loss, metrics and what the evaluators found, for each list.
+    def evaluate(self, model: keras.Model, interruption: Interruption) -> dict[LavList, dict[str, float]]:
+        """Find loss, metrics and the values of the evaluators, for each list.
 
         Args:
             model: holds the weights that it is judged by.
-            between: called between batches; what it raises ends the evaluation.
+            interruption: ends the evaluation after a signal.
 
         Raises:
+            Interrupted: after a signal.
             OSError: where the model cannot be written.
         """
         try:
@@ -102,7 +108,10 @@ class LavInTraining:
             self._load(model)
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
-        return {of: validate(of.scenario.evaluators(), between) for of, validate in self._validators}
+        return {
+            of: validator.evaluate(of.scenario.evaluators(), interruption)
+            for of, validator in self._validators
+        }
 
     def _load(self, trained: keras.Model) -> None:
         # The first time it is loaded whole; later its weights are, since making and tracing a model anew each
@@ -110,12 +119,13 @@ class LavInTraining:
         if self._model is not None:
             self._model.load_weights(self._folder / MODEL_FILE)
             return
-        scenario = self._lists[0][0].scenario
+        scenario = self.lists[0].scenario
         self._model = load_compiled(
             lambda: load_model(self._folder, lambda: trained), scenario, self._strategy
         )
         self._validators = [
-            (of, validator_of(self._model, source, of.scenario, self._strategy)) for of, source in self._lists
+            (of, validator_of(self._model, source, of.scenario, self._strategy))
+            for of, source in zip(self.lists, self._sources, strict=True)
         ]
 
 

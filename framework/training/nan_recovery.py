@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from framework.errors import Interrupted, NumericsError, listing
+from framework.errors import Interrupted, NumericsError
 from framework.model.trace_nan import watching, what_was_bad
-from framework.run.checkpoint import Snapshot
 from framework.run.console import plural
+from framework.run.signals import Interruption
 from framework.training.components import Components
 from framework.training.state import TrainingState
+from framework.training.steps import Steps
 from framework.training.validation import metric_values
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow as tf
 
 log = logging.getLogger(__name__)
@@ -32,38 +34,62 @@ _MOST_IN_A_ROW = 10
 
 
 class NanRecovery:
-    """Keeps the last good state of a run, and takes the run back to it.
+    """Takes a run over a step that makes bad numbers, as `trainer.on_nan` says.
 
     Args:
         components: what the run trains with.
         state: its state.
-        on_nan: `stop`, `skip` or `rollback`, as `trainer.on_nan` says.
-        check_interruption: raises `Interrupted` after a signal.
+        steps: does its steps, and goes back to its last good state.
+        interruption: ends the search after a signal.
     """
 
     def __init__(
-        self,
-        components: Components,
-        state: TrainingState,
-        on_nan: str,
-        check_interruption: Callable[[], None],
+        self, components: Components, state: TrainingState, steps: Steps, interruption: Interruption
     ) -> None:
-        self._components, self._state, self._on_nan = components, state, on_nan
-        self._check_interruption = check_interruption
-        self._good: Snapshot | None = None
-        self._all_finite: Any = None
+        self._components, self._state, self._steps = components, state, steps
+        self._on_nan = components.scenario.config.trainer.on_nan
+        self._interruption = interruption
+        self._all_finite: Callable[[], tf.Tensor] | None = None
 
-    def keep(self, snapshot: Snapshot) -> None:
-        """Take a state of this epoch, or of the end of the one before, as the last good one."""
-        self._good = snapshot
+    def recover(self, *, thorough: bool) -> bool:
+        """Look at what was computed. Where it is not finite, find the bad step among those since the last good
+        state.
 
-    def found(self, *, thorough: bool) -> bool:
-        """Whether the loss of the epoch so far is no finite number.
+        Then the state is the one before that step, and with `skip` the run goes on behind it; with `rollback`
+        the state is the last good one, and the run goes on behind the bad step all the same. The callbacks are
+        not told of the steps that are done once more.
 
         Args:
             thorough: look at the weights and the optimizer's variables, too: a step can spoil these while its
                 loss is sound.
+
+        Returns:
+            Whether there was something to recover from.
+
+        Raises:
+            NumericsError: with `stop`; where step after step is bad; where the bad numbers do not come a
+                second time.
+            Interrupted: after a signal. The state is the last good one then.
         """
+        if not self._is_bad(thorough=thorough):
+            return False
+        callbacks = self._components.callbacks
+        with callbacks.muted():
+            try:
+                bad = self._find()
+                self._leave_out(bad)
+            except Interrupted:
+                self._steps.go_back()
+                raise
+        callbacks.go_to(self._state.progress.step % self._components.steps_per_epoch)
+        return True
+
+    def ensure_sound(self) -> None:
+        """Go back to the last good state where the present one is not sound, before it is saved."""
+        if self._is_bad(thorough=True):
+            self._steps.go_back()
+
+    def _is_bad(self, *, thorough: bool) -> bool:
         if not math.isfinite(metric_values(self._components.model).get("loss", 0.0)):
             return True
         if not thorough:
@@ -73,83 +99,61 @@ class NanRecovery:
         )
         return not bool(self._all_finite())
 
-    def recover(self) -> None:
-        """Find the bad step among those since the last good state. Then the state is the one before it, and
-        with `skip` the run goes on behind it; with `rollback` the state is the last good one, and the run
-        goes on behind the bad step all the same.
+    def _find(self) -> int:
+        """Find the first bad step since the last good state, and take the run to the state before it.
 
-        Raises:
-            NumericsError: with `stop`; where step after step is bad; where the bad numbers do not come a
-                second time.
+        Returns:
+            The step, counted from 0.
         """
-        try:
-            self._recover()
-        except Interrupted:
-            self.go_back()
-            raise
+        end = self._state.progress.step
+        self._steps.go_back()
+        first = self._state.progress.step
+        while self._state.progress.step < end:
+            self._interruption.check()
+            self._steps.do(at_most=1)
+            if self._is_bad(thorough=True):
+                bad = self._state.progress.step - 1
+                self._go_to(bad)
+                return bad
+        self._steps.go_back()
+        raise NumericsError(
+            f"loss or weights were not finite between steps {first + 1:,} and {end:,}, and are when "
+            "these are done once more",
+            hint="a run repeats itself with device.deterministic=true; trainer.trace_nan=true watches each step",
+        )
 
-    def _recover(self) -> None:
-        progress = self._state.progress
-        end = progress.step
-        self.go_back()
-        first = progress.step
-        bad = next((step - 1 for step in self._steps(end, at_once=1) if self.found(thorough=True)), None)
-        if bad is None:
-            self.go_back()
-            raise NumericsError(
-                f"loss or weights were not finite between steps {first + 1:,} and {end:,}, and are when "
-                "these are done once more",
-                hint="a run repeats itself with device.deterministic=true; trainer.trace_nan=true watches "
-                "each step",
-            )
-        self._go_to(bad)
-        what = describe_bad_step(self._components, bad, self._where())
-        self._go_to(bad)
+    def _leave_out(self, bad: int) -> None:
+        """Say what is wrong with the next step, and go on behind it, or end the run before it."""
+        what = self._steps.describe_next(self._find_place())
+        self._go_to(bad)  # what was done to find the place changed variables
         if self._on_nan == "stop":
             raise NumericsError(
                 what,
-                hint=f"nothing of it was kept: resume-training goes on from step {bad:,}. Give it a smaller "
-                "lr, "
-                f"optimizer.clip_global_norm=1, or trainer.on_nan=skip to leave such steps out",
+                hint=f"nothing of it was kept: resume-training goes on from step {bad:,}. Give it a smaller lr, "
+                "optimizer.clip_global_norm=1, or trainer.on_nan=skip to leave such steps out",
             )
         if self._on_nan == "rollback":
-            self.go_back()
-        left_out = range(progress.step, bad + 1)
-        progress.left_out = [*progress.left_out, *left_out]
-        progress.step = bad + 1
-        log.warning("%s\n    left out: %s", what, plural(len(left_out), "step"))
-        if (
-            progress.left_out[-_MOST_IN_A_ROW:] == list(range(bad + 1 - _MOST_IN_A_ROW, bad + 1))
-            and self._on_nan == "skip"
-        ):
+            self._steps.go_back()
+        count = bad + 1 - self._state.progress.step
+        self._state.leave_out(bad + 1)
+        log.warning("%s\n    left out: %s", what, plural(count, "step"))
+        in_a_row = list(range(bad + 1 - _MOST_IN_A_ROW, bad + 1))
+        if self._on_nan == "skip" and list(self._state.progress.left_out[-_MOST_IN_A_ROW:]) == in_a_row:
             raise NumericsError(
                 f"{_MOST_IN_A_ROW} steps in a row, up to step {bad + 1:,}, were not finite",
                 hint="this is more than one bad batch: lower lr, or see with trainer.trace_nan=true what "
                 "makes them",
             )
 
-    def go_back(self) -> None:
-        """Make the last good state the state of the run."""
-        assert self._good is not None
-        self._state.restore(self._good)
-
     def _go_to(self, step: int) -> None:
-        """The state before a step."""
-        self.go_back()
-        for _ in self._steps(step):
-            pass
+        """Take the run to the state before a step."""
+        self._steps.go_back()
+        while (now := self._state.progress.step) < step:
+            self._interruption.check()
+            self._steps.do(at_most=step - now)
 
-    def _steps(self, end: int, *, at_once: int | None = None) -> Iterator[int]:
-        """Do the steps up to `end`; gives the number of steps done, after each call of the loop."""
-        progress = self._state.progress
-        batches = self._components.batches(progress.step)
-        while progress.step < end:
-            self._check_interruption()
-            progress.step += self._components.loop.run(batches, at_once or end - progress.step)
-            yield progress.step
-
-    def _where(self) -> str:
-        """Where the next step makes a bad number. The state is of no use then."""
+    def _find_place(self) -> str:
+        """Find where the next step makes a bad number, and say it in words. The state is of no use then."""
         import tensorflow as tf
 
         batches = self._components.batches(self._state.progress.step)
@@ -162,21 +166,7 @@ class NanRecovery:
         return "loss or weights are not finite"
 
 
-def describe_bad_step(components: Components, step: int, where: str) -> str:
-    """A bad step in words.
-
-    Args:
-        step: counted from 0.
-        where: where a number was bad.
-    """
-    names = [components.source.sample_name(i) for i in components.stream.indices(step)]
-    return (
-        f"{where}: step {step + 1:,}, in epoch {step // components.steps_per_epoch + 1}. Its "
-        f"samples:{listing(names)}"
-    )
-
-
-def _make_check(variables: Sequence[Any]) -> Any:
+def _make_check(variables: Sequence[keras.Variable]) -> Callable[[], tf.Tensor]:
     """A compiled function that says whether all floats in variables are finite."""
     import keras
     import tensorflow as tf

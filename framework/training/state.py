@@ -4,49 +4,77 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 from framework.errors import CheckpointError
-from framework.model.evaluation_weights import AveragedWeights
 from framework.run.checkpoint import Snapshot, copy_variables, restore_variables
 from framework.run.recorder import Recorder
-from framework.training.early_stopping import EarlyStopping
+from framework.training.early_stopping import EarlyStopping, EarlyStoppingState
 
 if TYPE_CHECKING:
     import keras
 
-    from framework.optim.schedule import PlateauSchedule
+    from framework.training.components import Components
 
 log = logging.getLogger(__name__)
 
 
-@dataclass
+class BestEpoch(TypedDict):
+    """The best epoch of a run, counted from 1, the steps that were done, and its metrics."""
+
+    epoch: int
+    step: int
+    metrics: dict[str, float]
+
+
+class BeforeEnd(TypedDict):
+    """What a run goes on from where it gets more epochs: what was validated at its end alone is not in it.
+
+    `records` is how many records the history has.
+    """
+
+    best: BestEpoch | None
+    final: dict[str, float]
+    records: int
+
+
+class RunState(TypedDict):
+    """What `state.json` of a checkpoint holds beside the step and the list of variables."""
+
+    steps_per_epoch: int
+    data: NotRequired[str | None]
+    progress: dict[str, Any]
+    early_stopping: EarlyStoppingState
+    history: list[dict[str, Any]]
+    learning_rate: NotRequired[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far a run is.
 
     Args:
         epoch: epochs done, with their validation.
         step: training steps done.
-        best: the best epoch and its metrics, `{"epoch": 3, "step": 84, "metrics": {...}}`.
+        best: the best epoch and its metrics.
         final: the metrics of the last epoch done.
         seconds: time spent, all sessions together.
-        stopped: why early stopping ended the run.
+        stopped: why the run ended before its last epoch.
         left_out: the steps, counted from 0, that changed nothing, because their numbers were not finite.
-        before_end: what the run goes on from where it gets more epochs: `best` and `final` without what was
-            validated at the end of the run alone, and how many `records` its history has without that. None
-            where there was no such validation.
+        before_end: what the run goes on from where it gets more epochs. None where nothing was validated at
+            the end of the run alone.
     """
 
     epoch: int = 0
     step: int = 0
-    best: dict[str, Any] | None = None
-    final: dict[str, float] = field(default_factory=dict)
+    best: BestEpoch | None = None
+    final: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     stopped: str | None = None
-    left_out: list[int] = field(default_factory=list)
-    before_end: dict[str, Any] | None = None
+    left_out: Sequence[int] = field(default_factory=list)
+    before_end: BeforeEnd | None = None
 
     @classmethod
     def of(cls, saved: Mapping[str, Any]) -> Progress:
@@ -56,61 +84,93 @@ class Progress:
 
 
 class TrainingState:
-    """Snapshots and restores a run.
+    """The state of a run: how far it is, and all variables. Snapshots and restores it.
 
     Args:
-        model: compiled, its optimizer built, its metrics made: every variable must exist already.
+        components: what the run trains with; every variable must exist already.
         early_stopping: its state goes along.
         recorder: its history goes along.
-        averages: the averaged weights, by the names that checkpoints have for them.
-        steps_per_epoch, data: go along, since an epoch of another length, or other samples, would make
-            another run of it.
-        plateau: the learning rate schedule, where it is one with a state.
+
+    Attributes:
+        data: the fingerprint of the training samples.
     """
 
-    def __init__(
-        self,
-        model: keras.Model,
-        early_stopping: EarlyStopping,
-        recorder: Recorder,
-        averages: Mapping[str, AveragedWeights],
-        *,
-        steps_per_epoch: int,
-        data: str,
-        plateau: PlateauSchedule | None = None,
-    ) -> None:
-        self.progress = Progress()
-        self._steps_per_epoch = steps_per_epoch
-        self._data = data
-        self._model = model
-        self._averages = averages
+    def __init__(self, components: Components, early_stopping: EarlyStopping, recorder: Recorder) -> None:
+        self.data = components.source.fingerprint()
+        self._progress = Progress()
+        self._model = components.model
+        self._averages = components.averages
+        self._plateau = components.plateau
+        self._steps_per_epoch = components.steps_per_epoch
         self._early_stopping = early_stopping
         self._recorder = recorder
-        self._plateau = plateau
 
-    def _variables(self) -> dict[str, list[Any]]:
-        # The raw lists, seed generators of dropout included, which no built-in store of Keras keeps all of.
-        return {
-            "model": self._model.variables,
-            "optimizer": self._model.optimizer.variables,
-            "metrics": self._model.metrics_variables,
-            **{name: average.variables for name, average in self._averages.items()},
-        }
+    @property
+    def progress(self) -> Progress:
+        """How far the run is: a value, of which each change makes another one. Nothing else than the methods
+        below changes it."""
+        return self._progress
+
+    # What moves a run on -----------------------------------------------------------------------------------
+
+    def advance(self, steps: int) -> None:
+        """Count steps that were done."""
+        self._change(step=self._progress.step + steps)
+
+    def leave_out(self, end: int) -> None:
+        """Count the steps from here to `end` as done, though they change nothing."""
+        left_out = [*self._progress.left_out, *range(self._progress.step, end)]
+        self._change(step=end, left_out=left_out)
+
+    def end_epoch(
+        self,
+        *,
+        best: BestEpoch | None,
+        final: Mapping[str, float],
+        before_end: BeforeEnd | None,
+        early_stopping: EarlyStoppingState,
+    ) -> None:
+        """Count an epoch as done, with what was found of it; see `Progress`."""
+        self._change(epoch=self._progress.epoch + 1, best=best, final=final, before_end=before_end)
+        self._early_stopping.restore(early_stopping)
+
+    def set_stopped(self, reason: str | None) -> None:
+        """Say why the run ends before its last epoch; None: it goes on."""
+        self._change(stopped=reason)
+
+    def set_best(self, best: BestEpoch | None) -> None:
+        """Say which epoch is the best one, where the model of the one that was is lost."""
+        self._change(best=best)
+
+    def set_seconds(self, seconds: float) -> None:
+        """Say how much time was spent, all sessions together."""
+        self._change(seconds=seconds)
+
+    def undo_end(self) -> None:
+        """Take the run back to before its end, since it is not the end any more."""
+        before = self._progress.before_end
+        if before is not None:
+            self._change(best=before["best"], final=before["final"], before_end=None)
+            self._recorder.restore(self._recorder.history[: before["records"]])
+
+    def _change(self, **values: Any) -> None:
+        self._progress = replace(self._progress, **values)
+
+    # What checkpoints keep ---------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
         """A copy of the state, which later training leaves alone."""
-        return Snapshot(
-            step=self.progress.step,
-            state={
-                "steps_per_epoch": self._steps_per_epoch,
-                "data": self._data,
-                "progress": copy.deepcopy(asdict(self.progress)),
-                "early_stopping": self._early_stopping.state(),
-                "history": list(self._recorder.history),
-                **({"learning_rate": self._plateau.state()} if self._plateau else {}),
-            },
-            variables={group: copy_variables(variables) for group, variables in self._variables().items()},
-        )
+        state: RunState = {
+            "steps_per_epoch": self._steps_per_epoch,
+            "data": self.data,
+            "progress": asdict(self._progress),
+            "early_stopping": self._early_stopping.state(),
+            "history": list(self._recorder.history),
+        }
+        if self._plateau:
+            state["learning_rate"] = self._plateau.state()
+        variables = {group: copy_variables(variables) for group, variables in self._variables().items()}
+        return Snapshot(step=self._progress.step, state=state, variables=variables)
 
     def restore(self, snapshot: Snapshot, *, new_optimizer: bool = False, new_monitor: bool = False) -> None:
         """Take up the state of a snapshot, bit for bit.
@@ -122,6 +182,7 @@ class TrainingState:
         Raises:
             CheckpointError: where it does not fit the model.
         """
+        state = cast(RunState, snapshot.state)
         for group, variables in self._variables().items():
             if group in self._averages and group not in snapshot.variables:
                 continue
@@ -131,11 +192,11 @@ class TrainingState:
             if name not in snapshot.variables:
                 average.reset()  # averaging begins with this session
         try:
-            vars(self.progress).update(vars(Progress.of(snapshot.state["progress"])))
+            self._progress = Progress.of(state["progress"])
             if not new_monitor:
-                self._early_stopping.restore(snapshot.state["early_stopping"])
-            news = self._plateau.restore(snapshot.state.get("learning_rate")) if self._plateau else None
-            history = snapshot.state["history"]
+                self._early_stopping.restore(state["early_stopping"])
+            news = self._plateau.restore(state.get("learning_rate")) if self._plateau else None
+            history = state["history"]
         except (KeyError, TypeError) as error:
             raise CheckpointError(
                 f"the checkpoint of step {snapshot.step:,} does not hold the state of a run: {error}"
@@ -144,13 +205,11 @@ class TrainingState:
             log.info(news)
         self._recorder.restore(history)
 
-    def go_on(self) -> None:
-        """Take the run back to before its end, since it is not the end any more."""
-        before = self.progress.before_end
-        if before is not None:
-            self.progress.best, self.progress.final, self.progress.before_end = (
-                before["best"],
-                before["final"],
-                None,
-            )
-            self._recorder.restore(self._recorder.history[: before["records"]])
+    def _variables(self) -> dict[str, Sequence[keras.Variable]]:
+        # The raw lists, seed generators of dropout included, which no built-in store of Keras keeps all of.
+        return {
+            "model": self._model.variables,
+            "optimizer": self._model.optimizer.variables,
+            "metrics": self._model.metrics_variables,
+            **{name: average.variables for name, average in self._averages.items()},
+        }

@@ -21,6 +21,7 @@ from framework.run.run_directory import RunDirectory
 from framework.run.run_records import RunStateFile
 from framework.run.signals import Interruption
 from framework.scenario import Scenario, scenario_of
+from framework.training.announcement import Changes
 from framework.training.session import Session
 from framework.training.state import Progress
 
@@ -70,6 +71,7 @@ class Trainer:
             sound.
         console: where progress is shown; None is stdout.
         interruption: takes the signals that end the run in good order.
+        changes: the settings that are not what the run had before, as `resume` finds them.
 
     Attributes:
         interruption: as it was given.
@@ -86,6 +88,7 @@ class Trainer:
         *,
         console: Console | None = None,
         interruption: Interruption | None = None,
+        changes: Changes | None = None,
     ) -> None:
         self.scenario = scenario
         self.run = run
@@ -93,7 +96,7 @@ class Trainer:
             _ = scenario.config  # what the data have to say is asked before anything is built
         self._console = console or Console()
         self.interruption = interruption or Interruption()
-        self._changes: dict[str, tuple[Any, Any]] = {}
+        self._changes = changes or {}
         self.session: Session | None = None
 
     @classmethod
@@ -121,9 +124,7 @@ class Trainer:
         after = scenario_of(run.load_config(overrides)).config if overrides else before
         changes = describe_changes(before, after)
         check_changes(changes)
-        trainer = cls(scenario_of(after), run, console=console, interruption=interruption)
-        trainer._changes = changes
-        return trainer
+        return cls(scenario_of(after), run, console=console, interruption=interruption, changes=changes)
 
     def ended(self) -> Result | None:
         """The result of a run that has nothing left to do, or None. One whose exported model is lost has that
@@ -178,7 +179,7 @@ class Trainer:
         """Build everything before the folder becomes a run, so that what cannot be built leaves nothing
         behind."""
         with self._leaving_nothing():
-            return Session(self.scenario, self.run, self._console, self.interruption.check)
+            return Session(self.scenario, self.run, self._console, self.interruption)
 
     @contextlib.contextmanager
     def _leaving_nothing(self) -> Iterator[None]:
@@ -237,8 +238,9 @@ class Trainer:
             self._write(dataclasses.replace(result, monitor=earlier.get("monitor"), mode=earlier.get("mode")))
 
     def _write_result(self, session: Session, status: str, message: str | None) -> Result:
-        result = _result(session.state.progress, status, message, session.seconds())
-        result = dataclasses.replace(result, monitor=session.components.monitor, mode=session.components.mode)
+        result = _result(session.state.progress, status, message, session.clock.run_seconds())
+        monitor, mode = session.components.monitor, session.early_stopping.mode
+        result = dataclasses.replace(result, monitor=monitor, mode=mode)
         self._write(result)
         return result
 

@@ -15,6 +15,7 @@ from framework.errors import DataError, ScenarioError
 from framework.evaluators import Evaluator, Sample
 from framework.loops.custom import Stepper
 from framework.run.patching import patching
+from framework.run.signals import Interruption
 from framework.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -56,14 +57,19 @@ class Validator:
         )
         self._outputs_of: Any = None
 
-    def __call__(
-        self, evaluators: Sequence[Evaluator] = (), between: Callable[[], None] = lambda: None
+    def evaluate(
+        self, evaluators: Sequence[Evaluator] = (), interruption: Interruption | None = None
     ) -> dict[str, float]:
-        """Loss and metrics over all samples, and what the evaluators found.
+        """Find loss and metrics over all samples, and the values of the evaluators.
 
         Args:
             evaluators: fresh ones; each is shown all samples.
-            between: called between batches; what it raises ends the evaluation.
+            interruption: asked between batches; ends the evaluation after a signal.
+
+        Raises:
+            Interrupted: after a signal.
+            DataError: naming the samples that cannot be loaded.
+            ScenarioError: where two values have one name.
         """
         import tensorflow as tf
 
@@ -77,7 +83,8 @@ class Validator:
                     left -= 1
                 else:
                     left -= self._stepper.run(iterator, left)
-                between()
+                if interruption is not None:
+                    interruption.check()
         except tf.errors.OpError as error:
             raise_unreadable(self.source, range(len(self.source)), error)
             raise

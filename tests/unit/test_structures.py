@@ -28,10 +28,10 @@ def values_of(
     keras.utils.set_random_seed(0)
     model = scenario.build_model()
     model.compile(**dataclasses.replace(scenario.objective(), **objective).compile_arguments())
-    validate = Validator(
+    validator = Validator(
         model, scenario.source(Split.TRAIN), batch_size=batch_size, strategy=tf.distribute.get_strategy()
     )
-    return validate(), model
+    return validator.evaluate(), model
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 90])

@@ -56,7 +56,7 @@ def test_the_statistics_are_those_of_the_data_with_dropout_off() -> None:
     data = batches(6)
     inner, outer = batch_norm_layers(model)
     dense = model.layers[0].layers[0]
-    with EvaluationWeights(model, recalibrate=True)(data):
+    with EvaluationWeights(model, recalibrate=True).apply(data):
         activations = np.concatenate([dense(x).numpy() for x, _ in data])
         np.testing.assert_allclose(inner.moving_mean, activations.mean(0), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(inner.moving_variance, activations.var(0), rtol=1e-4)
@@ -74,11 +74,11 @@ def test_the_training_state_comes_back_bit_for_bit(recalibrate: bool) -> None:
     model.train_on_batch(*data[0])
     before = values(model)
     weights = EvaluationWeights(model, recalibrate=recalibrate)
-    with weights(data):
+    with weights.apply(data):
         model.test_on_batch(*data[1])
         model.reset_metrics()
     assert values(model) == before
-    with pytest.raises(RuntimeError, match="in the middle"), weights(data):
+    with pytest.raises(RuntimeError, match="in the middle"), weights.apply(data):
         raise RuntimeError("in the middle")
     assert values(model) == before
 
@@ -91,7 +91,7 @@ def test_training_goes_on_the_same_with_and_without() -> None:
         for batch in batches(6):
             step(tuple(map(tf.constant, batch)))
             if recalibrate is not None:
-                with weights(batches(2)):
+                with weights.apply(batches(2)):
                     pass
         return values(model)
 
@@ -101,7 +101,7 @@ def test_training_goes_on_the_same_with_and_without() -> None:
 def test_layers_work_as_before_afterwards() -> None:
     model = nested_model()
     layers = batch_norm_layers(model)
-    with EvaluationWeights(model, recalibrate=True)(batches(2)):
+    with EvaluationWeights(model, recalibrate=True).apply(batches(2)):
         pass
     for layer in layers:
         assert layer.momentum == 0.99
@@ -124,14 +124,14 @@ def test_without_batch_norm_no_batch_is_read() -> None:
 
     weights = EvaluationWeights(model, recalibrate=True)
     assert not weights.recalibrates
-    with weights(forbidden()):
+    with weights.apply(forbidden()):
         pass
 
 
 def test_no_batches_is_an_error() -> None:
     with (
         pytest.raises(ValueError, match="at least one batch"),
-        EvaluationWeights(nested_model(), recalibrate=True)([]),
+        EvaluationWeights(nested_model(), recalibrate=True).apply([]),
     ):
         pass
 
@@ -173,7 +173,7 @@ def test_the_average_is_what_is_evaluated() -> None:
     average = AveragedWeights(model, exponential(0.9))
     model.train_on_batch(*batches(1)[0])
     trained = values(model)
-    with EvaluationWeights(model, recalibrate=False, average=average)():
+    with EvaluationWeights(model, recalibrate=False, average=average).apply():
         inside = [keras.ops.convert_to_numpy(w).tobytes() for w in model.weights]
     assert inside == [keras.ops.convert_to_numpy(v).tobytes() for v in average.variables]
     assert values(model) == trained

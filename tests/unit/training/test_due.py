@@ -87,7 +87,6 @@ def test_checkpoints_within_an_epoch(
         ({"profile_steps": (11, 15)}, [10, 12, 15, 24, 36]),
         ({"profile_steps": (1, 1)}, [1, 12, 24, 36]),
         ({"profile_steps": (90, 95)}, [12, 24, 36]),
-        ({"trace_nan": True}, list(range(1, 37))),
     ],
 )
 def test_how_many_steps_may_be_done_in_one_call(settings: dict[str, Any], edges: list[int]) -> None:

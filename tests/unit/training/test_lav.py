@@ -188,7 +188,8 @@ def test_evaluators_see_a_models_own_test_step(toy_on_the_path: None) -> None:
         model.compile(loss="mse")
         keeps = Keeps()
         source = ArraySource((inputs, targets, weights))
-        values = Validator(model, source, batch_size=3, strategy=tf.distribute.get_strategy())([keeps])
+        validator = Validator(model, source, batch_size=3, strategy=tf.distribute.get_strategy())
+        values = validator.evaluate([keeps])
         assert values["count"] == 7
         for i, sample in enumerate(keeps.samples):
             assert sample.output == pytest.approx(inputs[i].sum())
