@@ -7,7 +7,7 @@ import itertools
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from framework.data.map_source import MapSource, as_sample, not_a_sample
 from framework.data.source import ArraySource, Source, digest_of
@@ -15,8 +15,11 @@ from framework.data.structure import PADDING_HINT, described
 from framework.errors import DataError
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
     import tensorflow as tf
+
+    from framework.data.structure import Tree
 
 _log = logging.getLogger("framework")
 
@@ -34,7 +37,7 @@ _OWN_ORDER = (
 )
 
 
-def as_source(given: Any, what: str, *, limit_bytes: int | None, targets: bool = True) -> Source:
+def as_source(given: object, what: str, *, limit_bytes: int | None, targets: bool = True) -> Source:
     """Make a source of what a scenario returned.
 
     Arrays, and objects that load by index, are used as they are. A `tf.data.Dataset`, a
@@ -101,7 +104,7 @@ def as_source(given: Any, what: str, *, limit_bytes: int | None, targets: bool =
     raise _refusal(given, what)
 
 
-def _refusal(given: Any, what: str) -> DataError:
+def _refusal(given: object, what: str) -> DataError:
     shown = f"{given!r:.80} " if isinstance(given, str | bytes | os.PathLike | int | float) else ""
     kind = (
         f"the class {given.__name__}" if isinstance(given, type) else f"{shown}(of the type {_name(given)})"
@@ -109,7 +112,7 @@ def _refusal(given: Any, what: str) -> DataError:
     return DataError(f"{what} gave {kind.strip()}", hint=f"return {_ALLOWED}")
 
 
-def _name(given: Any) -> str:
+def _name(given: object) -> str:
     import tensorflow as tf
 
     return "tf.data.Dataset" if isinstance(given, tf.data.Dataset) else type(given).__name__
@@ -148,7 +151,7 @@ def _steps(dataset: tf.data.Dataset) -> list[str]:
     steps = []
     while True:
         steps.append(type(dataset).__name__.strip("_"))
-        inputs: list[Any] = dataset._inputs() if hasattr(dataset, "_inputs") else []
+        inputs: list[tf.data.Dataset] = dataset._inputs() if hasattr(dataset, "_inputs") else []
         if len(inputs) != 1:
             return steps
         (dataset,) = inputs
@@ -175,7 +178,7 @@ def _is_batched(dataset: tf.data.Dataset) -> bool:
     return made_by in ("BatchDataset", "ParallelBatchDataset", "PaddedBatchDataset")
 
 
-def _of_batches(given: Any, what: str, limit_bytes: int | None, targets: bool) -> Source:
+def _of_batches(given: keras.utils.PyDataset, what: str, limit_bytes: int | None, targets: bool) -> Source:
     """Read a `keras.utils.PyDataset`, which gives batches by index."""
     count = given.num_batches
     if count is None:
@@ -188,7 +191,7 @@ def _of_batches(given: Any, what: str, limit_bytes: int | None, targets: bool) -
     return memory.source(given, "its batches were taken apart")
 
 
-def _bytes_of(structure: Any) -> list[bytes]:
+def _bytes_of(structure: object) -> list[bytes]:
     import numpy as np
     import tensorflow as tf
 
@@ -222,12 +225,12 @@ class _Memory:
         self.count = self.pieces = 0
         self._bytes = 0
         self._say_at = self._FIRST_WORD
-        self._first: Any = None
+        self._first: tuple[Tree[np.ndarray], ...] | None = None
         self._kinds: list[tuple[np.dtype, tuple[int, ...]]] = []
         self._single: list[list[np.ndarray]] = []
         self._batches: list[list[np.ndarray]] = []
 
-    def add(self, sample: Any, *, batched: bool = False) -> None:
+    def add(self, sample: tuple[Tree[np.ndarray], ...], *, batched: bool = False) -> None:
         """Add a sample, or a batch of several.
 
         Args:
@@ -279,7 +282,7 @@ class _Memory:
         if len(self._single) == self._CHUNK:
             self._put_together()
 
-    def source(self, given: Any, remark: str = "") -> Source:
+    def source(self, given: object, remark: str = "") -> Source:
         """Return all samples that were added as a source, and log it.
 
         Args:
@@ -314,7 +317,7 @@ class _Memory:
             self._single = []
 
 
-def _alike(sample: Any, first: Any) -> bool:
+def _alike(sample: object, first: object) -> bool:
     import tensorflow as tf
 
     try:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from framework.data.source import ArraySource, Source, raise_unreadable
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _CHUNK = 64  # samples copied at a time, while more are being loaded
 
@@ -22,7 +25,7 @@ class CachedSource(ArraySource):
         arrays: all its samples, with a batch dimension.
     """
 
-    def __init__(self, original: Source, arrays: Any) -> None:
+    def __init__(self, original: Source, arrays: object) -> None:
         super().__init__(arrays)
         self.original = original
 
@@ -61,7 +64,7 @@ def cached(source: Source, limit_bytes: float | None, workers: int | None) -> So
         return source
     indices = tf.data.Dataset.range(len(source))
     samples = indices.map(source.load, num_parallel_calls=workers or tf.data.AUTOTUNE, deterministic=True)
-    arrays: list[Any] = []
+    arrays: list[np.ndarray] = []
     filled = 0
     try:
         first = [

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 from framework.config.schema import setting
 from framework.data.image_decoding import Exif, Jpeg
-from framework.data.image_files import ImageFiles
+from framework.data.image_files import ImageFiles, Labels
 from framework.data.source import DataConfig
 from framework.errors import Problem
 
@@ -41,7 +41,7 @@ class ImageConfig(DataConfig):
         "run starts, and leave out those that fail.",
     )
 
-    def files(self, paths: Sequence[str | Path], **labelled: Any) -> ImageFiles:
+    def files(self, paths: Sequence[str | Path], **labelled: Unpack[Labels]) -> ImageFiles:
         """Return a source of image files, read as the settings say.
 
         Args:

@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from framework.data.classes import targets_of
 from framework.data.image_decoding import Exif, Jpeg, height_and_width, read_image
@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _log = logging.getLogger("framework")
+
+
+class Labels(TypedDict, total=False):
+    """What is known of the classes of images; see `ImageFiles`."""
+
+    labels: Sequence[int] | None
+    classes: Sequence[str]
+    positive_class: str | None
+    rows: Sequence[str] | None
+    root: str | None
+    known: Sequence[str | None] | None
 
 
 class ImageFiles(Source):
@@ -80,7 +91,7 @@ class ImageFiles(Source):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def load(self, index: tf.Tensor) -> Any:
+    def load(self, index: tf.Tensor) -> tuple[tf.Tensor, ...]:
         image = read_image(
             self._files[index], height_and_width(self.image_size), exif=self._exif, jpeg=self._jpeg
         )

@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from framework.config.schema import setting
 from framework.data.classes import Renaming, check_classes, check_renaming, with_classes
@@ -85,10 +84,13 @@ class ImageFolder(Renaming, ImageConfig):
                 is read.
         """
         given = {field: getattr(self, field) for field in _FIELDS.values()}
-        folders: dict[str, Any] = {
-            field: str(Path(folder).absolute()) for field, folder in given.items() if folder
-        }
-        absolute = dataclasses.replace(self, **folders)
+        folders = {field: str(Path(folder).absolute()) for field, folder in given.items() if folder}
+        absolute = dataclasses.replace(
+            self,
+            train_dir=folders.get("train_dir", self.train_dir),
+            val_dir=folders.get("val_dir", self.val_dir),
+            test_dir=folders.get("test_dir", self.test_dir),
+        )
         resolved = with_classes(absolute, lambda: _find_classes(folders, self.rename))
         return self if resolved == self else resolved  # which may have listed its folder already
 

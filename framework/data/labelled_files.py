@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 from framework.config.schema import setting
 from framework.data.classes import Renaming, check_classes, check_renaming, with_classes
@@ -59,8 +59,10 @@ class SplitFiles(DataConfig):
 
     def resolve(self) -> Self:
         """Return the config with absolute paths."""
-        paths: dict[str, Any] = {field: str(Path(path).absolute()) for field, path in self._given().items()}
-        return dataclasses.replace(self, **paths)
+        train, val, test = (
+            None if path is None else str(Path(path).absolute()) for path in (self.train, self.val, self.test)
+        )
+        return dataclasses.replace(self, train=train, val=val, test=test)
 
     def rows(self, split: Split, *, seed: int) -> Sequence[Row]:
         """Return the rows of a split, in the order of its file.

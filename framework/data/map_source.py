@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
+    from framework.data.structure import Tensors, Tree
+
 
 class MapSource(Source):
     """The samples of an object with `__len__` and `__getitem__`.
@@ -47,7 +49,7 @@ class MapSource(Source):
     def __init__(
         self,
         dataset: Any,
-        transform: Callable[[Any], Any] | None = None,
+        transform: Callable[[Any], object] | None = None,
         *,
         names: Sequence[str] | None = None,
         parallel: bool = False,
@@ -55,7 +57,7 @@ class MapSource(Source):
     ) -> None:
         self.dataset = dataset
         self._transform, self._names, self._targets = transform, names, targets
-        self._lock: contextlib.AbstractContextManager[Any] = (
+        self._lock: contextlib.AbstractContextManager[object] = (
             contextlib.nullcontext() if parallel else threading.Lock()
         )
         self._length = len(dataset)
@@ -75,7 +77,7 @@ class MapSource(Source):
     def __len__(self) -> int:
         return self._length
 
-    def load(self, index: tf.Tensor) -> Any:
+    def load(self, index: tf.Tensor) -> tuple[Tensors, ...]:
         import tensorflow as tf
 
         kinds = [tf.string if part.dtype == object else tf.as_dtype(part.dtype) for part in self._flat]
@@ -114,14 +116,14 @@ class MapSource(Source):
             for a, b in zip(self._flat, again, strict=True)
         )
 
-    def _try(self, index: Any) -> list[Any]:
+    def _try(self, index: np.ndarray) -> list[bytes | np.ndarray]:
         """Return an empty text and the parts of a sample, or why it failed and the parts of sample 0."""
         try:
             return [b"", *self._parts(index)]
         except Exception as error:  # the object may raise anything
             return [_reason(error).encode(), *self._flat]
 
-    def _parts(self, index: Any) -> list[np.ndarray]:
+    def _parts(self, index: int | np.ndarray) -> list[np.ndarray]:
         """Return the parts of a sample, after a check that they are like those of sample 0."""
         import tensorflow as tf
 
@@ -140,7 +142,7 @@ class MapSource(Source):
                 )
         return flat
 
-    def _sample(self, index: int) -> Any:
+    def _sample(self, index: int) -> tuple[Tree[np.ndarray], ...]:
         """Return a sample as NumPy arrays in tuples and dicts."""
         with self._lock:
             given = self.dataset[index]
@@ -160,7 +162,7 @@ class _OtherShapeError(DataError):
     """A sample of another shape or dtype than sample 0."""
 
 
-def as_sample(given: Any, name: str, *, targets: bool = True) -> Any:
+def as_sample(given: object, name: str, *, targets: bool = True) -> tuple[Tree[np.ndarray], ...]:
     """Convert a sample from code outside of the framework to NumPy arrays in tuples and dicts.
 
     Args:
@@ -178,7 +180,7 @@ def as_sample(given: Any, name: str, *, targets: bool = True) -> Any:
         given = (given,)
     if not isinstance(given, tuple) or len(given) not in ((2, 3) if targets else (1, 2, 3)):
         raise not_a_sample(given, name)
-    return map_parts(as_array, given, name)
+    return tuple(map_parts(as_array, part, f"{name}[{i}]") for i, part in enumerate(given))
 
 
 def not_a_sample(given: Any, name: str) -> DataError:

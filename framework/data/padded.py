@@ -6,9 +6,9 @@ Each batch is padded to one length.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
 from framework.data.source import Source
 from framework.data.structure import as_array, as_arrays, described, map_parts
@@ -17,6 +17,8 @@ from framework.errors import DataError, listing
 if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
+
+    from framework.data.structure import Tensors
 
 
 class PaddedSource(Source):
@@ -56,11 +58,11 @@ class PaddedSource(Source):
 
     def __init__(
         self,
-        samples: Any,
+        samples: object,
         *,
         pad_to: int | None = None,
         buckets: Sequence[int] = (),
-        pad_value: Any = 0,
+        pad_value: object = 0,
         truncate: Literal["refuse", "end", "start"] = "refuse",
         names: Sequence[str] | None = None,
     ) -> None:
@@ -88,7 +90,7 @@ class PaddedSource(Source):
         longest = steps[0] if pad_to is not None else None
         self._padded: list[_Sequences] = []
 
-        def take(part: _Part, pad: Any) -> Any:
+        def take(part: _Part, pad: object) -> _Sequences | tf.Tensor:
             if not part.has_sequences():
                 with tf.device("/CPU:0"):
                     return tf.convert_to_tensor(as_arrays(part.value))
@@ -119,17 +121,17 @@ class PaddedSource(Source):
     def __len__(self) -> int:
         return self._length
 
-    def load(self, index: tf.Tensor) -> Any:
+    def load(self, index: tf.Tensor) -> tuple[Tensors, ...]:
         import tensorflow as tf
 
         # A single sample is padded for the longest of all, since `load` gives one shape for every index.
         batch = self._load(index[tf.newaxis], lambda part: self._rounded(part.longest))
         return tf.nest.map_structure(lambda part: part[0], batch)
 
-    def load_batch(self, indices: tf.Tensor) -> Any:
+    def load_batch(self, indices: tf.Tensor) -> tuple[Tensors, ...]:
         import tensorflow as tf
 
-        def length_of(part: _Sequences) -> Any:
+        def length_of(part: _Sequences) -> tf.Tensor | int:
             if part.pad_to is not None:
                 return part.pad_to
             longest = tf.maximum(tf.reduce_max(tf.gather(part.lengths, indices)), 1)
@@ -152,10 +154,12 @@ class PaddedSource(Source):
             "int64"
         )
 
-    def _load(self, indices: tf.Tensor, length_of: Callable[[_Sequences], Any]) -> Any:
+    def _load(
+        self, indices: tf.Tensor, length_of: Callable[[_Sequences], tf.Tensor | int]
+    ) -> tuple[Tensors, ...]:
         import tensorflow as tf
 
-        def load(part: Any) -> tf.Tensor:
+        def load(part: _Sequences | tf.Tensor) -> tf.Tensor:
             return (
                 part.gather(indices, length_of(part))
                 if isinstance(part, _Sequences)
@@ -185,7 +189,7 @@ class PaddedSource(Source):
         ]
 
 
-def _whole_numbers(values: Any) -> list[int] | None:
+def _whole_numbers(values: Iterable[SupportsIndex]) -> list[int] | None:
     try:
         return [operator.index(value) for value in values]
     except TypeError:
@@ -221,7 +225,12 @@ class _Sequences:
     """
 
     def __init__(
-        self, arrays: list[np.ndarray], pad: Any, name: str, name_of: Callable[[int], str], pad_to: int | None
+        self,
+        arrays: list[np.ndarray],
+        pad: object,
+        name: str,
+        name_of: Callable[[int], str],
+        pad_to: int | None,
     ) -> None:
         import numpy as np
         import tensorflow as tf
@@ -244,7 +253,9 @@ class _Sequences:
         self.longest = pad_to or max(1, int(self.lengths.max(initial=0)))
         self._starts = np.cumsum(self.lengths) - self.lengths
         try:
-            value: Any = b"" if like.dtype == object and isinstance(pad, int) else as_array(pad, "pad_value")
+            value: np.ndarray | bytes = (
+                b"" if like.dtype == object and isinstance(pad, int) else as_array(pad, "pad_value")
+            )
             padding = np.empty((1, *like.shape[1:]), like.dtype)
             padding[...] = value
             if like.dtype != object and not np.array_equal(
@@ -264,7 +275,7 @@ class _Sequences:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def gather(self, indices: tf.Tensor, length: Any) -> tf.Tensor:
+    def gather(self, indices: tf.Tensor, length: tf.Tensor | int) -> tf.Tensor:
         """Return the samples at `indices`, int64 [batch], padded: [batch, length, ...]."""
         import tensorflow as tf
 

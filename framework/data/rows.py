@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from framework.errors import DataError, listing, nearest
 
@@ -33,7 +32,7 @@ class Row:
     """
 
     name: str
-    cells: Mapping[str, Any] = field(default_factory=dict)
+    cells: Mapping[str, object] = field(default_factory=dict)
     problem: str | None = None
 
 
@@ -167,7 +166,7 @@ def check_rows(rows: Sequence[Row], columns: Mapping[str, str], *, texts: Contai
     refuse(rows, faults, hint=f"{hint}; did you mean {' and '.join(near)}?" if near else hint)
 
 
-def _no_text(cell: Any) -> str | None:
+def _no_text(cell: object) -> str | None:
     """Return why a cell cannot be taken as a text, or None if it can."""
     if not isinstance(cell, str | int):
         return f"is {cell!r}, which is not a text"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from framework.config.schema import setting
-from framework.data.structure import PADDING_HINT, as_arrays
+from framework.data.structure import PADDING_HINT, Tensors, as_arrays
 from framework.errors import DataError, listing, reason_of
 
 if TYPE_CHECKING:
@@ -116,10 +116,10 @@ class Source(abc.ABC):
         """Return the number of samples."""
 
     @abc.abstractmethod
-    def load(self, index: tf.Tensor) -> Any:
+    def load(self, index: tf.Tensor) -> tuple[Tensors, ...]:
         """Return the sample at `index`, an int64 scalar in [0, len)."""
 
-    def load_batch(self, indices: tf.Tensor) -> Any:
+    def load_batch(self, indices: tf.Tensor) -> tuple[Tensors, ...]:
         """Return the samples at `indices`, int64 [batch], as one sample with a batch dimension.
 
         It is called only if `batched` is true.
@@ -182,7 +182,7 @@ class Source(abc.ABC):
         import numpy as np
         import tensorflow as tf
 
-        def attempt(index: tf.Tensor) -> tuple[Any, ...]:
+        def attempt(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
             parts = [part for part in tf.nest.flatten(self.load(index)) if isinstance(part, tf.Tensor)]
             finite = [tf.reduce_all(tf.math.is_finite(part)) for part in parts if part.dtype.is_floating]
             shapes = tuple(tf.shape(part) for part in parts if not part.shape.is_fully_defined())
@@ -258,7 +258,7 @@ class ArraySource(Source):
 
     batched = True
 
-    def __init__(self, arrays: Any, names: list[str] | None = None) -> None:
+    def __init__(self, arrays: object, names: list[str] | None = None) -> None:
         import tensorflow as tf
 
         with tf.device("/CPU:0"):
@@ -274,12 +274,12 @@ class ArraySource(Source):
     def __len__(self) -> int:
         return self._length
 
-    def load(self, index: tf.Tensor) -> Any:
+    def load(self, index: tf.Tensor) -> tuple[Tensors, ...]:
         import tensorflow as tf
 
         return tf.nest.map_structure(lambda t: t[index], self._tensors)
 
-    def load_batch(self, indices: tf.Tensor) -> Any:
+    def load_batch(self, indices: tf.Tensor) -> tuple[Tensors, ...]:
         import tensorflow as tf
 
         return tf.nest.map_structure(lambda t: tf.gather(t, indices), self._tensors)
@@ -316,10 +316,10 @@ class Subset(Source):
     def __len__(self) -> int:
         return len(self._indices)
 
-    def load(self, index: tf.Tensor) -> Any:
+    def load(self, index: tf.Tensor) -> tuple[Tensors, ...]:
         return self._source.load(self._translate(index))
 
-    def load_batch(self, indices: tf.Tensor) -> Any:
+    def load_batch(self, indices: tf.Tensor) -> tuple[Tensors, ...]:
         return self._source.load_batch(self._translate(indices))
 
     def sample_name(self, index: int) -> str:

@@ -21,13 +21,15 @@ places within the window.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from framework.data.source import Source
 
 if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
+
+    from framework.data.structure import Tensors
 
 # Keep the random numbers of the order apart from those of augmentation, which have the same seed.
 _ORDER, _AUGMENTATION = 0, 1
@@ -58,7 +60,7 @@ class Stream:
         *,
         batch_size: int,
         seed: int,
-        augment: Callable[[Any, tf.Tensor], Any] | None = None,
+        augment: Callable[[tuple[Tensors, ...], tf.Tensor], Tensors] | None = None,
         workers: int | None = None,
         batches_per_step: int = 1,
     ) -> None:
@@ -78,7 +80,7 @@ class Stream:
         """Return the endless batches from global step `step` on."""
         import tensorflow as tf
 
-        def finish(positions: tf.Tensor, samples: Any) -> Any:
+        def finish(positions: tf.Tensor, samples: tuple[Tensors, ...]) -> Tensors:
             return samples if self._augment is None else self._augment(samples, self._sample_seeds(positions))
 
         first = step * self.batches_per_step
@@ -175,7 +177,7 @@ def _load(
     source: Source,
     positions: tf.data.Dataset,
     indices_of: Callable[[tf.Tensor], tf.Tensor],
-    finish: Callable[[tf.Tensor, Any], Any],
+    finish: Callable[[tf.Tensor, tuple[Tensors, ...]], Tensors],
     batch_size: int,
     workers: int | None,
     *,

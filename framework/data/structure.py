@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from framework.errors import DataError, reason_of
 
 if TYPE_CHECKING:
     import numpy as np
+    import tensorflow as tf
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Tree: TypeAlias = "T | tuple[Tree[T], ...] | Mapping[str, Tree[T]]"
+"""Parts in nested tuples and dicts."""
+Tensors: TypeAlias = "Tree[tf.Tensor]"
+"""What a model takes or gives, of a sample or of a batch."""
 
 PADDING_HINT = "PaddedSource takes samples of unequal length (docs/data.md)"
 
 
-def map_parts(function: Callable[[Any, str], Any], structure: Any, name: str = "the sample") -> Any:
+def map_parts(function: Callable[[Any, str], R], structure: object, name: str = "the sample") -> Tree[R]:
     """Apply a function to each part of a structure.
 
     Tuples and dicts hold parts. Everything else is a part, also a list.
@@ -33,7 +42,7 @@ def map_parts(function: Callable[[Any, str], Any], structure: Any, name: str = "
     return function(structure, name)
 
 
-def as_array(value: Any, name: str) -> np.ndarray:
+def as_array(value: object, name: str) -> np.ndarray:
     """Convert a part of a sample, from code outside of the framework, to a NumPy array.
 
     Arrays keep their dtype, also those of PyTorch, TensorFlow and Pillow. Python floats become float32 and
@@ -70,7 +79,7 @@ def as_array(value: Any, name: str) -> np.ndarray:
     return array.astype("float32") if array.dtype == np.float64 and _is_of_python(value) else array
 
 
-def _is_of_python(value: Any) -> bool:
+def _is_of_python(value: object) -> bool:
     """Return whether a number, or the first one in a list of lists, has a type of Python."""
     while isinstance(value, Sequence) and len(value):
         value = value[0]
@@ -83,7 +92,7 @@ def described(array: np.ndarray) -> str:
     return f"{kind} {tuple(map(int, array.shape))}"
 
 
-def is_list_of_samples(value: Any, length: int | None) -> bool:
+def is_list_of_samples(value: object, length: int | None) -> bool:
     """Return whether a list holds one sample after another.
 
     Otherwise it holds parts, each an array of all samples, such as a list of several inputs.
@@ -99,7 +108,7 @@ def is_list_of_samples(value: Any, length: int | None) -> bool:
     )
 
 
-def as_arrays(structure: Any) -> Any:
+def as_arrays(structure: object) -> object:
     """Convert the arrays of a source to arrays that TensorFlow takes.
 
     Args:
@@ -145,7 +154,7 @@ def as_arrays(structure: Any) -> Any:
     return map_parts(convert, structure, "the source")
 
 
-def stacked(samples: Sequence[Any] | np.ndarray, name: str) -> np.ndarray:
+def stacked(samples: Sequence[object] | np.ndarray, name: str) -> np.ndarray:
     """Stack samples into one array.
 
     Raises:

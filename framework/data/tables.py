@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from framework.config.schema import check, setting
 from framework.data.classes import check_classes, targets_of, with_classes
@@ -173,7 +173,7 @@ def _numbers(rows: Sequence[Row], columns: Sequence[str]) -> list[list[float]]:
     return [[number for number in numbers if number is not None] for numbers in found]
 
 
-def _number(cell: Any) -> float | None:
+def _number(cell: object) -> float | None:
     """Return the number in a cell, or None if it is not a number that float32 can hold."""
     # Python would read 1_000 as a thousand, and true as 1.
     if (

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from framework.config.schema import setting
 from framework.data.classes import targets_of
 from framework.data.labelled_files import LabelledFiles
 from framework.data.rows import Row, check_rows, read_rows
 from framework.data.source import ArraySource, Fault, Split, digest_of
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class TextSource(ArraySource):
@@ -24,7 +27,11 @@ class TextSource(ArraySource):
     """
 
     def __init__(
-        self, texts: Sequence[str], targets: Any, names: list[str], known: Sequence[str | None] | None = None
+        self,
+        texts: Sequence[str],
+        targets: np.ndarray | None,
+        names: list[str],
+        known: Sequence[str | None] | None = None,
     ) -> None:
         import numpy as np
 

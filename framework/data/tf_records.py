@@ -22,7 +22,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 from framework.config.schema import setting
 from framework.data.image_files import hint_for_missing
@@ -32,6 +32,8 @@ from framework.errors import ConfigError, DataError, Problem, listing
 if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
+
+    from framework.data.structure import Tensors
 
 _FIELDS = {Split.TRAIN: "train", Split.VALIDATION: "val", Split.TEST: "test"}
 
@@ -78,7 +80,9 @@ class TfRecordSource(Source):
     >>> source = TfRecordSource(["train-0.tfrecord", "train-1.tfrecord"], parse)
     """
 
-    def __init__(self, files: Sequence[str | Path], parse: Callable[[tf.Tensor], Any]) -> None:
+    def __init__(
+        self, files: Sequence[str | Path], parse: Callable[[tf.Tensor], tuple[Tensors, ...]]
+    ) -> None:
         self.files = tuple(os.fspath(file) for file in files)
         self._parse = parse
         self._indices: list[_Index] = []
@@ -105,7 +109,7 @@ class TfRecordSource(Source):
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
-    def load(self, index: tf.Tensor) -> Any:
+    def load(self, index: tf.Tensor) -> tuple[Tensors, ...]:
         import tensorflow as tf
 
         with tf.device("/CPU:0"):
@@ -188,11 +192,11 @@ class TfRecords(DataConfig):
 
     def resolve(self) -> Self:
         """Return the config with absolute paths. Patterns stay patterns."""
-        given = {field: paths for field in _FIELDS.values() if (paths := getattr(self, field)) is not None}
-        absolute: dict[str, Any] = {
-            field: tuple(str(Path(path).absolute()) for path in paths) for field, paths in given.items()
-        }
-        return dataclasses.replace(self, **absolute)
+        train, val, test = (
+            None if paths is None else tuple(str(Path(path).absolute()) for path in paths)
+            for paths in (self.train, self.val, self.test)
+        )
+        return dataclasses.replace(self, train=train, val=val, test=test)
 
     def source(self, split: Split, *, seed: int) -> Source:
         raise NotImplementedError(
@@ -200,7 +204,7 @@ class TfRecords(DataConfig):
             "self.parse)"
         )
 
-    def records(self, split: Split, parse: Callable[[tf.Tensor], Any]) -> TfRecordSource:
+    def records(self, split: Split, parse: Callable[[tf.Tensor], tuple[Tensors, ...]]) -> TfRecordSource:
         """Return the records of a split, in the order of the paths of their files, byte by byte.
 
         Args:

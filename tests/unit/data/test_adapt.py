@@ -216,9 +216,8 @@ def test_arrays_of_unequal_samples_are_answered_with_the_sample() -> None:
             ArraySource((given, np.arange(3)))
     with pytest.raises(DataError, match="PaddedSource"):
         ArraySource((tf.ragged.constant([[1], [1, 2]]), np.arange(2)))
-    assert ArraySource(([X, X], Y)).load(tf.constant(1, tf.int64))[0][1].shape == (
-        2,
-    )  # a list of inputs, as before
+    source: Any = ArraySource(([X, X], Y))
+    assert source.load(tf.constant(1, tf.int64))[0][1].shape == (2,)  # a list of inputs, as before
 
 
 def test_one_sample_is_loaded_at_a_time() -> None:

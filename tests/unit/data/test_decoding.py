@@ -219,7 +219,8 @@ def test_what_is_predicted_is_read_as_the_training_images(
 ) -> None:
     photo = written(tmp_path / "a.jpg", encoded("JPEG", exif_data(6)))
     scenario = compose(*words, word)
-    (image,) = scenario.prediction_source([photo]).load(tf.constant(0, tf.int64))
+    source: Any = scenario.prediction_source([photo])
+    (image,) = source.load(tf.constant(0, tf.int64))
     data = scenario.data
     np.testing.assert_array_equal(image, load_image(photo, data.image_size, exif=data.exif, jpeg=data.jpeg))
     if word != "data.image_size=[64,32]":

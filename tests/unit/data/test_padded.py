@@ -109,7 +109,8 @@ def test_parts_of_their_own_lengths_pads_texts_and_features() -> None:
     assert np.isnan(inputs["series"][1, 1:]).all()
     assert inputs["length"].numpy().tolist() == [3, 1]
     assert targets.numpy().tolist() == [[7, -1], [8, 9]]
-    assert source.load(tf.constant(1, tf.int64))[0]["series"].shape == (3, 2)
+    second: Any = source.load(tf.constant(1, tf.int64))
+    assert second[0]["series"].shape == (3, 2)
     (fault,) = source.inspect([1])  # as asked for: it was padded by NaN
     assert str(fault) == "second: holds NaN or infinity"
     (batch, _) = next(iter(in_order(PaddedSource(([[], [1]], [0, 1])), batch_size=1)))

@@ -65,7 +65,7 @@ def test_records_are_in_the_order_of_the_files(tmp_path: Path) -> None:
 
 def test_records_of_any_length_are_given_as_they_were_written(tmp_path: Path) -> None:
     records = [b"", b"\0", os.urandom(100_000), b"x" * 77, b""]
-    source = TfRecordSource([write(tmp_path / "a", records)], lambda serialized: serialized)
+    source: Any = TfRecordSource([write(tmp_path / "a", records)], lambda serialized: serialized)
     assert [source.load(tf.constant(i, tf.int64)).numpy() for i in range(5)] == records
 
 
@@ -99,7 +99,7 @@ def test_files_are_opened_once_and_closed_with_the_source(
             os.readlink(link) for link in links if os.path.exists(link) and str(tmp_path) in os.readlink(link)
         )
 
-    source = TfRecordSource(files, parse)
+    source: Any = TfRecordSource(files, parse)
     assert opened() == []
     for _ in range(3):
         for i in range(8):
