@@ -111,7 +111,7 @@ def test_short_forms_have_a_table() -> None:
             "`scenario.augmentation.rotation`",
             "a number >= 0 and <= 180",
             "`15.0`",
-            "Rotated by up to that many degrees either way.",
+            "Rotate by up to that many degrees either way.",
         ),
         (
             "`model.activation`",
