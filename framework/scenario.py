@@ -162,14 +162,14 @@ class Scenario:
         return type(self).augment is not Scenario.augment
 
     def evaluators(self) -> Sequence[Evaluator]:
-        """Return the measures in plain Python of a LAV (load and validate). Each LAV calls it anew."""
+        """Return the evaluators of a LAV (load and validate), new ones at each call."""
         return ()
 
     def callbacks(self) -> Sequence[keras.callbacks.Callback]:
-        """Return Keras callbacks. Each session calls it anew.
+        """Return Keras callbacks, new ones at each call.
 
-        Callbacks get the epochs of every loop, and the batches of `loop=fit` and `loop=train_on_batch`. Their
-        state is not part of a checkpoint: a resumed run begins with new ones.
+        Each session has its own. Callbacks get the epochs of every loop, and the batches of `loop=fit` and
+        `loop=train_on_batch`. Their state is not part of a checkpoint: a resumed run begins with new ones.
         """
         return ()
 

@@ -297,7 +297,7 @@ class CheckpointWriter:
 
     Everything that was submitted is on disk when it ends.
 
-    One checkpoint is written at a time; where the disk is slower than the training, `submit` waits.
+    One checkpoint is written at a time. If the disk is slower than the training, `submit` waits.
     """
 
     def __init__(self) -> None:
