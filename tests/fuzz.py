@@ -274,7 +274,7 @@ def work() -> None:
 
 def read_everything(words: list[str]) -> int:
     """Read all files of a run in the same way as the commands, without building anything."""
-    from framework.cli.sweep import _folder_of, _records
+    from framework.cli.sweep import folder_of_job, read_jobs
     from framework.errors import ScenarioError
     from framework.model.export import fault_of, load_facts
     from framework.model.weight_files import open_weights
@@ -308,7 +308,7 @@ def read_everything(words: list[str]) -> int:
         lambda: fault_of(run.best),
         lambda: fault_of(run.export),
         lambda: open_weights(str(run.best / "saved_model")),
-        lambda: (_records(path.parent), _folder_of(["scenario=toy", "seed=1"], path.parent / "0")),
+        lambda: (read_jobs(path.parent), folder_of_job(["scenario=toy", "seed=1"], path.parent / "0")),
     ):
         try:
             read()

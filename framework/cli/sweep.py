@@ -76,7 +76,7 @@ def sweep(
     interruption = Interruption()
     extra = ["--config-dir", config_dir] if config_dir else []
     extra += ["--config-name", config_name] if config_name != CONFIG_NAME else []
-    started = len(_records(folder))
+    started = len(read_jobs(folder))
     again = shlex.join(["train-scenario", *options, *overrides, *([] if given else [f"output_dir={folder}"])])
     command = again if tries_all(sweeper) else None  # another sweeper may draw other values
     try:
@@ -135,7 +135,7 @@ def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> flo
     job = HydraConfig.get()
     words = [word.lstrip("+") for word in job.overrides.task]
     sweep_folder = Path(job.runtime.output_dir).parent
-    folder = _folder_of(words, Path(job.runtime.output_dir))
+    folder = folder_of_job(words, Path(job.runtime.output_dir))
     run = RunDirectory(folder)
     resumes = run.config_file.exists() or run.config_copy.exists()
     done = resumes and (run.load_result() or {}).get("status") in ("finished", "stopped_early")
@@ -147,9 +147,9 @@ def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> flo
     # Relative where it can be, so that a sweep that was moved is found again.
     place = folder.relative_to(sweep_folder) if folder.is_relative_to(sweep_folder) else folder.absolute()
     record: dict[str, Any] = {"job": job.job.num, "words": words, "directory": str(place)}
-    _append(sweep_folder, record)
+    append_job(sweep_folder, record)
     if done:
-        _append(sweep_folder, record | {"exit_code": OK})
+        append_job(sweep_folder, record | {"exit_code": OK})
         return value_of(run) if asks else None
     if resumes:
         command = ["framework.cli.resume", str(folder)]
@@ -164,21 +164,21 @@ def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> flo
     code = _wait(
         subprocess.Popen([sys.executable, "-P", "-m", *command], preexec_fn=_end_with_parent), interruption
     )
-    _append(sweep_folder, record | {"exit_code": code})
+    append_job(sweep_folder, record | {"exit_code": code})
     interruption.check()
     if asks and code != OK:
         raise JobFailedError(f"job {job.job.num} failed")
     return value_of(run) if asks else None
 
 
-def _folder_of(words: Sequence[str], proposed: Path) -> Path:
+def folder_of_job(words: Sequence[str], proposed: Path) -> Path:
     """Where the run of a job is: where a job of the same words was before, where its words say, or a folder
     that no other job has."""
     for key, _, value in (word.partition("=") for word in words):
         if key in _OUTPUT_KEYS:
             return Path(value.strip("'\""))
     taken = set()
-    for record in _records(proposed.parent):
+    for record in read_jobs(proposed.parent):
         taken.add(folder := proposed.parent / record["directory"])
         if sorted(record["words"]) == sorted(words):
             if _is_below(proposed.parent, record["directory"]):
@@ -209,7 +209,7 @@ def _end_with_parent() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
-def _append(folder: Path, record: Mapping[str, Any]) -> None:
+def append_job(folder: Path, record: Mapping[str, Any]) -> None:
     try:
         # Not through a link, and not into a pipe.
         handle = os.open(
@@ -221,7 +221,7 @@ def _append(folder: Path, record: Mapping[str, Any]) -> None:
         file.write(json.dumps(record) + "\n")
 
 
-def _records(folder: Path) -> list[dict[str, Any]]:
+def read_jobs(folder: Path) -> list[dict[str, Any]]:
     """The lines of jobs.jsonl that can be read: a kill may leave half a one."""
     try:
         return read_json_lines(folder / _JOBS_FILE, JobRecord)
@@ -250,7 +250,7 @@ def _summarise(folder: Path, console: Console, started: int, command: str | None
     Args:
         command: what does the jobs that are not finished; None where nothing is sure to.
     """
-    jobs = {tuple(record["words"]): record for record in _records(folder)[started:]}
+    jobs = {tuple(record["words"]): record for record in read_jobs(folder)[started:]}
     rows, failed = [], []
     for job in sorted(jobs.values(), key=lambda job: int(job["job"])):
         path, code = folder / job["directory"], job.get("exit_code")

@@ -183,7 +183,7 @@ def _near_pairs(images: Mapping[Split, ImageFiles], files: Sequence[_File]) -> I
             hashes[first + index], thumbnails[first + index] = code, thumbnail
             usable[first + index] = thumbnail.std() >= _FLAT
         first += len(source)
-    for later, earlier in _close(hashes, groups, np.flatnonzero(usable)):
+    for later, earlier in close_pairs(hashes, groups, np.flatnonzero(usable)):
         difference = thumbnails[later].astype(np.float32) - thumbnails[earlier]
         apart = np.abs(difference - difference.mean(axis=1, keepdims=True)).mean(axis=1)
         for i in np.flatnonzero(apart <= _DIFFERENCE):
@@ -210,7 +210,7 @@ def _hashed(source: ImageFiles) -> Iterator[tuple[int, np.uint64, np.ndarray]]:
         yield int(index), np.packbits(brighter).view(np.uint64)[0], thumbnail
 
 
-def _close(
+def close_pairs(
     hashes: np.ndarray, groups: np.ndarray, candidates: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield pairs of hashes of different groups that differ in few bits: the later and the earlier indices.

@@ -64,9 +64,6 @@ class Plateau:
         self.settings = settings
         self.lr, self.monitor, self.mode = lr, monitor, mode
         self.rate = _float32(lr)
-        self._forget()
-
-    def _forget(self) -> None:
         self.best: float | None = None
         self.wait = self.cooldown = 0
 
@@ -115,8 +112,8 @@ class Plateau:
         Returns:
             A sentence that says what starts anew although there was a state; None if nothing does.
         """
-        self.rate = _float32(self.lr)
-        self._forget()
+        self.rate, self.best = _float32(self.lr), None
+        self.wait = self.cooldown = 0
         if state is None:
             return None
         if state["lr"] != self.lr:

@@ -77,7 +77,8 @@ class PlateauSchedule(Schedule):
         super().__init__(learning_rate, steps_per_epoch, epochs)
         assert isinstance(learning_rate, PlateauSettings)
         self.settings: PlateauSettings = learning_rate
-        self.follow(learning_rate.monitor or "val_loss", learning_rate.mode or "min")
+        monitor, mode = learning_rate.monitor or "val_loss", learning_rate.mode or "min"
+        self._plateau = Plateau(self.settings, lr=self.learning_rate.lr, monitor=monitor, mode=mode)
         first = tf.VariableAggregation.ONLY_FIRST_REPLICA
         self._rate = tf.Variable(self._plateau.rate, trainable=False, dtype=tf.float32, aggregation=first)
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from sklearn.datasets import load_sample_images
 
-from framework.data.duplicates import _close, find_duplicates, warn_of_shared_files
+from framework.data.duplicates import close_pairs, find_duplicates, warn_of_shared_files
 from framework.data.image_files import ImageFiles
 from framework.data.images import ImageFolder
 from framework.data.source import ArraySource, Fault, Split
@@ -111,7 +111,7 @@ def test_the_close_hashes_are_those_that_all_pairs_would_show() -> None:
     candidates = np.array([i for i in range(300) if i % 10])
     found = {
         (int(a), int(b))
-        for later, earlier in _close(planted, groups, candidates)
+        for later, earlier in close_pairs(planted, groups, candidates)
         for a, b in zip(later, earlier, strict=True)
     }
     expected = {

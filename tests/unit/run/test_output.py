@@ -55,9 +55,10 @@ def test_a_console_that_cannot_be_written_raises_nothing(terminal: bool) -> None
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "w") as pipe:
-        console = Console(RichConsole(file=pipe, force_terminal=terminal), progress_interval=0)
+        rich = RichConsole(file=pipe, force_terminal=terminal)
+        console = Console(rich, progress_interval=0)
         with console.progress("epoch 1/1", done=0, total=2, after=0, step_size=8, metrics=dict) as bar:
             bar.advance(1)
         console.print("a line")
         console.table("a table", ("a", "b"), [(1, 2)])
-        console._rich.file.finish()  # type: ignore[attr-defined]
+        rich.file.finish()  # type: ignore[attr-defined]

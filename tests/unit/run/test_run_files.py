@@ -383,32 +383,32 @@ def test_two_arrays_of_one_name_are_damage(store: CheckpointStore) -> None:
 
 @pytest.mark.parametrize("directory", ["/elsewhere", "../elsewhere", "0/../../elsewhere", "link", ".", ""])
 def test_the_jobs_of_a_sweep_do_not_lead_out_of_it(tmp_path: Path, directory: str) -> None:
-    from framework.cli.sweep import _append, _folder_of
+    from framework.cli.sweep import append_job, folder_of_job
 
     folder = tmp_path / "sweep"
     folder.mkdir()
     (folder / "link").symlink_to(tmp_path)
-    _append(folder, {"job": 0, "words": ["lr=1"], "directory": directory})
-    assert _folder_of(["lr=1"], folder / "0") == folder / "0"
-    _append(folder, {"job": 1, "words": ["lr=2"], "directory": "5"})
-    assert _folder_of(["lr=2"], folder / "1") == folder / "5"
+    append_job(folder, {"job": 0, "words": ["lr=1"], "directory": directory})
+    assert folder_of_job(["lr=1"], folder / "0") == folder / "0"
+    append_job(folder, {"job": 1, "words": ["lr=2"], "directory": "5"})
+    assert folder_of_job(["lr=2"], folder / "1") == folder / "5"
     (folder / "1").symlink_to(tmp_path)
-    assert _folder_of(["lr=3"], folder / "1") == folder / "0"
+    assert folder_of_job(["lr=3"], folder / "1") == folder / "0"
 
 
 def test_the_jobs_of_a_sweep_are_not_written_through_a_link(tmp_path: Path) -> None:
-    from framework.cli.sweep import _append, _records
+    from framework.cli.sweep import append_job, read_jobs
 
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "jobs.jsonl").symlink_to(tmp_path / "mine")
     with pytest.raises(RunDirectoryError, match=r"jobs\.jsonl cannot be written"):
-        _append(tmp_path, {"job": 0, "words": [], "directory": "0"})
+        append_job(tmp_path, {"job": 0, "words": [], "directory": "0"})
     assert (tmp_path / "mine").read_text() == "mine"
     (tmp_path / "jobs.jsonl").unlink()
     (tmp_path / "jobs.jsonl").write_text(
         f'{DEEP}\n{{"job": 1}}\n{{"job": 1, "words": 5, "directory": "0"}}\n'
     )
-    assert _records(tmp_path) == []
+    assert read_jobs(tmp_path) == []
 
 
 def test_a_saved_model_with_a_pipe_in_it_is_refused(tmp_path: Path) -> None:
