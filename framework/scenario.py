@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from framework.config.compose import compose_config
 from framework.config.registry import Registry
-from framework.config.run_config import SCENARIOS, locate
 from framework.config.sections import RunConfig
+from framework.config.targets import SCENARIOS, locate
 from framework.data.source import DataConfig, Source, Split
 from framework.errors import ConfigError, Problem, ScenarioError
 from framework.evaluators import Evaluator, Mode

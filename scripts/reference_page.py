@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 from framework.config.compose import conf_directory
 from framework.config.registry import Registry
-from framework.config.run_config import locate
 from framework.config.schema import describe_type, type_hints
 from framework.config.sections import PARTS, SECTIONS, SHORT_FORMS
+from framework.config.targets import locate
 from framework.config.trainer_config import TrainerConfig
 
 _HEAD = """\
@@ -255,7 +255,6 @@ def _scenario_options(names: Sequence[str], conf: Path) -> list[Option]:
 
 
 def _short_forms(conf: Path) -> str:
-    values = _load(conf / "config.yaml")
     known = {
         row.path: row
         for section in {long.split(".")[0] for long in SHORT_FORMS.values()}
@@ -264,10 +263,8 @@ def _short_forms(conf: Path) -> str:
         for row in rows_of(cls, section)
     }
     head = "## Short forms\n\nShort names of the most used settings. Each stands for a setting below.\n\n"
-    cells = [
-        (short, long, known[long], default_text(values.get(short))) for short, long in SHORT_FORMS.items()
-    ]
-    lines = [(f"`{short}`", f"`{long}`", row.type, default, row.help) for short, long, row, default in cells]
+    cells = [(short, known[long]) for short, long in SHORT_FORMS.items()]
+    lines = [(f"`{short}`", f"`{row.path}`", row.type, row.default, row.help) for short, row in cells]
     return head + "\n".join(
         _markdown(("short form", "stands for", "type and bounds", "default", "what it does"), lines)
     )

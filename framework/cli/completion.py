@@ -1,9 +1,8 @@
-"""Words of a command line, completed by the shell: Hydra's completion, for the commands that are not Hydra's,
-too.
+"""Overrides, completed by the shell: Hydra's completion, for the commands that are not Hydra's, too.
 
 A shell asks `COMMAND -sc query=bash`, with what was typed so far in the variable COMP_LINE. Hydra completes
-`key=value` words behind a name, so that is what it is shown; anything else, such as the name of a file, is
-left to the shell.
+overrides behind a name, so that is what it is shown; anything else, such as the name of a file, is left to the
+shell.
 """
 
 from __future__ import annotations
@@ -13,11 +12,13 @@ import itertools
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from framework.cli.hydra_app import run_hydra
-from framework.config.compose import conf_directory
+from framework.config.compose import composer, conf_directory
+from framework.config.defaults import class_defaults, told_to_hydra
+from framework.config.schema import PlainValue
 from framework.errors import ConfigError, Problem
 
 _TYPED = "COMP_LINE"
@@ -35,41 +36,50 @@ def complete(words: Sequence[str]) -> None:
             ),
             subject="the command line",
         )
-    options: list[str] = []
-    if words[1].startswith("query=") and _TYPED in os.environ:
-        os.environ[_TYPED], options = shown_to_hydra(os.environ[_TYPED])
-        # What is typed so far may be anything; a shell is told nothing then.
-        with (
-            contextlib.suppress(Exception, SystemExit),
-            open(os.devnull, "w") as nowhere,
-            contextlib.redirect_stderr(nowhere),
-        ):
-            run_hydra([*options, *words], lambda composed: None)
+    if not (words[1].startswith("query=") and _TYPED in os.environ):
+        run_hydra(words)
         return
-    run_hydra(words, lambda composed: None)
+    line, config_dir = shown_to_hydra(os.environ[_TYPED])
+    option = ["--config-dir", config_dir] if config_dir else []
+    # What is typed so far may be anything; a shell is told nothing then.
+    with (
+        contextlib.suppress(Exception, SystemExit),
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stderr(nowhere),
+        told_to_hydra(_defaults_of(line, config_dir)),
+    ):
+        run_hydra([*option, *words], environment={_TYPED: line})
 
 
-def shown_to_hydra(line: str) -> tuple[str, list[str]]:
-    """What Hydra is to complete, and the options that it needs for that.
+def _defaults_of(line: str, config_dir: str | None) -> Mapping[str, PlainValue]:
+    """The defaults of the classes that the finished overrides of a line choose; one that is wrong counts for
+    nothing."""
+    words = line.split(" ")[1:-1]
+    with composer(config_dir) as hydra:
+        return class_defaults(hydra.compose_files([override.composed for override in hydra.read(words, [])]))
+
+
+def shown_to_hydra(line: str) -> tuple[str, str | None]:
+    """What Hydra is to complete, and the folder of options that it needs for that.
 
     Args:
         line: what was typed, the name of the command first.
 
     Returns:
-        The line with its `key=value` words alone, and the last, unfinished one. Behind a run directory stands
-        the scenario of the run. And `--config-dir`, where it was typed.
+        The line with its overrides alone, and the last, unfinished word. Behind a run directory stands the
+        scenario of the run. And the folder of `--config-dir`, where it was typed.
     """
     command, *words = _split(line)
     last = words.pop() if words and not line.endswith(" ") else ""
-    options: list[str] = []
+    config_dir = None
     for option, value in itertools.pairwise(words):
         if option in ("--config-dir", "-cd"):
-            options = ["--config-dir", value]
+            config_dir = value
     shown = [word for word in words if "=" in word and not word.startswith("-")]
     runs = [word for word in words if (Path(word) / "config.yaml").is_file()]
     if runs and (name := _scenario_of(Path(runs[0]))):
         shown.insert(0, f"scenario={name}")
-    return " ".join([Path(command).name, *shown, last]), options
+    return " ".join([Path(command).name, *shown, last]), config_dir
 
 
 def _split(line: str) -> list[str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import multiprocessing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from framework.cli.hydra_app import JobFailedError
-from framework.config.compose import compose_config
+from framework.config.run_config import parse
+from framework.config.sections import RunConfig
+from framework.config.sweep import Sweep
 from framework.errors import ConfigError, Problem, ScenarioError
 from framework.run.run_directory import RunDirectory
 
@@ -26,38 +28,26 @@ def tries_all(sweeper: Mapping[str, Any]) -> bool:
     return str(sweeper.get("_target_")).endswith(".BasicSweeper")
 
 
-def direction_words(
-    sweeper: Mapping[str, Any],
-    overrides: Sequence[str],
-    first: Sequence[str],
-    *,
-    config_dir: str | None,
-    config_name: str,
-) -> tuple[list[str], str | None]:
-    """The words that tell a sweeper which direction is better, so that it is the one that decides which epoch
+def direction_overrides(sweep: Sweep) -> tuple[list[str], str | None]:
+    """The overrides that tell a sweeper which direction is better, so that it is the one that decides which epoch
     of a run is best.
 
-    Args:
-        sweeper: its settings.
-        overrides: all words of the sweep.
-        first: the words of one of its jobs.
-
     Returns:
-        The words to add, and what is looked for, as a sentence; None where the sweeper has no direction that
-        is known.
+        What to add, and what is looked for, as a sentence; None where the sweeper has no direction that is known.
 
     Raises:
-        ConfigError: where the sweeper was told another direction, or several.
+        ConfigError: where the sweeper was told another direction, or several; where the first job is wrong.
     """
     found = next(
-        ((path, values) for path, values in _DIRECTIONS.items() if _get(sweeper, path) is not None), None
+        ((path, values) for path, values in _DIRECTIONS.items() if _get(sweep.sweeper, path) is not None),
+        None,
     )
     if found is None:
         return [], None
     path, values = found
-    set_to, key = _get(sweeper, path), f"hydra.sweeper.{path}"
-    monitor, mode = _monitored(first, config_dir, config_name)
-    typed = any(word.lstrip("+").partition("=")[0] == key for word in overrides)
+    set_to, key = _get(sweep.sweeper, path), f"hydra.sweeper.{path}"
+    monitor, mode = _monitored(sweep.first_job())
+    typed = any(override.key == key for override in sweep.read)
     # What is not typed and is "min" is the sweeper's default; none has "max" for it.
     if set_to != values[mode] and (typed or set_to != values["min"]):
         raise ConfigError(
@@ -71,8 +61,8 @@ def direction_words(
             ),
             subject="the command line",
         )
-    words = [] if set_to == values[mode] else [f"{key}={str(values[mode]).lower()}"]
-    return words, f"looking for the {'highest' if mode == 'max' else 'lowest'} {monitor}"
+    told = [] if set_to == values[mode] else [f"{key}={str(values[mode]).lower()}"]
+    return told, f"looking for the {'highest' if mode == 'max' else 'lowest'} {monitor}"
 
 
 def value_of(run: RunDirectory) -> float:
@@ -94,28 +84,25 @@ def _get(node: Any, path: str) -> Any:
     return node
 
 
-def _monitored(words: Sequence[str], config_dir: str | None, config_name: str) -> tuple[str, str]:
+def _monitored(config: RunConfig) -> tuple[str, str]:
     """What decides which epoch of a run is best: a value, and "min" or "max"."""
-    compose_config(words, config_dir=config_dir, config_name=config_name)  # a wrong word is answered at once
     # A process of its own, since an objective may need TensorFlow, which would take memory for as long as the
     # sweep lasts.
     with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        monitor, mode, fault = pool.submit(_ask_objective, list(words), config_dir, config_name).result()
+        monitor, mode, fault = pool.submit(_ask_objective, config.to_plain()).result()
     if fault:
         raise ScenarioError(f"what the sweep is to look for cannot be told: {fault}")
     return monitor, mode
 
 
-def _ask_objective(
-    words: Sequence[str], config_dir: str | None, config_name: str
-) -> tuple[str, str, str | None]:
+def _ask_objective(plain: Mapping[str, Any]) -> tuple[str, str, str | None]:
     from framework.run.device import import_tensorflow
     from framework.scenario import scenario_of
     from framework.training.early_stopping import mode_of_name
 
     try:
         import_tensorflow()
-        scenario = scenario_of(compose_config(words, config_dir=config_dir, config_name=config_name))
+        scenario = scenario_of(parse(plain))
         objective, own = scenario.objective(), scenario.config.early_stopping
         monitor = own.monitor or objective.monitor
         said = objective.mode if monitor == objective.monitor else None

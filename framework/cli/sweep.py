@@ -21,8 +21,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from framework.cli.command import FAILED, OK
-from framework.config.compose import CONFIG_NAME, compose_sweep
-from framework.config.overrides import swept_keys
+from framework.cli.hydra_options import HydraOptions
+from framework.config.defaults import told_to_hydra
+from framework.config.overrides import key_of
+from framework.config.sweep import compose_sweep
 from framework.errors import ConfigError, Interrupted, RunDirectoryError, ScenarioError
 from framework.run.console import Console, format_value
 from framework.run.run_directory import RunDirectory
@@ -38,34 +40,29 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def sweep(
-    options: Sequence[str], overrides: Sequence[str], *, config_dir: str | None, config_name: str
-) -> int:
-    """Train one run for each combination of the values in `overrides`, or those that the chosen sweeper
-    draws.
+def sweep(options: HydraOptions) -> int:
+    """Train one run for each combination of the values in the overrides, or those that the chosen sweeper draws.
 
     Args:
-        options: Hydra's own options, `-m` among them.
-        overrides: words, of which some have several values: `lr=1e-3,1e-4`.
-        config_dir: what `--config-dir` names.
-        config_name: the primary config.
+        options: what was typed; some overrides have several values, `lr=1e-3,1e-4`.
 
     Returns:
         The exit code: 1 where a job failed.
 
     Raises:
-        ConfigError: where a word cannot be used; no folder is made then.
+        ConfigError: where an override cannot be used; no folder is made then.
         ScenarioError: where the sweeper fails.
     """
     from framework.cli.hydra_app import JobFailedError, run_hydra
-    from framework.cli.optimising import direction_words, tries_all
+    from framework.cli.optimising import direction_overrides, tries_all
 
-    words, first, sweeper, given = compose_sweep(overrides, config_dir=config_dir, config_name=config_name)
-    told, sought = direction_words(sweeper, overrides, first, config_dir=config_dir, config_name=config_name)
-    named = _OUTPUT_KEYS - swept_keys(overrides)
+    swept = compose_sweep(options.overrides, config_dir=options.config_dir, config_name=options.config_name)
+    told, sought = direction_overrides(swept)
+    named = _OUTPUT_KEYS - {override.key for override in swept.read if override.swept}
+    given = swept.output_dir
     folder = Path(given) if given else RunDirectory.create(name="sweep").path
-    words = [
-        *(word for word in words if _key(word) not in named),
+    overrides = [
+        *(override for override in swept.overrides if key_of(override) not in named),
         *told,
         f"hydra.sweep.dir={_quoted(folder)}",
     ]
@@ -74,16 +71,15 @@ def sweep(
     if sought:
         console.print(sought)
     interruption = Interruption()
-    extra = ["--config-dir", config_dir] if config_dir else []
-    extra += ["--config-name", config_name] if config_name != CONFIG_NAME else []
+    asks = not tries_all(swept.sweeper)
+    extra = [word for pair in options.of_config().items() for word in pair]
     started = len(read_jobs(folder))
-    again = shlex.join(["train-scenario", *options, *overrides, *([] if given else [f"output_dir={folder}"])])
-    command = again if tries_all(sweeper) else None  # another sweeper may draw other values
+    place = [] if given else [f"output_dir={folder}"]
+    again = shlex.join(["train-scenario", *options.typed(), *options.overrides, *place])
+    command = None if asks else again  # another sweeper may draw other values
     try:
-        with interruption.listening():
-            run_hydra(
-                [*options, *words], lambda composed: _job(extra, interruption, asks=not tries_all(sweeper))
-            )
+        with interruption.listening(), told_to_hydra(swept.defaults):
+            run_hydra([*options.typed(), *overrides], lambda: _job(extra, interruption, asks=asks))
     except Interrupted:
         _summarise(folder, console, started, command)
         raise
@@ -102,10 +98,6 @@ def sweep(
             hint="with SCENARIO_LOG_LEVEL=DEBUG in the environment its traceback is shown",
         ) from error
     return _summarise(folder, console, started, command)
-
-
-def _key(word: str) -> str:
-    return word.lstrip("+").partition("=")[0]
 
 
 def _quoted(folder: Path) -> str:

@@ -7,74 +7,45 @@ import sys
 import tempfile
 
 from framework.cli.command import OK, check_ownership, training_command
-from framework.cli.hydra_app import run_hydra
-from framework.config.compose import CONFIG_NAME, chooses_scenario, compose_config, forced_words
+from framework.cli.hydra_options import HydraOptions, parse_options
+from framework.config.compose import composer
 from framework.config.sections import RunConfig
-from framework.errors import ConfigError, Problem
 from framework.run.output import Output, end_command
 
 
 @training_command
 def main(words: list[str]) -> int:
-    """Train as the words say. Hydra reads them, so that all its options are there; its messages are replaced
-    by ours."""
-    from hydra._internal.utils import get_args_parser
+    """Train as the overrides say. All of Hydra's options are there; its messages are replaced by ours."""
+    options = parse_options(words)
+    if options.shell_completion:
+        from framework.cli.completion import complete
 
-    # Hydra wants its options before the words, or behind them; here they may stand among them.
-    arguments = get_args_parser().parse_intermixed_args(words)
-    if arguments.experimental_rerun:
-        raise ConfigError(
-            Problem(
-                "--experimental-rerun",
-                "is not supported: it unpickles a file",
-                hint="resume-training RUN continues a run",
-            ),
-            subject="the command line",
-        )
-    if arguments.resolve and not arguments.cfg:
-        raise ConfigError(
-            Problem(
-                "--resolve", "goes together with --cfg", hint="`--cfg job --resolve` prints the configuration"
-            ),
-            subject="the command line",
-        )
-    options = [word for word in words if word not in arguments.overrides]
-    config_name = arguments.config_name or CONFIG_NAME
-    asked = [
-        name for name in ("cfg", "info", "multirun", "run", "shell_completion") if getattr(arguments, name)
-    ]
-    if len(asked) > 1:
-        first, second = (f"--{name.replace('_', '-')}" for name in asked[:2])
-        raise ConfigError(Problem(first, f"does not go together with {second}"), subject="the command line")
-    if (
-        arguments.help
-        or arguments.hydra_help
-        or arguments.cfg
-        or arguments.info
-        or arguments.shell_completion
-    ):
-        if isinstance(sys.stdout, Output):
-            sys.stdout.lost = end_command  # nothing is trained: the output is what the command is for
-        shown = arguments.overrides
-        if arguments.cfg or arguments.info:
-            # As a run would compose them: a value that no file has (of a setting with a default) is one
-            # there, too.
-            shown = forced_words(shown, arguments.config_dir)
-            if chooses_scenario(arguments.overrides):
-                compose_config(arguments.overrides, config_dir=arguments.config_dir, config_name=config_name)
-        run_hydra([*options, *shown], lambda composed: None)
-        return OK
-    if arguments.multirun:
+        complete(["--shell-completion", *options.overrides])
+    elif options.multirun and not options.help:
         from framework.cli.sweep import sweep
 
-        return sweep(options, arguments.overrides, config_dir=arguments.config_dir, config_name=config_name)
-    config = compose_config(arguments.overrides, config_dir=arguments.config_dir, config_name=config_name)
-    # What was composed and checked is what Hydra composes again, so that its callbacks and its own settings
-    # have their effect.
-    run_hydra(
-        [*options, *forced_words(arguments.overrides, arguments.config_dir)], lambda composed: train(config)
-    )
+        return sweep(options)
+    elif options.help or options.hydra_help or options.cfg or options.info:
+        _show(options)
+    else:
+        from framework.cli.hydra_app import run_composed
+
+        with composer(options.config_dir, options.config_name) as hydra:
+            composed = hydra.compose_run(options.overrides)
+            run_composed(composed.config, options.config_name, lambda: train(composed.run))
     return OK
+
+
+def _show(options: HydraOptions) -> None:
+    """Print the config, or what Hydra tells of itself."""
+    from framework.cli import show
+
+    if isinstance(sys.stdout, Output):
+        sys.stdout.lost = end_command  # nothing is trained: the output is what the command is for
+    if options.cfg:
+        show.show_config(options)
+    else:
+        show.show_by_hydra(options)
 
 
 def train(config: RunConfig) -> None:

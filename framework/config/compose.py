@@ -1,25 +1,29 @@
-"""From the words of a command line to the plain values of a config, by Hydra, with every wrong word reported
-at once.
+"""From the overrides of a command line to the typed config of a run, by one composition of Hydra's.
 
-Hydra stops at the first word it cannot use, and lets a wrong type pass. Here a word that fails is noted and
-left out, the rest is composed and typed, and one message names them all.
+Hydra stops at the first override it cannot use, and lets a wrong type pass. Here an override that fails is noted
+and left out, the rest is composed and typed, and one message names them all.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from framework.config.defaults import add_defaults, class_defaults, told_to_hydra
 from framework.config.hydra_errors import problem_of
-from framework.config.overrides import GroupOptions, first_value, names_to_register, parse_word, usable_words
+from framework.config.override_faults import offered, usable_overrides
+from framework.config.overrides import GroupOptions, TypedOverride, key_of
 from framework.config.run_config import parse
-from framework.config.sections import SECTIONS, SHORT_FORMS, RunConfig
+from framework.config.sections import SHORT_FORMS, RunConfig
 from framework.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 CONFIG_NAME = "config"
 _SCENARIO_KEYS = ("scenario", "scenario.target", "experiment")
@@ -36,295 +40,255 @@ def conf_directory() -> Path:
 def compose_config(
     overrides: Sequence[str], *, config_dir: str | Path | None = None, config_name: str = CONFIG_NAME
 ) -> RunConfig:
-    """The config that the words of a command line stand for.
+    """The config that the overrides of a command line stand for.
 
     Args:
-        overrides: words such as `scenario=mesonet`, `optimizer=adam`, `lr=1e-3`.
-        config_dir: a further folder of group options, searched before the shipped ones.
+        overrides: as they are typed, such as `scenario=mesonet`, `optimizer=adam`, `lr=1e-3`.
+        config_dir: a further folder of group options, searched behind the shipped ones.
         config_name: the primary config.
 
     Raises:
         ConfigError: naming all problems, with group options, keys, types and ranges in one message.
     """
-    problems: list[Problem] = []
-    # Composing makes many small objects at once; looking for garbage among them takes a tenth of the time,
-    # and finds none.
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        config = _compose_and_parse(overrides, problems, config_dir, config_name)
-    finally:
-        if collects:
-            gc.enable()
-    if problems:
-        raise ConfigError(problems)
-    assert config is not None
-    return config
+    with composer(config_dir, config_name) as hydra:
+        return hydra.compose_run(overrides).run
 
 
-def _compose_and_parse(
-    overrides: Sequence[str], problems: list[Problem], config_dir: str | Path | None, config_name: str
-) -> RunConfig | None:
-    plain = compose_plain(overrides, problems, config_dir=config_dir, config_name=config_name)
-    try:
-        return parse(plain) if plain is not None else None
-    except ConfigError as error:
-        # A word that was left out must not be reported a second time, as a section that is missing.
-        reported = {problem.path for problem in problems}
-        problems.extend(
-            _as_typed(p, overrides) for p in error.problems if p.path.split(".")[0] not in reported
-        )
-        return None
-
-
-def _as_typed(problem: Problem, overrides: Sequence[str]) -> Problem:
-    """A problem of a long form, with the short form that was typed."""
-    for short, long in SHORT_FORMS.items():
-        if problem.path == long and any(word.lstrip("+").startswith(short + "=") for word in overrides):
-            return dataclasses.replace(problem, path=f"{short} ({long})")
-    return problem
-
-
-def compose_plain(
-    overrides: Sequence[str],
-    problems: list[Problem],
-    *,
-    config_dir: str | Path | None = None,
-    config_name: str = CONFIG_NAME,
-) -> dict[str, Any] | None:
-    """The plain values that Hydra composes of the words that can be used; a problem for each word that
-    cannot.
-
-    Returns:
-        The values with all references resolved, or None where nothing could be composed.
-    """
-    from hydra import compose
-    from omegaconf import OmegaConf
-
-    with _hydra(config_dir) as (options, searchpath):
-        words = usable_words(overrides, options, problems)
-        if config_name == CONFIG_NAME:
-            _check_scenario(overrides, options, problems)
-        try:
-            composed = compose(config_name, overrides=[*words, *searchpath])
-            plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=False)
-        except Exception as error:  # Hydra has no common type for what is wrong with words
-            problems.append(problem_of(error))
-            return None
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
-
-
-def _check_scenario(overrides: Sequence[str], options: GroupOptions, problems: list[Problem]) -> None:
-    if not chooses_scenario(overrides):
-        allowed = ", ".join(options.of("scenario"))
-        problems.append(Problem("scenario", "none is chosen", allowed=allowed, hint="add scenario=NAME"))
-
-
-def chooses_scenario(overrides: Sequence[str]) -> bool:
-    """Whether one of the words says which scenario it is."""
-    return any(word.lstrip("+").partition("=")[0] in _SCENARIO_KEYS for word in overrides)
-
-
-def forced_words(overrides: Sequence[str], config_dir: str | Path | None = None) -> list[str]:
-    """The same words in the form in which `compose_config` composes them: values are forced in, group options
-    chosen.
+@dataclass(frozen=True)
+class ComposedRun:
+    """What one composition gives.
 
     Args:
-        overrides: words as they were typed.
-        config_dir: a further folder of group options.
-
-    Raises:
-        ConfigError: naming each word that cannot be used. Keys, types and ranges are for `compose_config` to
-            check.
+        config: as Hydra composed it, its own node `hydra` too, with every default filled in; references are not
+            resolved.
+        run: the typed config.
     """
-    problems: list[Problem] = []
-    with _hydra(config_dir) as (options, _):
-        words = usable_words(overrides, options, problems)
-    if problems:
-        raise ConfigError(problems, subject="the command line")
-    return words
+
+    config: DictConfig
+    run: RunConfig
 
 
-class SweepWords(NamedTuple):
-    """The words of a sweep, made ready for Hydra.
+@dataclass(frozen=True)
+class Composer:
+    """Hydra, on the shipped `conf/` and a further folder.
 
     Args:
-        words: as the sweeper is to have them.
-        first: those of the first combination of values, for a run.
-        sweeper: the settings of the chosen sweeper, `hydra.sweeper`.
-        output_dir: where the runs are to go; None where no word says so, or several values are given for it.
+        options: the options of its groups.
+        config_name: the primary config.
+        searchpath: the overrides that put the further folder on Hydra's path.
     """
 
-    words: list[str]
-    first: list[str]
-    sweeper: dict[str, Any]
-    output_dir: str | None
+    options: GroupOptions
+    config_name: str
+    searchpath: Sequence[str]
 
+    def read(
+        self, overrides: Sequence[str], problems: list[Problem], *, multirun: bool = False
+    ) -> list[TypedOverride]:
+        """Read overrides, and keep those that can be used; a problem for each of the others.
 
-def compose_sweep(
-    overrides: Sequence[str], *, config_dir: str | Path | None = None, config_name: str = CONFIG_NAME
-) -> SweepWords:
-    """Read the words of a sweep, some with several values.
+        Args:
+            overrides: as they were typed.
+            problems: every problem found is appended to it.
+            multirun: whether an override may have several values.
+        """
+        from hydra.core.config_store import ConfigStore
 
-    Args:
-        overrides: words as they were typed.
-        config_dir, config_name: as for `compose_config`.
+        read = usable_overrides(overrides, self.options, problems, multirun=multirun)
+        for override in read:
+            for name in offered(override):  # whether a class is registered under it is for `parse` to say
+                ConfigStore.instance().store(group=override.key, name=name, node={"name": name})
+        return read
 
-    Raises:
-        ConfigError: naming each word that cannot be used, or what Hydra cannot compose, such as a sweeper
-            that is not installed.
-    """
-    from hydra import compose
-    from omegaconf import OmegaConf
+    def check_scenario(self, overrides: Sequence[str], problems: list[Problem]) -> None:
+        """Note the problem of overrides that choose no scenario, where the primary config chooses none."""
+        if self.config_name == CONFIG_NAME and not chooses_scenario(overrides):
+            allowed = ", ".join(self.options.of("scenario"))
+            problems.append(Problem("scenario", "none is chosen", allowed=allowed, hint="add scenario=NAME"))
 
-    problems: list[Problem] = []
-    with _hydra(config_dir) as (options, searchpath):
-        words = usable_words(overrides, options, problems, multirun=True)
-        if config_name == CONFIG_NAME:
-            _check_scenario(overrides, options, problems)
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """Have Hydra compose, and fill in the defaults of the classes. References are not resolved.
+
+        Args:
+            overrides: in the form in which they are composed.
+
+        Raises:
+            ConfigError: with what Hydra says.
+        """
+        composed = self.compose_files(overrides)
+        add_defaults(composed, class_defaults(composed))
+        return composed
+
+    def compose_files(self, overrides: Sequence[str]) -> DictConfig:
+        """Have Hydra compose, and fill in nothing; see `compose`."""
+        from hydra import compose
+
+        with in_our_words():
+            return compose(
+                self.config_name, overrides=[*overrides, *self.searchpath], return_hydra_config=True
+            )
+
+    def compose_run(self, overrides: Sequence[str]) -> ComposedRun:
+        """Compose and type a run.
+
+        Args:
+            overrides: as they were typed.
+
+        Raises:
+            ConfigError: naming all problems.
+        """
+        problems: list[Problem] = []
+        with _without_garbage_collection():
+            read = self.read(overrides, problems)
+            self.check_scenario(overrides, problems)
+            return self._compose_and_parse(read, problems)
+
+    def compose_shown(self, overrides: Sequence[str]) -> tuple[DictConfig, list[TypedOverride]]:
+        """Compose what is to be shown: typed as a run is, where a scenario is chosen, or what there is of one.
+
+        Args:
+            overrides: as they were typed.
+
+        Returns:
+            The config, as of `ComposedRun`, and the overrides.
+
+        Raises:
+            ConfigError: naming all problems.
+        """
+        problems: list[Problem] = []
+        read = self.read(overrides, problems)
+        if chooses_scenario(overrides):
+            return self._compose_and_parse(read, problems).config, read
         if problems:
             raise ConfigError(problems, subject="the command line")
-        first = [first_value(word, options) for word in words]
-        swept = [word for word, single in zip(words, first, strict=True) if word != single]
-        known = [
-            single
-            for word, single in zip(words, first, strict=True)
-            if word not in swept or not word.startswith("++")
-        ]
+        return self.compose([override.composed for override in read]), read
+
+    def _compose_and_parse(self, read: Sequence[TypedOverride], problems: list[Problem]) -> ComposedRun:
+        """Compose and type what was read.
+
+        Args:
+            read: the overrides that can be used.
+            problems: those of the others.
+        """
+        broken: dict[str, Problem] = {}
         try:
-            composed = compose(config_name, overrides=[*known, *searchpath], return_hydra_config=True)
-            output_dir = OmegaConf.select(composed, "trainer.output_dir")
-        except Exception as error:  # as in compose_plain
-            raise ConfigError(problem_of(error), subject="the command line") from error
-        plain: Any = OmegaConf.to_container(composed, resolve=False, enum_to_str=True)
-        registered = {word: names for word in swept if (names := names_to_register(word, options))}
-    for (
-        word,
-        names,
-    ) in registered.items():  # whether there are such classes is known when a scenario is imported alone
-        others = [
-            single
-            for other, single in zip(words, first, strict=True)
-            if other != word and not single.startswith("hydra")
-        ]
-        for name in names:
-            compose_config(
-                [*others, f"{word.partition('=')[0]}={name}"], config_dir=config_dir, config_name=config_name
-            )
-    sweeper = plain.pop("hydra")["sweeper"]
-    # A sweeper shows the keys as they are typed, where Hydra does not insist that they are forced in.
-    typed = [word.removeprefix("++") if word in swept and _has(plain, word) else word for word in words]
-    return SweepWords(
-        typed, [word for word in first if not word.startswith(("hydra.", "hydra/"))], sweeper, output_dir
-    )
-
-
-def _has(plain: Mapping[str, Any], word: str) -> bool:
-    parent, _, last = word.lstrip("+").partition("=")[0].rpartition(".")
-    node = _get(plain, parent) if parent else plain
-    return isinstance(node, Mapping) and last in node
-
-
-def apply_overrides(
-    plain: Mapping[str, Any], overrides: Sequence[str], *, config_dir: str | Path | None = None
-) -> dict[str, Any]:
-    """The plain values of a run with further words applied: `epochs=60`, `trainer.val_every_n=2`,
-    `optimizer=sgd`.
-
-    A word that chooses another option of a group brings that option's section in, with the run's own short
-    forms (`lr`, ...).
-
-    Raises:
-        ConfigError: naming every word that cannot be used. Keys, types and ranges are for `parse` to check.
-    """
-    result: dict[str, Any] = copy.deepcopy(dict(plain))
-    if not overrides:
-        return result
-    problems: list[Problem] = []
-    with _hydra(config_dir) as (options, searchpath):
-        words = usable_words(overrides, options, problems)
-        for word in words:
-            group = word.partition("=")[0]
-            if word.startswith("++"):
-                continue
-            if group in ("scenario", "experiment") or group not in SECTIONS:
-                problems.append(
-                    Problem(
-                        group, "cannot be changed in a run that exists", given=word, hint="start a new run"
-                    )
-                )
-                continue
-            result[group] = _compose_group(group, word, result, searchpath, problems)
-    for word in words:
-        if word.startswith("++"):
-            override = parse_word(word)
-            _set(result, SHORT_FORMS.get(override.key_or_group, override.key_or_group), override.value())
-    if problems:
-        raise ConfigError(problems, subject="the command line")
-    return result
-
-
-def _compose_group(
-    group: str, word: str, plain: Mapping[str, Any], searchpath: list[str], problems: list[Problem]
-) -> Any:
-    from hydra import compose
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    short = {name: _get(plain, long) for name, long in SHORT_FORMS.items()}
-    try:
-        composed = compose(CONFIG_NAME, overrides=[word, *searchpath])
-        for name, value in short.items():
-            composed[name] = value
-        return OmegaConf.to_container(composed[group], resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        problems.append(problem_of(error))
-        return None
-
-
-def _get(plain: Mapping[str, Any], path: str) -> Any:
-    node: Any = plain
-    for key in path.split("."):
-        node = node.get(key) if isinstance(node, Mapping) else None
-    return node
-
-
-def _set(plain: dict[str, Any], path: str, value: Any) -> None:
-    *parents, last = path.split(".")
-    for key in parents:
-        if not isinstance(plain.get(key), dict):
-            plain[key] = {}
-        plain = plain[key]
-    if isinstance(value, Mapping) and isinstance(plain.get(last), dict):
-        for key, inner in value.items():  # as Hydra does in a new run: what is not named stays
-            _set(plain[last], str(key), inner)
-    else:
-        plain[last] = value
+            config = self.compose([override.composed for override in read])
+            run = parse(resolved(config, broken))
+            found: Sequence[Problem] = ()
+        except ConfigError as error:
+            found = error.problems
+        # An override or a section that was left out must not be reported a second time, as missing.
+        left_out = {problem.path for problem in problems} | set(broken)
+        found = [_as_typed(problem, read) for problem in found if problem.path.split(".")[0] not in left_out]
+        for problem in broken.values():
+            # Nor a reference twice, nor one into a section that is itself a problem.
+            if not any(
+                known.message == problem.message or f"'{known.path}." in problem.message for known in found
+            ):
+                found.append(problem)
+        if problems or found:
+            raise ConfigError([*problems, *found])
+        return ComposedRun(config, run)
 
 
 @contextlib.contextmanager
-def _hydra(config_dir: str | Path | None) -> Iterator[tuple[GroupOptions, list[str]]]:
-    """Hydra, initialised on the shipped conf and `config_dir`: the options of its groups, and the words that
-    put `config_dir` on its path."""
+def composer(config_dir: str | Path | None = None, config_name: str = CONFIG_NAME) -> Iterator[Composer]:
+    """Hydra, initialised for as long as the context lasts.
+
+    Args:
+        config_dir, config_name: as for `compose_config`.
+
+    Raises:
+        ConfigError: where there is no such folder.
+    """
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    searchpath: list[str] = []
-    folders = [conf_directory()]
+    folders, searchpath = [conf_directory()], []
     if config_dir is not None:
         folder = Path(config_dir).resolve()
         if not folder.is_dir():
             raise ConfigError(
-                Problem("--config-dir", "is no folder", given=str(config_dir)), subject="the command line"
+                Problem("--config-dir", "must be a folder", given=str(config_dir)), subject="the command line"
             )
         folders.append(folder)
-        searchpath = [f"hydra.searchpath=['file://{folder}']"]
+        searchpath.append(f"hydra.searchpath=['file://{folder}']")
     previous = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(conf_directory()), job_name="tf-scenarios", version_base="1.3"):
-            yield GroupOptions(folders), searchpath
+        with (
+            told_to_hydra({}),
+            initialize_config_dir(str(conf_directory()), job_name="train-scenario", version_base="1.3"),
+        ):
+            yield Composer(GroupOptions(folders), config_name, searchpath)
     finally:
         GlobalHydra.instance().hydra = previous
+
+
+def resolved(composed: DictConfig, broken: dict[str, Problem]) -> dict[str, Any]:
+    """The plain values of a composed config but for Hydra's own, with all references resolved. A value that must
+    be given, and is not, is left out.
+
+    Args:
+        composed: as `Composer.compose` gives it.
+        broken: the problem of each section and short form in which a reference cannot be resolved is added to it;
+            they are left out.
+    """
+    from omegaconf import OmegaConf
+
+    plain: dict[str, Any] = {}
+    # Short forms first: where one is a broken reference, it is the one to be named.
+    for key in sorted(map(str, composed), key=lambda key: key not in SHORT_FORMS):
+        if key == "hydra" or OmegaConf.is_missing(composed, key):
+            continue
+        try:
+            with in_our_words():
+                value = composed[key]
+                if OmegaConf.is_config(value):
+                    value = OmegaConf.to_container(value, resolve=True, throw_on_missing=False)
+        except ConfigError as error:
+            (broken[key],) = error.problems
+        else:
+            plain[key] = _without_missing(value)
+    return plain
+
+
+def _without_missing(node: object) -> object:
+    if not isinstance(node, dict):
+        return node
+    return {str(key): _without_missing(value) for key, value in node.items() if value != "???"}
+
+
+def chooses_scenario(overrides: Sequence[str]) -> bool:
+    """Whether one of the overrides says which scenario it is."""
+    return any(key_of(override) in _SCENARIO_KEYS for override in overrides)
+
+
+def _as_typed(problem: Problem, overrides: Sequence[TypedOverride]) -> Problem:
+    """A problem of a long form, with the short form that was typed."""
+    for short, long in SHORT_FORMS.items():
+        if problem.path == long and any(override.key == short for override in overrides):
+            return dataclasses.replace(problem, path=f"{short} ({long})")
+    return problem
+
+
+@contextlib.contextmanager
+def in_our_words() -> Iterator[None]:
+    """Raise what Hydra and OmegaConf raise as a `ConfigError`."""
+    try:
+        yield
+    except Exception as error:  # they have no common type for what is wrong with overrides
+        raise ConfigError(problem_of(error)) from error
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Composing makes many small objects at once; looking for garbage among them takes a tenth of the time, and
+    finds none."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

@@ -8,21 +8,20 @@ that holds a config dataclass, a scenario's modules too, imports TensorFlow insi
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from types import ModuleType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from framework.config.registry import Registry
 from framework.config.rules import cross_section_problems
 from framework.config.schema import Section, read, read_value, to_plain
 from framework.config.sections import PARTS, SECTIONS, SHORT_FORMS, RunConfig, ScenarioSection
+from framework.config.targets import SCENARIOS, complete_target, locate
 from framework.config.trainer_config import TrainerConfig
 from framework.errors import ConfigError, Problem, did_you_mean, unknown_name
 
-SCENARIOS = Registry("scenario")
+Kind: TypeAlias = Registry | type[Section]
+"""What a section is typed by: a config dataclass, or a registry of them of which the key `name` picks one."""
 
 _LAV_SPLIT = Literal["train", "validation", "test"]
 
@@ -32,96 +31,11 @@ class ScenarioClass(Protocol):
 
     name: str
     Config: type[Section]
-    models: Registry | type[Section]
-    datas: Registry | type[Section]
+    models: Kind
+    datas: Kind
 
     def check_config(self, config: RunConfig) -> Iterable[Problem]:
         """Find problems that only show when the sections are seen together."""
-
-
-def locate(target: str, path: str = "target") -> Any:
-    """The object that `package.module:Name` names.
-
-    Raises:
-        ConfigError: where there is no such module, it cannot be imported, or it has no such name.
-    """
-    module_name, colon, name = target.partition(":")
-    if not colon or not module_name or not name:
-        raise ConfigError(Problem(path, "names no class", given=target, allowed="package.module:Class"))
-    module = _import(module_name, target, path)
-    if not hasattr(module, name):
-        raise ConfigError(
-            Problem(
-                path,
-                f"module {module_name!r} has no {name!r}",
-                given=target,
-                hint=did_you_mean(name, vars(module)),
-            )
-        )
-    return getattr(module, name)
-
-
-def complete_target(target: str, path: str) -> str:
-    """The target `package.module:Class` of a module that holds one scenario; a target that names its class as
-    it is.
-
-    Raises:
-        ConfigError: where the module cannot be imported, or holds no scenario, or several.
-    """
-    if not target or ":" in target:
-        return target
-    module = _import(target, target, path)
-    found = sorted(
-        name
-        for name, value in vars(module).items()
-        if value in SCENARIOS.values() and value.__module__ == target
-    )
-    if len(found) == 1:
-        return f"{target}:{found[0]}"
-    if found:
-        allowed = ", ".join(f"{target}:{name}" for name in found)
-        raise ConfigError(
-            Problem(path, "is a module that holds several scenarios", given=target, allowed=allowed)
-        )
-    raise ConfigError(
-        Problem(
-            path,
-            "is a module that holds no scenario",
-            given=target,
-            allowed="package.module:Class",
-            hint='a scenario is a class derived from framework.Scenario and decorated with @register_scenario("name")',
-        )
-    )
-
-
-def _import(module_name: str, target: str, path: str) -> ModuleType:
-    try:
-        return importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise ConfigError(
-                Problem(
-                    path, f"there is no module {error.name!r}", given=target, hint=_where_to_put(error.name)
-                )
-            ) from error
-        raise ConfigError(Problem(path, f"importing it failed: {error}", given=target)) from error
-    except Exception as error:  # whatever a user's module raises while it is imported is theirs to read
-        raise ConfigError(
-            Problem(path, f"importing it failed: {type(error).__name__}: {error}", given=target)
-        ) from error
-
-
-def _where_to_put(module_name: str) -> str:
-    """What to do for a module to be found: often another package of the same name is found in place of the
-    one that has it."""
-    package = module_name.partition(".")[0]
-    places = list(getattr(sys.modules.get(package), "__path__", ()))
-    if package == module_name or not places:
-        return "install the package that holds it, or set PYTHONPATH to the folder that the package is in"
-    hint = f"Python finds the package {package!r} in {places[0]}, which hides any other of that name"
-    if package in ("framework", "scenarios"):
-        hint += f"; tf-scenarios has a package {package!r} of its own, so give yours another name"
-    return hint
 
 
 def parse(plain: Mapping[str, object]) -> RunConfig:
@@ -139,8 +53,9 @@ def parse(plain: Mapping[str, object]) -> RunConfig:
     """
     problems: list[Problem] = []
     _check_sections(plain, problems)
-    scenario_class, target = _find_scenario(plain.get("scenario"), problems)
-    sections: dict[str, Any] = {"trainer": read(TrainerConfig, plain.get("trainer", {}), "trainer", problems)}
+    # First, since what is registered where its class is, or imported from there, can be chosen by name.
+    scenario_class, target = find_scenario(plain.get("scenario"), problems)
+    sections: dict[str, Any] = {}
     if scenario_class is not None:
         node = plain["scenario"]
         assert isinstance(node, Mapping)
@@ -148,15 +63,11 @@ def parse(plain: Mapping[str, object]) -> RunConfig:
         settings = read(scenario_class.Config, own, "scenario", problems)
         if settings is not None:
             sections["scenario"] = ScenarioSection(name=scenario_class.name, target=target, settings=settings)
-        for group, kind in (("model", scenario_class.models), ("data", scenario_class.datas)):
-            sections[group] = read_variant(kind, plain.get(group, {}), group, problems)
-    # After the scenario: what is registered where its class is, or imported from there, can be chosen by
-    # name.
-    for group, target in PARTS.items():
-        kind, node = locate(target), plain.get(group, {})
-        if scenario_class is None and _may_be_registered_by(plain.get("scenario"), kind, node):
+    for section, kind in section_kinds(scenario_class).items():
+        section_node = plain.get(section, {})
+        if scenario_class is None and _may_be_registered_by(plain.get("scenario"), kind, section_node):
             continue
-        sections[group] = read_variant(kind, node, group, problems)
+        sections[section] = read_variant(kind, section_node, section, problems)
     if scenario_class is not None and not problems:
         config = RunConfig(**sections)
         problems.extend(scenario_class.check_config(config))
@@ -213,7 +124,30 @@ def _check_lav_lists(config: RunConfig) -> Iterator[Problem]:
             yield from error.problems
 
 
-def read_variant(kind: Registry | type[Section], node: object, path: str, problems: list[Problem]) -> Any:
+def section_kinds(scenario_class: ScenarioClass | None) -> dict[str, Kind]:
+    """What each section but `scenario` is typed by.
+
+    Args:
+        scenario_class: the scenario, which has its own models and data; None: what all scenarios have.
+    """
+    kinds: dict[str, Kind] = {"trainer": TrainerConfig}
+    if scenario_class is not None:
+        kinds |= {"model": scenario_class.models, "data": scenario_class.datas}
+    return kinds | {section: locate(target) for section, target in PARTS.items()}
+
+
+def class_of(kind: Kind, name: object) -> type[Section] | None:
+    """The config dataclass of a section; None where nothing sound is registered under its name.
+
+    Args:
+        kind: as `section_kinds` gives it.
+        name: the key `name` of the section, if it has one.
+    """
+    cls = kind.get(str(name)) if isinstance(kind, Registry) else kind
+    return None if cls is None or _fault_of_class(cls) else cls
+
+
+def read_variant(kind: Kind, node: object, path: str, problems: list[Problem]) -> Any:
     """Read the section of a group.
 
     Args:
@@ -277,7 +211,8 @@ def _check_sections(plain: Mapping[str, object], problems: list[Problem]) -> Non
             )
 
 
-def _find_scenario(node: object, problems: list[Problem]) -> tuple[ScenarioClass | None, str]:
+def find_scenario(node: object, problems: list[Problem]) -> tuple[ScenarioClass | None, str]:
+    """The class that a section `scenario` names, and its whole target; None where a problem was found."""
     if not isinstance(node, Mapping) or not isinstance(node.get("target"), str):
         problems.append(
             Problem(

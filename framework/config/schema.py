@@ -281,15 +281,16 @@ def to_plain(section: Section) -> dict[str, PlainValue]:
     name = getattr(type(section), "name", None)
     named: dict[str, PlainValue] = {"name": name} if isinstance(name, str) else {}
     return named | {
-        field.name: _plain_value(getattr(section, field.name)) for field in dataclasses.fields(section)
+        field.name: plain_value(getattr(section, field.name)) for field in dataclasses.fields(section)
     }
 
 
-def _plain_value(value: Any) -> PlainValue:
+def plain_value(value: Any) -> PlainValue:
+    """The plain form of one value of a section."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return to_plain(value)
     if isinstance(value, Mapping):
-        return {key: _plain_value(item) for key, item in value.items()}
+        return {key: plain_value(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain_value(item) for item in value]
+        return [plain_value(item) for item in value]
     return value

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from framework.config.run_config import SCENARIOS
+from framework.config.targets import SCENARIOS
 from framework.errors import ConfigError, unknown_name
 
 LOG_LEVEL_VARIABLE = "SCENARIO_LOG_LEVEL"

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from framework.config.compose import apply_overrides
+from framework.config.resume import apply_overrides
 from framework.config.run_config import parse
 from framework.config.sections import RunConfig
 from framework.errors import ConfigError, RunDirectoryError

@@ -3,6 +3,7 @@ which direction is better."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import textwrap
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from framework.cli import optimising
+from framework.config.overrides import GroupOptions, read_override
+from framework.config.sweep import compose_sweep
 from framework.errors import ConfigError
 from tests.cli.test_commands import assert_clean
 from tests.conftest import TOY, TOY_WORDS, environment
@@ -104,7 +107,9 @@ def highest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def told(sweeper: dict[str, Any], *overrides: str) -> list[str]:
-    return optimising.direction_words(sweeper, overrides, [], config_dir=None, config_name="config")[0]
+    read = [read_override(override, GroupOptions([])) for override in overrides]
+    sweep = dataclasses.replace(compose_sweep(["scenario=lenet"]), sweeper=sweeper, read=read)
+    return optimising.direction_overrides(sweep)[0]
 
 
 @pytest.mark.usefixtures("highest")

@@ -16,7 +16,8 @@ from framework.cli import train
 from framework.cli.command import run
 from framework.cli.completion import shown_to_hydra
 from framework.config.compose import compose_config
-from framework.config.run_config import SCENARIOS, parse
+from framework.config.run_config import parse
+from framework.config.targets import SCENARIOS
 from framework.errors import ConfigError, ScenarioError
 from framework.run.device import import_tensorflow
 from tests.cli.test_commands import NAMES, assert_clean
@@ -63,11 +64,11 @@ def run_of_lenet(tmp_path: Path) -> Path:
 
 
 def test_what_is_completed(run_of_lenet: Path) -> None:
-    assert shown_to_hydra("train-scenario scenario=me") == ("train-scenario scenario=me", [])
-    assert shown_to_hydra("x --seconds 3 lr=1 ") == ("x lr=1 ", [])
-    assert shown_to_hydra("x --config-dir conf 'lr=1' ep") == ("x lr=1 ep", ["--config-dir", "conf"])
-    assert shown_to_hydra(f"x {run_of_lenet} --model best opt") == ("x scenario=lenet opt", [])
-    assert shown_to_hydra("x scenario=lenet 'data.di") == ("x scenario=lenet 'data.di", [])
+    assert shown_to_hydra("train-scenario scenario=me") == ("train-scenario scenario=me", None)
+    assert shown_to_hydra("x --seconds 3 lr=1 ") == ("x lr=1 ", None)
+    assert shown_to_hydra("x --config-dir conf 'lr=1' ep") == ("x lr=1 ep", "conf")
+    assert shown_to_hydra(f"x {run_of_lenet} --model best opt") == ("x scenario=lenet opt", None)
+    assert shown_to_hydra("x scenario=lenet 'data.di") == ("x scenario=lenet 'data.di", None)
 
 
 @pytest.mark.parametrize(

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 from sklearn.datasets import load_sample_images
 
-from framework.config.schema import read, to_plain
+from framework.config.schema import read
 from framework.data.source import Split
 from framework.errors import DataError, Problem
 from scenarios.mesonet.data import ForgedPatches
 from scenarios.mesonet.model import Meso4
-
-CONF = Path(__file__).parents[2] / "conf" / "data" / "forged_patches.yaml"
 
 
 def patches(split: Split, *, seed: int = 0, **settings: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -37,16 +33,6 @@ def test_the_default_set() -> None:
         assert [source.sample_name(i).startswith("forged") for i in range(count)] == (
             labels[:, 0] == 1
         ).tolist()
-
-
-def test_yaml_holds_the_defaults() -> None:
-    plain: Any = OmegaConf.to_container(OmegaConf.load(CONF))
-    assert plain.pop("name") == "forged_patches"
-    problems: list[Problem] = []
-    assert read(ForgedPatches, plain, "data", problems) == ForgedPatches()
-    # A key that the file lacks could not be overridden; batch_size is the one that config.yaml sets for all
-    # data.
-    assert {*plain, "batch_size"} == {*to_plain(ForgedPatches())} - {"name"}
 
 
 def test_it_is_always_the_same_set() -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra._internal.utils import get_args_parser
 
-from framework.config.compose import apply_overrides, compose_config, compose_sweep
+from framework.cli.hydra_options import parse_options
+from framework.config.compose import compose_config
+from framework.config.resume import apply_overrides
 from framework.config.run_config import parse
 from framework.config.sections import RunConfig
+from framework.config.sweep import compose_sweep
 from framework.errors import ConfigError
 from tests.conftest import REPOSITORY
 
@@ -94,10 +96,10 @@ def test_what_the_documents_say_can_be_typed(words: tuple[str, ...], tutorial: P
         return
     folder = tutorial if "--config-dir" in words else None
     if words[0] == "train-scenario":
-        get_args_parser().parse_intermixed_args(words[1:])  # as the command does
+        parse_options(words[1:])  # as the command does
     if "-m" in words:
-        settings = compose_sweep(settings, config_dir=folder).first
-    if WRONG in words:
+        compose_sweep(settings, config_dir=folder).first_job()
+    elif WRONG in words:
         with pytest.raises(ConfigError, match="did you mean 'filters'"):
             compose_config(settings, config_dir=folder)
     else:

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from framework.config.registry import Registry
-from framework.config.run_config import SCENARIOS, locate
 from framework.config.schema import read, type_hints
 from framework.config.sections import PARTS
+from framework.config.targets import SCENARIOS, locate
 from framework.config.trainer_config import TrainerConfig
 from framework.data.tables import Table
 from framework.data.tf_records import TfRecords

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import framework
-from framework.config.compose import apply_overrides
 from framework.config.registry import Registry
+from framework.config.resume import apply_overrides
 from framework.config.run_config import parse
 from framework.config.schema import setting
 from framework.errors import ConfigError

@@ -11,7 +11,8 @@ import yaml
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from framework.config.compose import apply_overrides, compose_config, conf_directory
+from framework.config.compose import compose_config, conf_directory
+from framework.config.resume import apply_overrides
 from framework.config.run_config import parse
 from framework.config.schema import to_plain
 from framework.config.sections import SECTIONS, SHORT_FORMS, RunConfig
@@ -121,7 +122,7 @@ def test_a_wrong_word_is_answered_at_its_path(words: list[str], path: str) -> No
             "is given twice, as 'trainer={epochs: 3}'",
         ),
         (["scenario=toy", "optimizer={name: sgd}"], "optimizer", "set values with optimizer.SETTING=VALUE"),
-        (["scenario=toy", "optimizer=null"], "optimizer", "leave the word out for the default"),
+        (["scenario=toy", "optimizer=null"], "optimizer", "leave the override out for the default"),
         (["scenario=toy", "trainer=null"], "trainer", "leave it out for the defaults"),
         (
             ["scenario=toy", "experiment=[lenet_best,reuters_best]"],
@@ -321,24 +322,6 @@ def test_words_that_cannot_change_a_run_are_answered(words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(apply_overrides(compose_toy().to_plain(), words))
     assert len(caught.value.problems) == 1
-
-
-SINGLE = {path.parent.name: path for path in conf_directory().glob("*/default.yaml")}
-
-
-@pytest.mark.parametrize("group", ["early_stopping", "device", "trainer"])
-def test_the_yaml_defaults_are_the_defaults_of_the_code(group: str) -> None:
-    """Written once for people to see and once for programs to use; this holds them together."""
-    section = getattr(compose_config(["scenario=toy"], config_dir=TOY_CONF), group)
-    expected = to_plain(type(section)())
-    found = to_plain(section)
-    if group == "trainer":
-        shown = yaml.safe_load((conf_directory() / "config.yaml").read_text())["trainer"]
-        expected["epochs"] = found["epochs"]
-    else:
-        shown = yaml.safe_load(SINGLE[group].read_text())
-    assert found == expected
-    assert set(shown) == set(expected), "each setting stands in the YAML, where a person looks for it"
 
 
 _OF_SCENARIO = {

@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
-from omegaconf import OmegaConf
 
-from framework.config.schema import read, to_plain
 from framework.data.image_files import ImageFiles
 from framework.data.image_list import ImageList
 from framework.data.source import Split
-from framework.errors import ConfigError, DataError, Problem
+from framework.errors import ConfigError, DataError
 from framework.evaluation.validate_data import check_data
 from framework.scenario import compose
 from tests.unit.data.test_images import PHOTO, save
@@ -201,13 +199,3 @@ def test_a_fingerprint_tells_lists_apart_and_knows_a_moved_folder(tmp_path: Path
     elif change == "order":
         list_of(folder / "a.csv", [*FILES[2:], *FILES[:2]])
     assert (source_of(str(folder / "a.csv")).fingerprint() == before) == (change in ("nothing", "move"))
-
-
-def test_the_shipped_option_holds_the_defaults() -> None:
-    plain: Any = OmegaConf.to_container(
-        OmegaConf.load(Path(__file__).parents[3] / "conf" / "data" / "image_list.yaml")
-    )
-    assert plain.pop("name") == "image_list"
-    problems: list[Problem] = []
-    assert read(ImageList, plain, "data", problems) == ImageList(), problems
-    assert set(plain) == set(to_plain(ImageList())) - {"batch_size", "name"}

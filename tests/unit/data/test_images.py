@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from omegaconf import OmegaConf
 from PIL import Image
 
 from framework.config.schema import read, to_plain
@@ -295,13 +294,3 @@ def test_the_shared_faces(shared_data: Path) -> None:
     sizes = [len(config.source(split, seed=0)) for split in (Split.TRAIN, Split.VALIDATION)]
     assert sizes == [902, 387]
     assert config.classes == ("fake", "real")
-
-
-def test_the_shipped_option_holds_the_defaults() -> None:
-    plain: Any = OmegaConf.to_container(
-        OmegaConf.load(Path(__file__).parents[3] / "conf" / "data" / "image_folder.yaml")
-    )
-    assert plain.pop("name") == "image_folder"
-    problems: list[Problem] = []
-    assert read(ImageFolder, plain, "data", problems) == ImageFolder(), problems
-    assert set(plain) == set(to_plain(ImageFolder())) - {"batch_size", "name"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import subprocess
 import sys
@@ -14,12 +13,10 @@ import keras
 import pytest
 import tensorflow as tf
 from keras.optimizers.schedules import LearningRateSchedule
-from omegaconf import OmegaConf
 
 from framework.config.parts import LearningRateSection
 from framework.config.rules import schedule_fits_the_run
 from framework.config.run_config import read_variant
-from framework.config.schema import read
 from framework.config.sections import SECTIONS, RunConfig
 from framework.config.trainer_config import TrainerConfig
 from framework.errors import ConfigError, Problem
@@ -294,19 +291,6 @@ def test_settings_out_of_range_are_problems(name: str, settings: dict[str, Any],
 
 def test_every_schedule_has_its_yaml_file() -> None:
     assert [path.stem for path in YAML_FILES] == ALL
-
-
-@pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: path.stem)
-def test_the_yaml_file_holds_the_defaults(path: Path) -> None:
-    plain: Any = OmegaConf.to_container(OmegaConf.load(path))
-    name = plain.pop("name")
-    assert name == path.stem
-    assert "lr" not in plain
-    problems: list[Problem] = []
-    assert read(LEARNING_RATES[name], plain, "learning_rate", problems) == LEARNING_RATES[name]()
-    assert not problems
-    fields = {field.name for field in dataclasses.fields(LEARNING_RATES[name])}
-    assert set(plain) == fields - {"lr"}, "a key that is not in the file cannot be overridden"
 
 
 def test_configs_are_read_without_tensorflow() -> None:

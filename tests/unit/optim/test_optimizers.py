@@ -12,10 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tensorflow as tf
-from omegaconf import OmegaConf
 
 from framework.config.run_config import read_variant
-from framework.config.schema import read
 from framework.errors import ConfigError, Problem
 from framework.optim.learning_rates import LEARNING_RATES
 from framework.optim.optimizers import OPTIMIZERS, Optimizer
@@ -321,16 +319,3 @@ def test_adabelief_trains_saves_and_loads(tmp_path: Path) -> None:
 
 def test_every_optimizer_has_its_yaml_file() -> None:
     assert [path.stem for path in YAML_FILES] == list(OPTIMIZERS)
-
-
-@pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: path.stem)
-def test_the_yaml_file_holds_the_defaults(path: Path) -> None:
-    plain: Any = OmegaConf.to_container(OmegaConf.load(path))
-    name = plain.pop("name")
-    assert name == path.stem
-    problems: list[Problem] = []
-    assert read(OPTIMIZERS[name], plain, "optimizer", problems) == OPTIMIZERS[name]()
-    assert not problems
-    assert set(plain) == {field.name for field in dataclasses.fields(OPTIMIZERS[name])}, (
-        "a key that is not in the file cannot be overridden"
-    )

@@ -1,0 +1,127 @@
+"""The options of train-scenario: Hydra's own, as its documentation lists them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from framework.config.compose import CONFIG_NAME
+from framework.errors import ConfigError, Problem
+
+Shown = Literal["job", "hydra", "all"]
+_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+# What is done: one of these, or training where none is named.
+_ACTIONS = ("cfg", "info", "multirun", "run", "shell_completion")
+_REFUSED = {
+    "experimental_rerun": ("it unpickles a file", "resume-training RUN continues a run"),
+    "config_path": (
+        "the shipped options are always there",
+        "--config-dir FOLDER adds a folder of options, and --config-name NAME names another primary config",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class HydraOptions:
+    """What was typed behind train-scenario.
+
+    Args:
+        overrides: the words that are no options, in their order.
+        cfg: the part of the config to show; None: none.
+        package: of what is shown, the section.
+        resolve: whether references are shown resolved.
+        info: what Hydra is to tell of itself; None: nothing.
+        help, hydra_help: whether help is asked for, with train-scenario or with Hydra.
+        multirun: whether it is a sweep.
+        shell_completion: whether completion is to be installed or taken away.
+        config_dir: a further folder of options.
+        config_name: the primary config.
+    """
+
+    overrides: list[str]
+    cfg: Shown | None
+    package: str | None
+    resolve: bool
+    info: str | None
+    help: bool
+    hydra_help: bool
+    multirun: bool
+    shell_completion: bool
+    config_dir: str | None
+    config_name: str
+
+    def typed(self) -> list[str]:
+        """The options that Hydra is to have of these, in a form that it reads."""
+        flags = {"--help": self.help, "--hydra-help": self.hydra_help, "--multirun": self.multirun}
+        values = {"--info": self.info, **self.of_config()}
+        return [
+            *(flag for flag, given in flags.items() if given),
+            *(word for option, value in values.items() if value is not None for word in (option, value)),
+        ]
+
+    def of_config(self) -> dict[str, str]:
+        """The options that say where the config is, but for defaults."""
+        name = {"--config-name": self.config_name} if self.config_name != CONFIG_NAME else {}
+        return name | ({"--config-dir": self.config_dir} if self.config_dir is not None else {})
+
+
+def parse_options(words: Sequence[str]) -> HydraOptions:
+    """Read what stands behind train-scenario. Options may stand among the overrides, where Hydra wants them before
+    or behind.
+
+    Raises:
+        ConfigError: where options do not go together, or are not supported.
+        SystemExit: where there is no such option.
+    """
+    given = _parser().parse_intermixed_args(words)
+    for name, (reason, hint) in _REFUSED.items():
+        if getattr(given, name) is not None:
+            raise _fault(_option(name), f"is not supported: {reason}", hint)
+    if given.resolve and not given.cfg:
+        raise _fault(
+            "--resolve", "goes together with --cfg", "`--cfg job --resolve` prints the configuration"
+        )
+    asked = [name for name in _ACTIONS if getattr(given, name)]
+    if len(asked) > 1:
+        first, second = map(_option, asked[:2])
+        raise _fault(first, f"does not go together with {second}")
+    return HydraOptions(
+        overrides=given.overrides,
+        cfg=given.cfg,
+        package=given.package,
+        resolve=given.resolve,
+        info=given.info,
+        help=given.help,
+        hydra_help=given.hydra_help,
+        multirun=given.multirun,
+        shell_completion=given.shell_completion,
+        config_dir=given.config_dir,
+        config_name=given.config_name,
+    )
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _fault(option: str, message: str, hint: str | None = None) -> ConfigError:
+    return ConfigError(Problem(option, message, hint=hint), subject="the command line")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="train-scenario", add_help=False)
+    parser.add_argument("overrides", nargs="*")
+    for flags in (("--help", "-h"), ("--run", "-r"), ("--multirun", "-m"), ("--shell-completion", "-sc")):
+        parser.add_argument(*flags, action="store_true")
+    for flag in ("--hydra-help", "--version", "--resolve"):
+        parser.add_argument(flag, action="store_true")
+    parser.add_argument("--cfg", "-c", choices=get_args(Shown))
+    parser.add_argument("--info", "-i", choices=_INFO, const="all", nargs="?")
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--config-name", "-cn", default=CONFIG_NAME)
+    parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("--config-path", "-cp")
+    parser.add_argument("--experimental-rerun")
+    return parser

@@ -1,0 +1,93 @@
+"""The config of a run that exists, with further overrides applied."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from framework.config.compose import Composer, composer, resolved
+from framework.config.defaults import add_defaults, class_defaults
+from framework.config.overrides import TypedOverride
+from framework.config.sections import SECTIONS, SHORT_FORMS
+from framework.errors import ConfigError, Problem
+
+
+def apply_overrides(
+    plain: Mapping[str, Any], overrides: Sequence[str], *, config_dir: str | Path | None = None
+) -> dict[str, Any]:
+    """The plain values of a run with overrides applied: `epochs=60`, `trainer.val_every_n=2`, `optimizer=sgd`.
+
+    An override that chooses another option of a group brings that option's section in. What the section refers
+    to is the run's own: the short forms (`lr`, ...) and the other sections.
+
+    Raises:
+        ConfigError: naming every override that cannot be used. Keys, types and ranges are for `parse` to check.
+    """
+    result: dict[str, Any] = copy.deepcopy(dict(plain))
+    if not overrides:
+        return result
+    problems: list[Problem] = []
+    with composer(config_dir) as hydra:
+        read = hydra.read(overrides, problems)
+        chosen = [override for override in read if not override.sets_value]
+        problems.extend(
+            Problem(
+                override.key,
+                "cannot be changed in a run that exists",
+                given=override.composed,
+                hint="start a new run",
+            )
+            for override in chosen
+            if override.key not in SECTIONS or override.key == "scenario"
+        )
+        if problems:
+            raise ConfigError(problems, subject="the command line")
+        if chosen:
+            result |= _sections_of(chosen, result, hydra)
+    for override in read:
+        if override.sets_value:
+            _set(result, SHORT_FORMS.get(override.key, override.key), override.parsed.value())
+    return result
+
+
+def _sections_of(
+    chosen: Sequence[TypedOverride], plain: Mapping[str, Any], hydra: Composer
+) -> dict[str, Any]:
+    """The sections that overrides choose other options for; everything else is as the run has it."""
+    from omegaconf import open_dict
+
+    groups = {override.key for override in chosen}
+    composed = hydra.compose_files([override.composed for override in chosen])
+    own = {section: plain[section] for section in SECTIONS if section in plain and section not in groups}
+    own |= {short: _get(plain, long) for short, long in SHORT_FORMS.items()}
+    with open_dict(composed):
+        for key, value in own.items():
+            composed[key] = value
+    add_defaults(composed, class_defaults(composed))
+    broken: dict[str, Problem] = {}
+    values = resolved(composed, broken)
+    if found := [problem for group, problem in broken.items() if group in groups]:
+        raise ConfigError(found, subject="the command line")
+    return {group: values[group] for group in groups}
+
+
+def _get(plain: Mapping[str, Any], path: str) -> object:
+    node: object = plain
+    for key in path.split("."):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
+
+
+def _set(plain: dict[str, Any], path: str, value: object) -> None:
+    *parents, last = path.split(".")
+    for key in parents:
+        if not isinstance(plain.get(key), dict):
+            plain[key] = {}
+        plain = plain[key]
+    if isinstance(value, Mapping) and isinstance(plain.get(last), dict):
+        for key, inner in value.items():  # as Hydra does in a new run: what is not named stays
+            _set(plain[last], str(key), inner)
+    else:
+        plain[last] = value
