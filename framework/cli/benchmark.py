@@ -26,11 +26,12 @@ def main(words: list[str]) -> int:
     from framework.run.device import import_tensorflow
     from framework.scenario import scenario_of
 
-    config = scenario_of(config).config  # what the data have to say is asked before TensorFlow is waited for
+    scenario = scenario_of(config)
+    config = scenario.config  # the data are looked at before TensorFlow is waited for
     import_tensorflow()
     from framework.evaluation.input_benchmark import benchmark_input_pipeline
 
-    measured = benchmark_input_pipeline(scenario_of(config), seconds=arguments.seconds)
+    measured = benchmark_input_pipeline(scenario, seconds=arguments.seconds)
     console = Console()
     console.table(
         f"input pipeline of {config.scenario.name}, batches of {measured.batch_size}",

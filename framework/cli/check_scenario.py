@@ -19,9 +19,8 @@ def main(words: list[str]) -> int:
         "--traceback", action="store_true", help="show where the scenario's code raised what it raised"
     )
     arguments = parser.parse_args(words)
-    compose_config(
-        arguments.overrides, config_dir=arguments.config_dir
-    )  # a wrong word is answered before TensorFlow is loaded
+    # A wrong override is answered before TensorFlow is loaded.
+    config = compose_config(arguments.overrides, config_dir=arguments.config_dir)
 
     check_ownership()
     from framework.run.device import import_tensorflow
@@ -32,7 +31,7 @@ def main(words: list[str]) -> int:
 
     console = Console()
     failed = 0
-    for outcome in check_scenario(*arguments.overrides, config_dir=arguments.config_dir):
+    for outcome in check_scenario(*arguments.overrides, config_dir=arguments.config_dir, config=config):
         failed += not outcome.passed
         console.print(outcome.line, style=None if outcome.passed else "red")
         if outcome.details and arguments.traceback:

@@ -49,16 +49,12 @@ def main(words: list[str]) -> int:
         parser.error(f"{others[0]!r} is no key=value word")
 
     check_ownership()
-    from framework.evaluation.trained_model import is_run, scenario_for
-    from framework.run.device import import_tensorflow
+    from framework.evaluation.load_and_validate import load_and_validate
+    from framework.evaluation.trained_model import is_run
     from framework.run.files import check_report
 
-    # What is wrong with the words, the folder or the output is said before TensorFlow is waited for.
-    scenario_for(arguments.run, overrides, arguments.config_dir)
     if arguments.output:
         check_report(Path(arguments.output), overwrite=arguments.overwrite)
-    import_tensorflow()
-    from framework.evaluation.load_and_validate import load_and_validate
 
     report = load_and_validate(
         arguments.run,

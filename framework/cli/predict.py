@@ -43,17 +43,11 @@ def main(words: list[str]) -> int:
         parser.error("nothing is named to predict")
 
     check_ownership()
-    from framework.evaluation.trained_model import scenario_for
-    from framework.run.device import import_tensorflow
+    from framework.evaluation.predict import predict, write_predictions
     from framework.run.files import check_report
 
-    # What is wrong with the words, the folder or the output is said before TensorFlow is waited for.
-    scenario_for(arguments.run, overrides, arguments.config_dir)
     output = Path(arguments.output)
     check_report(output, overwrite=arguments.overwrite)
-    import_tensorflow()
-    from framework.evaluation.predict import predict, write_predictions
-
     predictions = predict(
         arguments.run,
         inputs,

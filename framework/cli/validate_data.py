@@ -43,14 +43,15 @@ def main(words: list[str]) -> int:
     from framework.run.device import import_tensorflow
     from framework.scenario import scenario_of
 
-    config = scenario_of(config).config  # what the data have to say is asked before TensorFlow is waited for
+    scenario = scenario_of(config)
+    config = scenario.config  # the data are looked at before TensorFlow is waited for
     import_tensorflow()
     from framework.evaluation.validate_data import check_data, write_faults
     from framework.run.files import check_report
 
     if arguments.output:
         check_report(Path(arguments.output), overwrite=arguments.overwrite)
-    reports = check_data(scenario_of(config), near_duplicates=arguments.near_duplicates)
+    reports = check_data(scenario, near_duplicates=arguments.near_duplicates)
     console = Console()
     faults = [fault for report in reports for fault in report.faults]
     counts = Counter(fault.kind for fault in faults)

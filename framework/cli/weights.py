@@ -49,16 +49,11 @@ def main(words: list[str]) -> int:
         parser.error("--output says where to export to; --export NAME says what")
 
     check_ownership()
+    from framework.evaluation.compare_weights import RunWeights
     from framework.model.export import check_export_folder
-    from framework.run.device import import_tensorflow
-    from framework.run.run_directory import RunDirectory
 
-    directory = RunDirectory.open(arguments.run)
-    directory.load_config(overrides)
     if arguments.output:
         check_export_folder(Path(arguments.output), overwrite=arguments.overwrite)
-    import_tensorflow()
-    from framework.evaluation.compare_weights import RunWeights
 
     weights = RunWeights(arguments.run, *overrides)
     candidates = weights.candidates(last=arguments.last, lengths=arguments.lengths)
@@ -85,7 +80,7 @@ def main(words: list[str]) -> int:
         chosen = best if arguments.export == "best" else names.index(arguments.export)
         if chosen is None:
             raise ScenarioError("none of the weights is best: no value is a number")
-        folder = arguments.output or directory.path / "ema-weights" / names[chosen]
+        folder = arguments.output or Path(arguments.run) / "ema-weights" / names[chosen]
         weights.export(candidates[chosen], folder, judged[chosen][1])
         console.print(f"{names[chosen]} exported to {folder}")
         console.print("next:")

@@ -14,6 +14,7 @@ from framework.model.evaluation_weights import GivenWeights, float_weights
 from framework.model.export import export_model
 from framework.model.post_hoc_ema import LONGEST, Profile, coefficients, deviation, power_average
 from framework.run.checkpoint import CheckpointStore, Snapshot, check_fit, restore_variables
+from framework.run.device import import_tensorflow
 from framework.run.run_directory import RunDirectory
 from framework.run.run_records import RunStateFile
 from framework.scenario import scenario_of
@@ -64,6 +65,7 @@ class RunWeights:
     def __init__(self, run: str | Path, *overrides: str) -> None:
         directory = RunDirectory.open(run)
         scenario = scenario_of(directory.load_config(overrides))
+        import_tensorflow()
         self._store = CheckpointStore(directory.checkpoints, holds=RunStateFile)
         self._averages = CheckpointStore(directory.averages)
         self._snapshot = self._load_newest(directory)

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.config.compose import compose_config
+from framework.config.overrides import key_of
 from framework.config.sections import RunConfig
 from framework.data.image_files import hint_for_missing
 from framework.errors import ConfigError, Problem, RunDirectoryError, ScenarioError
 from framework.evaluation.compare_weights import RunWeights
 from framework.model.export import FACTS_FILE, MODEL_FILE, load_facts, load_model, load_model_file
 from framework.model.warm_start import warm_start
+from framework.run.device import import_tensorflow
 from framework.run.import_guard import refuse_imports_from
 from framework.run.run_directory import RunDirectory
 from framework.scenario import Scenario, scenario_of
@@ -57,9 +59,9 @@ def is_run(source: str | Path) -> bool:
     return not path.is_file() and (run.config_file.exists() or run.config_copy.exists() or not holds_model)
 
 
-def scenario_for(
+def find_scenario(
     source: str | Path, overrides: Sequence[str], config_dir: str | Path | None = None
-) -> Scenario:
+) -> tuple[Scenario, RunDirectory | None]:
     """Build the scenario to use a trained model with. This does not load TensorFlow by itself.
 
     Args:
@@ -68,36 +70,43 @@ def scenario_for(
         overrides: for a run, changes to its config; for weights alone, as for `train-scenario`.
         config_dir: for weights alone, as `--config-dir`.
 
+    Returns:
+        The scenario, and the run; None for weights alone.
+
     Raises:
         ScenarioError: if the overrides are wrong, or leave something open that a file of weights does not
             say.
     """
-    if is_run(source):
-        if not Path(source).exists():
-            raise RunDirectoryError(
-                f"there is no {source}",
-                hint=f"a run directory, or a file of weights; {hint_for_missing(source)}",
-            )
-        if config_dir is not None:
-            problem = Problem(
-                "--config-dir", "is for a file of weights: a run has its config", given=str(config_dir)
-            )
-            raise ConfigError(problem, subject="the command line")
-        return scenario_of(RunDirectory.open(source).load_config(overrides))
-    path = Path(source)
+    if not is_run(source):
+        return _scenario_of_weights(Path(source), overrides, config_dir), None
+    if not Path(source).exists():
+        raise RunDirectoryError(
+            f"there is no {source}",
+            hint=f"a run directory, or a file of weights; {hint_for_missing(source)}",
+        )
+    if config_dir is not None:
+        problem = Problem(
+            "--config-dir", "is for a file of weights: a run has its config", given=str(config_dir)
+        )
+        raise ConfigError(problem, subject="the command line")
+    run = RunDirectory.open(source)
+    return scenario_of(run.load_config(overrides)), run
+
+
+def _scenario_of_weights(path: Path, overrides: Sequence[str], config_dir: str | Path | None) -> Scenario:
     if path.is_dir():
         refuse_imports_from(path)
     subject = f"what was said about {path}, which is not a run"
     belongs = next(
         (parent for parent in path.absolute().parents if RunDirectory(parent).config_file.is_file()), None
     )
-    if belongs and not any(word.startswith("scenario") for word in overrides):
+    if belongs and not any(key_of(override).startswith("scenario") for override in overrides):
         raise ConfigError(
             Problem("scenario", "none is chosen", hint=f"{path} belongs to a run: name {belongs}"),
             subject=subject,
         )
     weights_only = not (path.is_file() and zipfile.is_zipfile(path)) and not (path / MODEL_FILE).is_file()
-    if any(word.lstrip("+").startswith("warmstart.model=") for word in overrides):
+    if any(key_of(override) == "warmstart.model" for override in overrides):
         raise ConfigError(
             Problem("warmstart.model", f"is {path} already", hint="leave it out"), subject=subject
         )
@@ -124,7 +133,7 @@ def _with_classes(config: RunConfig, facts: Mapping[str, Any], overrides: Sequen
         ConfigError: if nothing says which class the output of a model with two classes stands for.
     """
     fields = {field.name for field in dataclasses.fields(config.data)}
-    given = {word.lstrip("+").partition("=")[0] for word in overrides}
+    given = set(map(key_of, overrides))
     known: dict[str, Any] = {}
     if isinstance(classes := facts.get("classes"), list):
         known["classes"] = tuple(map(str, classes))
@@ -132,7 +141,7 @@ def _with_classes(config: RunConfig, facts: Mapping[str, Any], overrides: Sequen
         known["positive_class"] = positive
     known = {name: value for name, value in known.items() if name in fields and f"data.{name}" not in given}
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, **known))
-    data = scenario_of(config).data
+    data: Any = config.data.resolve()
     if "positive_class" in fields and "data.positive_class" not in given and not facts.get("positive_class"):
         names: tuple[str, ...] = data.classes or ()
         if len(names) == 2:
@@ -163,7 +172,7 @@ def open_trained(
     """Open a trained model for as long as the context lasts.
 
     Args:
-        source, overrides, config_dir: as for `scenario_for`.
+        source, overrides, config_dir: as for `find_scenario`.
         model: of a run, `best`, `export` (the final state), or the path of another exported folder.
         weights: of a run, weights that it holds but has not exported, instead of a model, by their names in
             `RunWeights`.
@@ -171,8 +180,9 @@ def open_trained(
     Raises:
         ScenarioError: if it cannot be used.
     """
-    scenario = scenario_for(source, overrides, config_dir)
-    if not is_run(source):
+    scenario, run = find_scenario(source, overrides, config_dir)
+    import_tensorflow()
+    if run is None:
         if model != "best" or weights:
             option = "--weights" if weights else "--model"
             raise ConfigError(
@@ -182,7 +192,6 @@ def open_trained(
         path = Path(source)
         yield TrainedModel(scenario, None, path, _facts_of(path), lambda: _load_file(path, scenario))
         return
-    run = RunDirectory.open(source)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(_exported_weights(run, weights)) if weights else run.exported(model)
         yield TrainedModel(

@@ -50,15 +50,23 @@ class Subject:
         words: overrides, as for `train-scenario`.
         config_dir: as `--config-dir`.
         folder: the folder for runs.
+        config: what the overrides compose, if that is known; None composes them.
     """
 
-    def __init__(self, words: Sequence[str], config_dir: str | Path | None, folder: Path) -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        config_dir: str | Path | None,
+        folder: Path,
+        config: RunConfig | None = None,
+    ) -> None:
         self.words, self.config_dir, self.folder = list(words), config_dir, folder
+        self._known = config
 
     @cached_property
     def config(self) -> RunConfig:
         """The config that the overrides compose."""
-        return compose_config(self.words, config_dir=self.config_dir)
+        return self._known or compose_config(self.words, config_dir=self.config_dir)
 
     def small_words(self, *more: str) -> list[str]:
         """Return the overrides, with data, epochs and batches made small.

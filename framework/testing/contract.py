@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from framework.config.sections import RunConfig
 from framework.errors import ScenarioError
 from framework.testing.checks import CHECKS, GROUND, Check, Subject
 from framework.training.agreement import Broken
@@ -53,18 +54,21 @@ class Outcome:
         return line + (f"\n    hint:    {self.hint}" if self.hint else "")
 
 
-def check_scenario(*words: str, config_dir: str | Path | None = None) -> Iterator[Outcome]:
+def check_scenario(
+    *overrides: str, config_dir: str | Path | None = None, config: RunConfig | None = None
+) -> Iterator[Outcome]:
     """Run each check, and yield its outcome as soon as it is known.
 
     Args:
-        words: overrides, as for `train-scenario`: `scenario=mine`, and whatever else the scenario needs.
+        overrides: as for `train-scenario`: `scenario=mine`, and whatever else the scenario needs.
         config_dir: another folder of group options, as `--config-dir`.
+        config: what they compose, if that is known; None composes them.
 
     >>> all(outcome.passed for outcome in check_scenario("scenario=lenet"))
     True
     """
     with tempfile.TemporaryDirectory(prefix="check-scenario-") as folder:
-        subject = Subject(words, config_dir, Path(folder))
+        subject = Subject(overrides, config_dir, Path(folder), config)
         groundless = False
         for name, check in CHECKS.items():
             if groundless:

@@ -19,7 +19,7 @@ from framework.cli.command import run as run_command
 from framework.errors import ConfigError, ScenarioError
 from framework.evaluation.load_and_validate import load_and_validate
 from framework.evaluation.predict import predict, write_npz
-from framework.evaluation.trained_model import scenario_for
+from framework.evaluation.trained_model import find_scenario
 from framework.model.export import load_model
 from framework.run.run_directory import RunDirectory
 from framework.scenario import Scenario, compose
@@ -123,7 +123,7 @@ def test_what_a_file_of_weights_leaves_open_is_asked_for(
     files: dict[str, Path], kind: str, words: tuple[str, ...], problem: str
 ) -> None:
     with pytest.raises(ConfigError, match=f"which is no run:\n  {problem}"):
-        scenario_for(files[kind], words)
+        find_scenario(files[kind], words)
 
 
 def test_weights_that_do_not_fit_are_answered(run: Path, files: dict[str, Path], images: Path) -> None:
@@ -298,6 +298,6 @@ def test_what_is_there_is_not_taken_the_place_of_by_an_export(
 def test_what_is_not_there_is_answered(run: Path, tmp_path: Path) -> None:
     (tmp_path / "weights.h5").touch()
     with pytest.raises(ScenarioError, match=r"there is no .*wights\.h5(.|\n)*did you mean .*weights\.h5"):
-        scenario_for(tmp_path / "wights.h5", SHAPE)
+        find_scenario(tmp_path / "wights.h5", SHAPE)
     with pytest.raises(ScenarioError, match="--config-dir: is for a file of weights"):
-        scenario_for(run, (), "conf")
+        find_scenario(run, (), "conf")
