@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from framework.data.source import Split
 from framework.run.device import apply_device
 from framework.scenario import Scenario
-from framework.training.components import training_stream
+from framework.training.training_data import training_stream
 from framework.training.validation import prepare_source
 
 

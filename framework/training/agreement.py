@@ -3,7 +3,7 @@ without a word.
 
 `check_start` is for each start of a run: it looks at shapes and dtypes, which are known without computing,
 and at the targets of a few samples. `check_batch` is for `check-scenario`: it looks at what a model makes of
-a batch.
+a batch. `check_built` and `check_lengths` look at what a model alone must be.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from framework.data.source import Source
-from framework.errors import reason_of
+from framework.errors import DataError, ScenarioError, reason_of
+from framework.model.freezing import layers_of
+from framework.model.layers import all_layers
 from framework.scenario import Objective
 from framework.training.loss_agreement import (
     Broken,
@@ -190,4 +192,58 @@ def _check_inputs(model: keras.Model, inputs: Any) -> None:
             )
 
 
-__all__ = ["Broken", "check_batch", "check_splits", "check_start", "inputs_of", "named_parts"]
+def check_built(model: object) -> None:
+    """Raise a `ScenarioError` where a model does not have all its weights yet."""
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise ScenarioError(f"build_model gives {type(model).__name__}, which is not a Keras model")
+    # A subclassed model has no inputs of its own. Keras takes one for built after `model.build(shape)`,
+    # though its layers may not be.
+    whole = getattr(model, "inputs", None) or model._called or all(layer.built for layer in all_layers(model))
+    if not model.built or not whole:
+        name = type(model).__name__
+        raise ScenarioError(
+            f"the model {name} that build_model gives is not built: it does not know the shape of what goes "
+            "in",
+            hint="in build_model: inputs = keras.Input(SHAPE); return keras.Model(inputs, "
+            f"{name}(...)(inputs)), or call the "
+            "model once, model(keras.Input(SHAPE)); a Sequential model begins with keras.Input(SHAPE)",
+        )
+
+
+def check_lengths(model: keras.Model, batch: object) -> None:
+    """Raise a `DataError` where batches of several lengths and an Embedding meet, for which several devices
+    cannot train a model.
+
+    The gradient of an Embedding has a row for each token. The devices gather these rows, and TensorFlow wants
+    the same number of them in each step.
+
+    Args:
+        batch: the specs of the tensors of a batch.
+    """
+    import keras
+    import tensorflow as tf
+
+    embeddings = [
+        path
+        for path, layer in layers_of(model)
+        if isinstance(layer, keras.layers.Embedding) and layer.trainable
+    ]
+    if embeddings and not all(spec.shape[1:].is_fully_defined() for spec in tf.nest.flatten(batch)):
+        raise DataError(
+            f"several devices cannot train the Embedding {embeddings[0]!r} on batches of several lengths",
+            hint="pad all to one length, as by PaddedSource(..., pad_to=LENGTH), or use one device",
+        )
+
+
+__all__ = [
+    "Broken",
+    "check_batch",
+    "check_built",
+    "check_lengths",
+    "check_splits",
+    "check_start",
+    "inputs_of",
+    "named_parts",
+]

@@ -20,7 +20,7 @@ from framework.errors import DataError, Interrupted
 from framework.evaluation.load_and_validate import load_and_validate
 from framework.run.run_directory import RunDirectory
 from framework.scenario import Scenario, compose
-from framework.training.components import check_lengths
+from framework.training.agreement import check_lengths
 from framework.training.trainer import Trainer
 from tests.runs import InterruptedAfter, comparable, quiet, records, resume
 

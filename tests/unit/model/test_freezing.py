@@ -82,7 +82,11 @@ MODELS = {
 
 def changed(model: keras.Model) -> set[tuple[str, str]]:
     """Train for two steps and give the weights that changed, by layer and own name."""
-    layers = [layer for layer in model._flatten_layers(include_self=False) if not layer._flatten_layers(include_self=False)]
+    layers = [
+        layer
+        for layer in model._flatten_layers(include_self=False)
+        if not layer._flatten_layers(include_self=False)
+    ]
     named = {(layer.name, weight.name): weight for layer in layers for weight in layer.weights}
     before = {key: weight.numpy().copy() for key, weight in named.items()}
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")

@@ -15,8 +15,8 @@ from framework.evaluation.load_and_validate import load_and_validate
 from framework.model.export import load_model
 from framework.scenario import Objective
 from framework.training.agreement import check_start
-from framework.training.components import training_stream
 from framework.training.loss_agreement import Broken
+from framework.training.training_data import training_stream
 from tests.runs import compose_toy, quiet
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
