@@ -150,7 +150,7 @@ def read_value(
 ) -> Any:
     """Convert one plain value to the type `hint`; see `read`."""
     origin = typing.get_origin(hint)
-    if hint is Any:
+    if hint in (Any, object):
         return value
     if origin in (typing.Union, types.UnionType):
         options = typing.get_args(hint)

@@ -5,8 +5,6 @@ Importing this module imports Keras; it is imported only when such an optimizer 
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
@@ -39,7 +37,7 @@ class AdaBelief(keras.optimizers.Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-14,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.beta_1 = beta_1
@@ -53,7 +51,7 @@ class AdaBelief(keras.optimizers.Optimizer):
         super().build(variables)
         self._means, self._deviations = self.add_optimizer_variables(variables, ["mean", "deviation"])
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
         """Update one variable by one step; the formulas are in the docstring of the class."""
         dtype = variable.dtype
         # Dense, because the gradient of an embedding has only the rows of the batch, and the means of all
@@ -72,5 +70,5 @@ class AdaBelief(keras.optimizers.Optimizer):
         step_size = tf.cast(learning_rate, dtype)
         self.assign_sub(variable, step_size * corrected_mean / (tf.sqrt(corrected_deviation) + self.epsilon))
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return super().get_config() | {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
 
 from framework.run.patching import patch
+
+Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices | None
+"""Of a variable; None where it has no part in the loss."""
 
 
 class WholeSteps:
@@ -54,7 +57,7 @@ class WholeSteps:
             self._sums = _GradientSums(variables)
 
     def _apply(
-        self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable] | None = None
+        self, grads: Sequence[Gradient], trainable_variables: Sequence[keras.Variable] | None = None
     ) -> None:
         """Add the gradients of a batch, in the graph of a replica; apply the step with its last batch."""
         variables = (
@@ -86,12 +89,12 @@ def gathering(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
         steps.gathers = False
 
 
-def _whole_steps(optimizer: Any) -> WholeSteps | None:
+def _whole_steps(optimizer: keras.optimizers.Optimizer) -> WholeSteps | None:
     # Under mixed_float16, Keras wraps the optimizer in a LossScaleOptimizer.
     return getattr(getattr(optimizer, "inner_optimizer", optimizer), "whole_steps", None)
 
 
-def _sum_over_replicas(gradients: Sequence[Any]) -> list[Any]:
+def _sum_over_replicas(gradients: Sequence[Gradient]) -> list[Gradient]:
     """Return the gradients summed over the replicas, the same on each; None (no gradient) stays None."""
     replica = tf.distribute.get_replica_context()
     if replica is None:
@@ -118,21 +121,21 @@ class _GradientSums:
             for variable in variables
         }
 
-    def add(self, gradients: Sequence[Any], variables: Sequence[keras.Variable]) -> None:
+    def add(self, gradients: Sequence[Gradient], variables: Sequence[keras.Variable]) -> None:
         for gradient, variable in zip(gradients, variables, strict=True):
             if gradient is not None:
                 self._of[id(variable)].assign_add(tf.convert_to_tensor(gradient))
 
     def take_mean(
-        self, gradients: Sequence[Any], variables: Sequence[keras.Variable], count: int
-    ) -> list[Any]:
+        self, gradients: Sequence[Gradient], variables: Sequence[keras.Variable], count: int
+    ) -> list[Gradient]:
         """Return the mean of `count` gradients, given the last of them, and reset the sums to zero."""
         return [
             None if gradient is None else self._take(self._of[id(variable)], gradient) / count
             for gradient, variable in zip(gradients, variables, strict=True)
         ]
 
-    def _take(self, total: tf.Variable, gradient: Any) -> tf.Tensor:
+    def _take(self, total: tf.Variable, gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor:
         value = total.read_value() + tf.convert_to_tensor(gradient)
         total.assign(tf.zeros_like(value))
         return value

@@ -15,7 +15,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from framework.config.parts import OptimizerSection
 from framework.config.registry import Registry
@@ -165,7 +165,7 @@ class Optimizer:
         if excluded:
             optimizer.exclude_from_weight_decay(var_list=excluded)
 
-    def optimizer_class(self) -> Any:
+    def optimizer_class(self) -> type[keras.optimizers.Optimizer]:
         """Return the class of the optimizer, derived from `keras.optimizers.Optimizer`.
 
         By default it is the class of `keras.optimizers` that `keras_class` names. Override this method for an
@@ -175,7 +175,7 @@ class Optimizer:
 
         return getattr(keras.optimizers, self.keras_class)
 
-    def _own_arguments(self) -> dict[str, Any]:
+    def _own_arguments(self) -> dict[str, object]:
         shared = {field.name for field in dataclasses.fields(Optimizer)}
         return {
             field.name: getattr(self, field.name)
@@ -183,14 +183,16 @@ class Optimizer:
             if field.name not in shared
         }
 
-    def _shared_arguments(self) -> dict[str, Any]:
+    def _shared_arguments(self) -> dict[str, object]:
         """Return the shared settings that are set, by their names in Keras."""
         return {
             theirs: getattr(self, ours) for ours, theirs in _SHARED.items() if getattr(self, ours) is not None
         }
 
 
-def _as_float(learning_rate: Any) -> Any:
+def _as_float(
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
     # Keras does not accept an int.
     return float(learning_rate) if isinstance(learning_rate, int) else learning_rate
 
@@ -320,7 +322,7 @@ class AdaBelief(_Moments):
 
     epsilon: float = setting(1e-14, "Added to the squared deviation at each step, and to its root.", gt=0)
 
-    def optimizer_class(self) -> Any:
+    def optimizer_class(self) -> type[keras.optimizers.Optimizer]:
         from framework.optim import adabelief  # imports Keras
 
         return adabelief.AdaBelief
@@ -344,7 +346,7 @@ class KerasOptimizer(Optimizer):
     """Any other optimizer of `keras.optimizers`. `weight_decay: null` keeps the default of the class."""
 
     class_name: str = setting("Adagrad", "The name of a class of keras.optimizers.")
-    arguments: dict[str, Any] = dataclasses.field(
+    arguments: dict[str, object] = dataclasses.field(
         default_factory=dict, metadata={"help": "Arguments of the class, by their names in Keras."}
     )
 
@@ -389,10 +391,10 @@ class KerasOptimizer(Optimizer):
             message = f"{self.class_name} refuses them: {error}"
             raise ConfigError(Problem("optimizer.arguments", message, given=self.arguments)) from error
 
-    def _own_arguments(self) -> dict[str, Any]:
+    def _own_arguments(self) -> dict[str, object]:
         return self.arguments
 
-    def optimizer_class(self) -> Any:
+    def optimizer_class(self) -> type[keras.optimizers.Optimizer]:
         import keras
 
         classes = inspect.getmembers(keras.optimizers, inspect.isclass)

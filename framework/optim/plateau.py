@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 from framework.config.schema import setting
 from framework.evaluators import Mode
@@ -45,6 +44,18 @@ class PlateauSettings:
         "Whether the lowest (min) or the highest (max) value is best. null: as for the value that decides "
         "which epoch is best.",
     )
+
+
+class PlateauState(TypedDict):
+    """What a checkpoint keeps of a `Plateau`."""
+
+    lr: float
+    monitor: str
+    mode: Mode
+    rate: float
+    best: float | None
+    wait: int
+    cooldown: int
 
 
 class Plateau:
@@ -95,12 +106,19 @@ class Plateau:
             return _float32(value - needed) > _float32(self.best)
         return _float32(value + needed) < _float32(self.best)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> PlateauState:
         """Return the state, for a checkpoint."""
-        about = {"lr": self.lr, "monitor": self.monitor, "mode": self.mode}
-        return about | {"rate": self.rate, "best": self.best, "wait": self.wait, "cooldown": self.cooldown}
+        return {
+            "lr": self.lr,
+            "monitor": self.monitor,
+            "mode": self.mode,
+            "rate": self.rate,
+            "best": self.best,
+            "wait": self.wait,
+            "cooldown": self.cooldown,
+        }
 
-    def restore(self, state: Mapping[str, Any] | None) -> str | None:
+    def restore(self, state: PlateauState | None) -> str | None:
         """Restore a state that `state` returned.
 
         If `lr` has changed since, the rate starts again from the new one. If another value is monitored now,

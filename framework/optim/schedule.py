@@ -6,17 +6,26 @@ Importing this module imports Keras; it is imported only when a schedule is buil
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from framework.config.schema import read, to_plain
+from framework.config.schema import PlainValue, read, to_plain
 from framework.errors import ConfigError, Problem
 from framework.evaluators import Mode
 from framework.optim.clock import LEARNING_RATES, Clock, Formula
-from framework.optim.plateau import Plateau, PlateauSettings
+from framework.optim.plateau import Plateau, PlateauSettings, PlateauState
+
+
+class ScheduleConfig(TypedDict):
+    """What Keras saves of a schedule."""
+
+    learning_rate: dict[str, PlainValue]
+    steps_per_epoch: int
+    epochs: int
+    state: NotRequired[PlateauState]
 
 
 @keras.saving.register_keras_serializable(package="framework")
@@ -45,15 +54,15 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         run = Clock(epoch, float(self.epochs), self.steps_per_epoch)
         return tf.cast(self.learning_rate.value(run.later(self.learning_rate.offset_epochs)), tf.float32)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> ScheduleConfig:
         plain = to_plain(self.learning_rate)
         return {"learning_rate": plain, "steps_per_epoch": self.steps_per_epoch, "epochs": self.epochs}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Schedule:
+    def from_config(cls, config: ScheduleConfig) -> Schedule:
         settings = dict(config["learning_rate"])
         problems: list[Problem] = []
-        learning_rate: Any = read(LEARNING_RATES[settings.pop("name")], settings, "learning_rate", problems)
+        learning_rate = read(LEARNING_RATES[str(settings.pop("name"))], settings, "learning_rate", problems)
         if learning_rate is None:
             raise ConfigError(problems, subject="a saved learning rate schedule")
         return cls(learning_rate, config["steps_per_epoch"], config["epochs"])
@@ -116,21 +125,21 @@ class PlateauSchedule(Schedule):
             f"improves ({best})"
         )
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> PlateauState:
         """Return the state, for a checkpoint."""
         return self._plateau.state()
 
-    def restore(self, state: Mapping[str, Any] | None) -> str | None:
+    def restore(self, state: PlateauState | None) -> str | None:
         """Restore a state that `state` returned; see `framework.optim.plateau.Plateau.restore`."""
         news = self._plateau.restore(state)
         self._rate.assign(self._plateau.rate)
         return news
 
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"state": self.state()}
+    def get_config(self) -> ScheduleConfig:
+        return {**super().get_config(), "state": self.state()}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> PlateauSchedule:
+    def from_config(cls, config: ScheduleConfig) -> PlateauSchedule:
         state = config["state"]
         schedule = super().from_config(config)
         assert isinstance(schedule, PlateauSchedule)
@@ -142,7 +151,7 @@ class PlateauSchedule(Schedule):
 def last_learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
     """Return the learning rate of the optimizer's last step; before any step, that of its first."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # mixed_float16 wraps it
-    rate: Any = optimizer._learning_rate
+    rate = optimizer._learning_rate
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         rate = rate(max(int(keras.ops.convert_to_numpy(optimizer.iterations)) - 1, 0))
     # By way of its shortest decimal: 0.001, and not 0.0010000000474974513.

@@ -22,15 +22,23 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from framework.errors import CheckpointError
 from framework.run.checkpoint_arrays import Fault, expected_bytes, key_of, read_arrays, storable
 from framework.run.files import replacing_directory, sha256_of
-from framework.run.run_files import UnusableFileError, open_regular, parse_json, read_bytes, read_json
-from framework.run.run_records import ManifestFile, StateFile
+from framework.run.run_files import (
+    JsonObject,
+    UnusableFileError,
+    open_regular,
+    parse_json,
+    read_bytes,
+    read_json,
+)
+from framework.run.run_records import ManifestFile, StateFile, StoredFile
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
 
 log = logging.getLogger(__name__)
@@ -61,7 +69,7 @@ class Snapshot:
     """
 
     step: int
-    state: Mapping[str, Any]
+    state: JsonObject
     variables: Mapping[str, Sequence[NamedArray]]
 
     def group(self, name: str) -> Sequence[NamedArray]:
@@ -75,7 +83,7 @@ class Snapshot:
         return self.variables[name]
 
 
-def copy_variables(variables: Iterable[Any]) -> list[NamedArray]:
+def copy_variables(variables: Iterable[keras.Variable]) -> list[NamedArray]:
     """Copy the values of Keras variables, so that training can go on."""
     import keras
     import numpy as np
@@ -85,7 +93,7 @@ def copy_variables(variables: Iterable[Any]) -> list[NamedArray]:
     ]
 
 
-def restore_variables(variables: Sequence[Any], saved: Sequence[NamedArray], *, what: str) -> None:
+def restore_variables(variables: Sequence[keras.Variable], saved: Sequence[NamedArray], *, what: str) -> None:
     """Put saved arrays into Keras variables, in order, bit for bit.
 
     Args:
@@ -99,7 +107,7 @@ def restore_variables(variables: Sequence[Any], saved: Sequence[NamedArray], *, 
         variable.assign(named.array)
 
 
-def check_fit(variables: Sequence[Any], saved: Sequence[NamedArray], *, what: str) -> None:
+def check_fit(variables: Sequence[keras.Variable], saved: Sequence[NamedArray], *, what: str) -> None:
     """Raise a `CheckpointError` if number, shapes or dtypes of saved arrays differ from the variables'."""
     found = [(tuple(variable.shape), str(variable.dtype)) for variable in variables]
     given = [(named.array.shape, named.array.dtype.name) for named in saved]
@@ -211,7 +219,7 @@ class CheckpointStore:
         }
         return Snapshot(step=state.pop("step"), state=state, variables=variables)
 
-    def newest_state(self) -> Mapping[str, Any] | None:
+    def newest_state(self) -> JsonObject | None:
         """Load the state of the newest intact checkpoint, without its variables; None if there is none."""
         for step in reversed(self.steps()):
             with contextlib.suppress(CheckpointError):
@@ -232,7 +240,7 @@ class CheckpointStore:
                 log.warning("%s; it is passed over", error)
         return intact
 
-    def _inspect(self, folder: Path, step: int) -> dict[str, Any]:
+    def _inspect(self, folder: Path, step: int) -> JsonObject:
         """Check that a checkpoint is intact, and return its state.json.
 
         Sizes are compared before anything is read, and the state is read before the arrays.
@@ -334,13 +342,13 @@ class CheckpointWriter:
                 )
 
 
-def _fingerprint(path: Path) -> dict[str, Any]:
+def _fingerprint(path: Path) -> StoredFile:
     with open(path, "rb") as file:
         return {"bytes": path.stat().st_size, "sha256": sha256_of(file)}
 
 
-def _compare(found: Mapping[str, Any], recorded: Mapping[str, Any], path: Path) -> None:
-    if any(found[key] != recorded.get(key) for key in found):
+def _compare(found: StoredFile, recorded: StoredFile, path: Path) -> None:
+    if found != {key: recorded.get(key) for key in found}:
         raise CheckpointError(f"{path} is damaged: its checksum is not the one that was recorded")
 
 

@@ -9,9 +9,10 @@ import math
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 from framework.run.run_files import memory_bytes
+from framework.run.run_records import StoredVariable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +39,7 @@ def storable(array: np.ndarray) -> np.ndarray:
     return array if array.dtype.isbuiltin == 1 else array.view(f"u{array.dtype.itemsize}")
 
 
-def expected_bytes(described: Mapping[str, Sequence[Mapping[str, Any]]]) -> int:
+def expected_bytes(described: Mapping[str, Sequence[StoredVariable]]) -> int:
     """Return the most bytes that a file of the described arrays has.
 
     Raises:
@@ -52,7 +53,7 @@ def expected_bytes(described: Mapping[str, Sequence[Mapping[str, Any]]]) -> int:
 
 
 def read_arrays(
-    file: BinaryIO, described: Mapping[str, Sequence[Mapping[str, Any]]], *, headers_only: bool = False
+    file: BinaryIO, described: Mapping[str, Sequence[StoredVariable]], *, headers_only: bool = False
 ) -> dict[str, np.ndarray]:
     """Read the arrays of a file, by their keys.
 
@@ -87,7 +88,7 @@ def read_arrays(
 
 
 def _read_array(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, member: Mapping[str, Any], *, headers_only: bool
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, member: StoredVariable, *, headers_only: bool
 ) -> np.ndarray | None:
     import numpy as np
 
@@ -113,7 +114,7 @@ def _read_array(
     return (values.T if by_columns else values).view(dtype)
 
 
-def _fill(file: Any, values: np.ndarray) -> None:
+def _fill(file: IO[bytes], values: np.ndarray) -> None:
     """Read the values of an array in place, in pieces, so that a large array takes its memory only once."""
     target = values.reshape(-1).view("u1").data
     at = 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import reprlib
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -44,7 +43,7 @@ def config_text(config: RunConfig) -> str:
     return f"{head}# sha256 {sha256_of(body)}\n{body}"
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, object]:
     """Read the plain values in a config.yaml.
 
     A file without a checksum, from which somebody removed it, is accepted.
@@ -77,7 +76,7 @@ def read_config(path: Path) -> dict[str, Any]:
     return upgrade(plain, found)
 
 
-def upgrade(plain: dict[str, Any], written_as: int) -> dict[str, Any]:
+def upgrade(plain: dict[str, object], written_as: int) -> dict[str, object]:
     """Convert the plain values of an earlier format to this one, without a change of what the run does.
 
     Args:

@@ -8,7 +8,6 @@ import logging.handlers
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -46,7 +45,7 @@ class Console:
         self._rich.print(text, style=style, markup=False, highlight=False)
         self._note(text)
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Print a table."""
         table = Table(title=title or None, title_justify="left")
         for column in columns:

@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
 
 from framework.errors import RunDirectoryError
 
@@ -22,10 +21,10 @@ def now() -> str:
     return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def strict_json(value: Any, *, indent: int | None = None) -> str:
+def strict_json(value: object, *, indent: int | None = None) -> str:
     """Format JSON that every program can read: numbers that are not finite become null."""
 
-    def finite(node: Any) -> Any:
+    def finite(node: object) -> object:
         if isinstance(node, Mapping):
             return {key: finite(inner) for key, inner in node.items()}
         if isinstance(node, list | tuple):

@@ -12,7 +12,7 @@ import sysconfig
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 from framework.config.targets import SCENARIOS
 from framework.errors import ConfigError, unknown_name
@@ -179,13 +179,18 @@ def _handled_by(handler: logging.Handler) -> Iterator[None]:
     showwarning = warnings.showwarning
 
     def noting(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any, **more: Any
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
     ) -> None:
         text = warnings.formatwarning(message, category, filename, lineno).strip()
         handler.handle(
             logging.LogRecord("py.warnings", logging.WARNING, filename, lineno, "%s", (text,), None)
         )
-        showwarning(message, category, filename, lineno, *rest, **more)
+        showwarning(message, category, filename, lineno, file, line)
 
     for owner, each in added:
         owner.addHandler(each)

@@ -6,8 +6,8 @@ import errno
 import logging
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import IO, Any
 
 log = logging.getLogger("framework")
 
@@ -36,7 +36,7 @@ class Output:
         lost: called with the name of the stream and the error when a write first fails. It may be replaced.
     """
 
-    def __init__(self, stream: Any, lost: Callable[[str, OSError], None]) -> None:
+    def __init__(self, stream: IO[str], lost: Callable[[str, OSError], None]) -> None:
         self._stream, self.lost = stream, lost
         self._failed = False
 
@@ -50,7 +50,7 @@ class Output:
             self._fail(error)
         return len(text)
 
-    def writelines(self, lines: Any) -> None:
+    def writelines(self, lines: Iterable[str]) -> None:
         """Write several texts."""
         for line in lines:
             self.write(line)
@@ -102,7 +102,7 @@ def end_command(name: str, error: OSError) -> None:
     raise OutputLost(name, error)
 
 
-def tolerant(stream: Any) -> Any:
+def tolerant(stream: IO[str] | Output | None) -> Any:
     """Wrap a stream so that its failures only go to `note_lost`."""
     return stream if stream is None or isinstance(stream, Output) else Output(stream, note_lost)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
 
 
-def patch(instance: Any, **attributes: Any) -> None:
+def patch(instance: object, **attributes: object) -> None:
     """Replace attributes of an object, mostly methods, for good.
 
     They are put into the object's own dict, around Keras' attribute tracking, which would take them for a
@@ -17,7 +16,7 @@ def patch(instance: Any, **attributes: Any) -> None:
 
 
 @contextlib.contextmanager
-def patching(instance: Any, **methods: Callable[..., Any]) -> Iterator[None]:
+def patching(instance: object, **methods: Callable[..., object]) -> Iterator[None]:
     """Replace methods of an object while the context lasts, also for calls by Keras itself.
 
     The functions are put into the object's own dict, around Keras' attribute tracking. Afterwards the dict is

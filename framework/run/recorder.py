@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from framework.errors import reason_of
 from framework.run.files import now, strict_json, write_atomically
+from framework.run.run_records import EpochRecord
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 log = logging.getLogger(__name__)
 
 _TIMES = ("time", "speed")
 
 
-def without_times(record: Mapping[str, Any]) -> dict[str, Any]:
+def without_times(record: Mapping[str, object]) -> dict[str, object]:
     """Return the part of a record that is equal in all runs that compute the same."""
     return {key: value for key, value in record.items() if key not in _TIMES}
 
@@ -39,9 +43,9 @@ class Recorder:
     def __init__(self, metrics_file: Path, tensorboard: Path | None) -> None:
         self._file = metrics_file
         self._tensorboard = tensorboard
-        self._writers: dict[Path, Any] = {}
+        self._writers: dict[Path, tf.summary.SummaryWriter] = {}
         self._behind = False
-        self.history: list[dict[str, Any]] = []
+        self.history: list[EpochRecord] = []
         """All records of the run, from first to last."""
 
     def record(
@@ -61,7 +65,7 @@ class Recorder:
             speed: the values that differ between runs of the same bits: see
                 `framework.run.speed.Speed.values`.
         """
-        record: dict[str, Any] = {
+        record: EpochRecord = {
             "phase": phase,
             "epoch": epoch,
             "step": step,
@@ -88,7 +92,7 @@ class Recorder:
         if self._tensorboard is not None:
             self._write_scalars(self._tensorboard / phase, step, scalars)
 
-    def restore(self, history: list[dict[str, Any]]) -> None:
+    def restore(self, history: Sequence[EpochRecord]) -> None:
         """Go back to the records of a checkpoint: metrics.jsonl holds exactly these afterwards."""
         self.history = list(history)
         self._write_all()
@@ -122,5 +126,5 @@ class Recorder:
             self._writers.pop(folder, None)
 
 
-def _line(record: Mapping[str, Any]) -> str:
+def _line(record: EpochRecord) -> str:
     return strict_json(record) + "\n"

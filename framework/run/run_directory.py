@@ -14,7 +14,6 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from framework.config.resume import apply_overrides
 from framework.config.run_config import parse
@@ -31,7 +30,7 @@ from framework.run.files import (
     write_durably,
 )
 from framework.run.import_guard import refuse_imports_from
-from framework.run.run_files import MissingFileError, UnusableFileError, read_json
+from framework.run.run_files import JsonObject, MissingFileError, UnusableFileError, read_json
 from framework.run.run_records import ProvenanceFile, ResultFile
 
 log = logging.getLogger(__name__)
@@ -275,7 +274,7 @@ class RunDirectory:
         except ConfigError as error:
             raise ConfigError(error.problems, subject=f"the configuration of {self.path}") from error
 
-    def _read_config(self) -> dict[str, Any]:
+    def _read_config(self) -> dict[str, object]:
         try:
             return read_config(self.config_file)
         except UnreadableConfigError as error:
@@ -299,7 +298,7 @@ class RunDirectory:
         self.checkpoints.mkdir(exist_ok=True)
         write_atomically(self.config_copy, config_text(config))
 
-    def load_result(self) -> dict[str, Any] | None:
+    def load_result(self) -> JsonObject | None:
         """Load result.json, or return None if it cannot be read."""
         try:
             return read_json(self.result_file, ResultFile)
@@ -326,7 +325,7 @@ class RunDirectory:
         run_lock.check_not_held(self.path, self.lock_file)
 
     def record_session(
-        self, *, started_at_step: int, changes: Mapping[str, Any], hardware: Mapping[str, Any]
+        self, *, started_at_step: int, changes: Mapping[str, object], hardware: Mapping[str, object]
     ) -> None:
         """Add this start or resume to provenance.json."""
         provenance = self.load_provenance()
@@ -350,7 +349,7 @@ class RunDirectory:
         then, now = sessions[-1].get("versions", {}), _versions()
         return {name: (then[name], now[name]) for name in now if name in then and then[name] != now[name]}
 
-    def load_provenance(self) -> dict[str, Any]:
+    def load_provenance(self) -> JsonObject:
         """Load provenance.json, or an empty history if it is missing or damaged.
 
         No command depends on it.

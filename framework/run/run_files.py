@@ -16,7 +16,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import yaml
 
@@ -30,7 +30,11 @@ _BITS = 1024  # of a whole number, so that it is also a finite float
 _YAML_BYTES, _YAML_NODES, _YAML_TEXT = 2 * MEGABYTE, 100_000, 65_536
 _EVENTS_THAT_OPEN = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _EVENTS_THAT_CLOSE = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+JsonObject: TypeAlias = dict[str, Any]
+"""A mapping as JSON holds it. What is read of one is of the types that its `FileRecord` says."""
 
 
 class UnusableFileError(RunDirectoryError):
@@ -97,7 +101,7 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
     return content
 
 
-def read_json(path: str | Path, kind: type[FileRecord]) -> dict[str, Any]:
+def read_json(path: str | Path, kind: type[FileRecord]) -> JsonObject:
     """Read the mapping in a JSON file, with values of the types in `kind`.
 
     Raises:
@@ -108,7 +112,7 @@ def read_json(path: str | Path, kind: type[FileRecord]) -> dict[str, Any]:
 
 def read_json_lines(
     path: str | Path, kind: type[FileRecord], *, limit: int = 512 * MEGABYTE
-) -> list[dict[str, Any]]:
+) -> list[JsonObject]:
     """Read the lines of a file of JSON lines that are mappings of this kind.
 
     Other lines are left out, since a kill may leave half a line.
@@ -125,7 +129,7 @@ def read_json_lines(
     return records
 
 
-def parse_json(content: bytes, kind: type[FileRecord], name: str) -> dict[str, Any]:
+def parse_json(content: bytes, kind: type[FileRecord], name: str) -> JsonObject:
     """Parse the mapping in a JSON text, as `read_json` does.
 
     Args:
@@ -142,7 +146,7 @@ def parse_json(content: bytes, kind: type[FileRecord], name: str) -> dict[str, A
     return typed(node, kind, name)
 
 
-def typed(node: Any, kind: type[FileRecord], name: str) -> dict[str, Any]:
+def typed(node: object, kind: type[FileRecord], name: str) -> JsonObject:
     """Check that a mapping has values of the types in `kind`, and return it with typed values.
 
     Raises:
@@ -154,11 +158,11 @@ def typed(node: Any, kind: type[FileRecord], name: str) -> dict[str, Any]:
     record = read(kind, node, "", problems)
     if record is None:
         raise UnusableFileError(f"{name} is damaged: {_one_line(problems[0])}")
-    values: dict[str, Any] = _with_other_keys(record, node)
+    values: JsonObject = _with_other_keys(record, node)
     return values
 
 
-def check_plain(node: Any, *, nodes: int) -> None:
+def check_plain(node: object, *, nodes: int) -> None:
     """Raise a `ValueError` if plain values are nested too deeply, too many, or not valid as UTF-8."""
     level, depth = [node], 0
     while level:
@@ -167,7 +171,7 @@ def check_plain(node: Any, *, nodes: int) -> None:
             raise ValueError("it holds too many values")
         if depth > _DEPTH:
             raise ValueError("it is nested too deeply")
-        below: list[Any] = []
+        below: list[object] = []
         for value in level:
             if isinstance(value, str):
                 value.encode()  # a lone surrogate raises a UnicodeEncodeError, a ValueError
@@ -182,7 +186,7 @@ def check_plain(node: Any, *, nodes: int) -> None:
         level, depth = below, depth + 1
 
 
-def read_yaml(path: Path) -> tuple[str, Any]:
+def read_yaml(path: Path) -> tuple[str, object]:
     """Read a YAML file, and return its text and its plain values.
 
     Aliases are refused, since a few of them can stand for any number of values.
@@ -236,7 +240,7 @@ def memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _with_other_keys(value: Any, node: Any) -> Any:
+def _with_other_keys(value: object, node: Any) -> Any:
     """Return the plain values of a record, with the keys of `node` that are not its fields."""
     if isinstance(value, FileRecord):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

@@ -23,10 +23,9 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from framework.errors import RunDirectoryError
-from framework.run.run_files import FileRecord, MissingFileError, UnusableFileError, read_json
+from framework.run.run_files import FileRecord, JsonObject, MissingFileError, UnusableFileError, read_json
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +176,7 @@ def _check_holder(folder: Path) -> str | None:
     """Raise a `RunDirectoryError` if the process in `.holder` may be alive; else return its token, if any."""
     path = folder / ".holder"
     try:
-        holder: dict[str, Any] = read_json(path, HolderFile)
+        holder: JsonObject = read_json(path, HolderFile)
     except MissingFileError:
         return None
     except UnusableFileError:

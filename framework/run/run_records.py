@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 from framework.config.schema import setting
 from framework.errors import Problem
@@ -14,7 +14,7 @@ from framework.run.run_files import MEGABYTE, FileRecord
 _STEPS = 2**40
 
 
-def _count(default: Any = dataclasses.MISSING) -> Any:
+def _count(default: object = dataclasses.MISSING) -> Any:
     return setting(default, ge=0, le=_STEPS)
 
 
@@ -22,7 +22,7 @@ def _metrics() -> Any:
     return dataclasses.field(default_factory=dict)
 
 
-def _not_numbers(metrics: Mapping[str, Any] | None, path: str) -> Iterator[Problem]:
+def _not_numbers(metrics: Mapping[str, object] | None, path: str) -> Iterator[Problem]:
     """Yield a problem for each metric that is not a number.
 
     JSON holds a metric that is not finite as null, or as NaN.
@@ -32,13 +32,41 @@ def _not_numbers(metrics: Mapping[str, Any] | None, path: str) -> Iterator[Probl
             yield Problem(f"{path}.{name}".lstrip("."), "is not a number", given=value)
 
 
+class EpochRecord(TypedDict):
+    """The metrics of one phase of an epoch, as a line of `metrics.jsonl` and the history in a checkpoint hold
+    them."""
+
+    phase: str
+    epoch: int
+    step: int
+    time: str
+    metrics: dict[str, float]
+    learning_rate: NotRequired[float]
+    speed: NotRequired[dict[str, float]]
+
+
+class StoredVariable(TypedDict):
+    """A variable of a checkpoint, as `state.json` describes it."""
+
+    name: str
+    shape: list[int]
+    dtype: str
+
+
+class StoredFile(TypedDict):
+    """The size and the checksum of a file of a checkpoint, as `manifest.json` holds them."""
+
+    bytes: int
+    sha256: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class BestEpoch(FileRecord):
     """The best epoch of a run."""
 
     epoch: int = _count()
     step: int = _count()
-    metrics: dict[str, Any] = _metrics()
+    metrics: dict[str, object] = _metrics()
 
     def check(self) -> Iterator[Problem]:
         yield from _not_numbers(self.metrics, "metrics")
@@ -52,7 +80,7 @@ class ResultFile(FileRecord):
     epochs: int = _count()
     steps: int | None = _count(None)
     best: BestEpoch | None = None
-    final: dict[str, Any] = _metrics()
+    final: dict[str, object] = _metrics()
     seconds: float | None = None
     message: str | None = None
     left_out: tuple[int, ...] | None = _count(())
@@ -84,7 +112,7 @@ class ModelFile(FileRecord):
     scenario: str | None = None
     epoch: int | None = _count(None)
     step: int | None = _count(None)
-    metrics: dict[str, Any] = _metrics()
+    metrics: dict[str, object] = _metrics()
     weights: str | None = None
     sha256: str | None = None
 
@@ -104,7 +132,7 @@ class Fingerprint(FileRecord):
 class ManifestFile(FileRecord):
     """`manifest.json` of a checkpoint."""
 
-    format: Any = None
+    format: object = None
     files: dict[str, Fingerprint] = dataclasses.field(default_factory=dict)
 
 
@@ -139,7 +167,7 @@ class BeforeEndRecord(FileRecord):
     """The state before the end of a run, from which it goes on if it gets more epochs."""
 
     best: BestEpoch | None = None
-    final: dict[str, Any] = _metrics()
+    final: dict[str, object] = _metrics()
     records: int = _count()
 
     def check(self) -> Iterator[Problem]:
@@ -153,7 +181,7 @@ class ProgressRecord(FileRecord):
     epoch: int = _count()
     step: int = _count()
     best: BestEpoch | None = None
-    final: dict[str, Any] = _metrics()
+    final: dict[str, object] = _metrics()
     seconds: float = setting(0.0, ge=0)
     stopped: str | None = None
     left_out: tuple[int, ...] = _count(())
@@ -167,7 +195,7 @@ class ProgressRecord(FileRecord):
 class EarlyStoppingRecord(FileRecord):
     """The state of early stopping."""
 
-    best: Any = None
+    best: object = None
     checked: int = _count(0)
     without_improvement: int = _count(0)
     improved: bool = False
@@ -185,7 +213,7 @@ class PlateauRecord(FileRecord):
     monitor: str = setting()
     mode: Literal["min", "max"] = setting()
     rate: float = setting(ge=0)
-    best: Any = None
+    best: object = None
     wait: int = _count()
     cooldown: int = _count()
 
@@ -201,7 +229,7 @@ class MetricsRecord(FileRecord):
     epoch: int = _count()
     step: int = _count()
     time: str = ""
-    metrics: dict[str, Any] = _metrics()
+    metrics: dict[str, object] = _metrics()
 
     def check(self) -> Iterator[Problem]:
         yield from _not_numbers(self.metrics, "metrics")
