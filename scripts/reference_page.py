@@ -39,7 +39,7 @@ _ABOUT = {
     "scenario": "The task to learn, and its own settings.",
     "model": "The network. Each scenario has its own.",
     "data": "The samples. Each scenario has its own.",
-    "experiment": "Values of several groups at once; an experiment also chooses a scenario.",
+    "experiment": "Values of several groups at once; an experiment can also choose the scenario.",
 }
 
 

@@ -32,8 +32,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def streams_and_logging_as_they_were() -> Iterator[None]:
-    """Restore after the test what a command changes in this process: log handlers, and the guard of its
-    output."""
+    """Restore after a test what a command changes in this process: log handlers and output streams."""
     streams = sys.stdout, sys.stderr
     loggers = [logging.getLogger(), logging.getLogger("framework")]
     before = [(logger.level, logger.propagate, list(logger.handlers)) for logger in loggers]
@@ -54,8 +53,7 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run an installed command to its end in a temporary folder: `command("train-scenario",
-    "scenario=mesonet")`."""
+    """Run an installed command in a temporary folder: `command("train-scenario", "scenario=mesonet")`."""
 
     def run(name: str, *words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         script = Path(sys.executable).parent / name

@@ -286,7 +286,7 @@ def read_everything(words: list[str]) -> int:
     run = RunDirectory(path)
 
     def record_session() -> None:
-        with contextlib.suppress(OSError):  # the trainer answers for what cannot be written
+        with contextlib.suppress(OSError):  # the trainer reports what cannot be written
             run.record_session(started_at_step=1, changes={}, hardware={})
 
     refused = 0

@@ -91,10 +91,10 @@ def mutations(rng: random.Random, folder: Path) -> Iterator[Mutation]:
 def _applied(file: str, change: Callable[[Path], None], rechecked: bool) -> Callable[[Path], None]:
     def apply(run: Path) -> None:
         path = run / file
-        if not path.exists():  # jobs.jsonl of a run that is in no sweep
+        if not path.exists():  # jobs.jsonl, for a run outside of a sweep
             return
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # two members of one name are meant
+            warnings.simplefilter("ignore", UserWarning)  # duplicate members are made on purpose
             change(path)
         if rechecked:
             _mend_checksums(run, path)

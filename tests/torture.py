@@ -1,5 +1,4 @@
-"""Kill training processes at random moments, resume them until they finish, and compare with undisturbed
-runs.
+"""Kill training processes at random moments, resume them, and compare with undisturbed runs.
 
 `scripts/torture` runs many kills, tests/cli/test_kills.py a few.
 """

@@ -78,7 +78,7 @@ class RunWeights:
     def candidates(
         self, *, last: int | None = None, lengths: Sequence[float] | None = None
     ) -> list[Candidate]:
-        """List all weights that there are.
+        """List all weights of the run that can be evaluated.
 
         Args:
             last: how many of the newest checkpoints to average; None: all that are kept.

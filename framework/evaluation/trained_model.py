@@ -111,7 +111,7 @@ def _scenario_of_weights(path: Path, overrides: Sequence[str], config_dir: str |
             Problem("warmstart.model", f"is {path} already", hint="leave it out"), subject=subject
         )
     try:
-        # The settings of a warm start are those of reading weights: rename, exclude, allow_partial.
+        # Weights alone are read with the settings of a warm start: rename, exclude, allow_partial.
         config = compose_config(
             [*overrides, *(["warmstart.model=weights"] if weights_only else [])], config_dir=config_dir
         )

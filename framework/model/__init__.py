@@ -1,1 +1,1 @@
-"""What is done to a Keras model and its weights."""
+"""Changes to a Keras model and its weights: freezing, warm start, averages, export."""

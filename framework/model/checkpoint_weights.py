@@ -21,7 +21,7 @@ AVERAGE = "average"
 
 
 def load_checkpoint(path: Path) -> Snapshot | None:
-    """Load the checkpoint at a path; None if the path is not one of these.
+    """Load the checkpoint that a path refers to; None if it refers to none.
 
     Args:
         path: a checkpoint, one of its files, a run directory, or its folder `checkpoints`. Of a run, the

@@ -76,8 +76,7 @@ def check_exportable(model: keras.Model) -> None:
 
 
 def _check_remade(model: keras.Model) -> None:
-    """Check that the class of a subclassed model creates the same weights again from its description in a
-    file.
+    """Check that the class of a subclassed model can create the same weights again from a model file.
 
     Raises:
         ScenarioError: if it does not.
@@ -89,7 +88,7 @@ def _check_remade(model: keras.Model) -> None:
         copy = keras.saving.deserialize_keras_object(described, custom_objects=own_classes(model))
         same = [weight.shape for weight in copy.weights] == [weight.shape for weight in model.weights]
         reason = None if same else "it then has other weights"
-    except Exception as error:  # whatever the model's own code raises
+    except Exception as error:  # the model's own code can raise anything
         reason = reason_of(error)
     if reason is not None:
         name = type(model).__name__
@@ -105,11 +104,11 @@ def _check_remade(model: keras.Model) -> None:
 
 
 def check_export_folder(folder: Path, *, overwrite: bool) -> None:
-    """Raise a `RunDirectoryError` where an export would take the place of something that is not to be lost.
+    """Raise a `RunDirectoryError` if an export would overwrite something that must not be lost.
 
     Args:
         folder: where to export to, as the user named it.
-        overwrite: whether a model that is there already may be replaced. Anything else may not.
+        overwrite: whether a model in the folder may be replaced. Other files may never be.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
@@ -137,7 +136,7 @@ def write_saved_model(model: keras.Model, folder: Path) -> None:
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         try:
             model.export(folder, format="tf_saved_model", verbose=False)
-        except tf.errors.OpError as error:  # TensorFlow's own kind of a full disk
+        except tf.errors.OpError as error:  # TensorFlow raises it for a full disk, too
             raise OSError(reason_of(error)) from error
 
 
@@ -181,7 +180,7 @@ def fault_of(folder: Path) -> str | None:
         load_facts(folder)
     except RunDirectoryError as error:
         return str(error).splitlines()[0]
-    except Exception as error:  # whatever the damaged part makes the libraries raise
+    except Exception as error:  # for damaged files, the libraries raise errors of many kinds
         return f"{path} is damaged: {reason_of(error)}"
     return f"{path} is damaged in {damaged}" if damaged else None
 
@@ -216,7 +215,7 @@ def load_model_file(path: Path, build: Callable[[], keras.Model] | None = None) 
         check_keras_file(path)
         try:
             return load({})
-        except Exception as error:  # Keras raises whatever the damaged part makes it raise
+        except Exception as error:  # for damaged files, Keras raises errors of many kinds
             if build is None or _missing_in(error) is None:
                 raise
         return load(own_classes(build()))

@@ -1,5 +1,4 @@
-"""Warm start: initial weights from a trained model, matched by path and shape, with a report of each
-variable.
+"""Warm start: initial weights from a trained model, matched by path and shape, and a report of the matches.
 
 If no path of the source is in the model, as with layers that were named by number, the variables are matched
 by their order. That needs the same variable names and shapes throughout. `framework.model.weight_files`

@@ -83,8 +83,9 @@ class WeightSource:
 
 
 def model_variables(model: keras.Model) -> list[ModelVariable]:
-    """List the variables of a built model in the order of `model.weights`, without seeds of random
-    generators.
+    """List the variables of a built model in the order of `model.weights`.
+
+    Seeds of random generators are left out.
 
     Raises:
         ValueError: if the model is not built.
@@ -159,7 +160,7 @@ def open_weights(location: str) -> WeightSource:
             with h5py.File(path) as file:
                 check_datasets(file)
                 return _read_hdf5(file)
-    except Exception as error:  # whatever the damaged part makes the libraries raise
+    except Exception as error:  # for damaged files, the libraries raise errors of many kinds
         raise ConfigError(
             Problem("warmstart.model", f"cannot be read: {reason_of(error)}", given=location, allowed=_KINDS)
         ) from error
@@ -168,8 +169,7 @@ def open_weights(location: str) -> WeightSource:
 
 
 def _check_files(folder: Path) -> None:
-    """Raise a `ValueError` if a folder holds a pipe or a device: TensorFlow would wait for its content
-    forever."""
+    """Raise a `ValueError` if a folder holds a pipe or a device, for which TensorFlow would wait forever."""
     for here, _, files in os.walk(folder):
         for path in (os.path.join(here, name) for name in files):
             if os.path.exists(path) and not os.path.isfile(path):

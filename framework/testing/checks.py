@@ -267,8 +267,7 @@ def _load(source: Source, index: int) -> Any:
 
 
 def _difference(one: Any, other: Any) -> str | None:
-    """Describe which tensor of a structure differs in another one, and how much of it; None if they are
-    equal."""
+    """Describe the first tensor that differs between two structures; None if they are equal."""
     for (name, ours), (_, theirs) in zip(named_parts(one), named_parts(other), strict=True):
         ours, theirs = ours.numpy(), theirs.numpy()
         if (ours.dtype, ours.shape) != (theirs.dtype, theirs.shape):

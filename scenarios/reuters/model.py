@@ -54,7 +54,7 @@ class TextModel(abc.ABC):
         import tensorflow as tf
         from keras import layers
 
-        most = None if self.words is None else self.words + 2  # + padding and unknown words
+        most = None if self.words is None else self.words + 2  # two more: padding and unknown words
         vectorise = layers.TextVectorization(
             max_tokens=most, output_sequence_length=self.tokens, name="words"
         )
