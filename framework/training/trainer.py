@@ -121,10 +121,10 @@ class Trainer:
         run = RunDirectory.open(path)
         run.check_not_in_use()  # who cannot have it shall know before TensorFlow is loaded
         before = run.load_config()
-        after = scenario_of(run.load_config(overrides)).config if overrides else before
-        changes = describe_changes(before, after)
+        scenario = scenario_of(run.load_config(overrides) if overrides else before)
+        changes = describe_changes(before, scenario.config) if overrides else {}
         check_changes(changes)
-        return cls(scenario_of(after), run, console=console, interruption=interruption, changes=changes)
+        return cls(scenario, run, console=console, interruption=interruption, changes=changes)
 
     def ended(self) -> Result | None:
         """The result of a run that has nothing left to do, or None. One whose exported model is lost has that

@@ -24,6 +24,9 @@ from framework.config import overrides
 from framework.config.compose import compose_config, conf_directory
 from framework.config.resume import apply_overrides
 from framework.config.sections import RunConfig
+from framework.run.run_directory import RunDirectory
+from framework.scenario import Scenario
+from framework.training.trainer import Result, Trainer
 
 
 @pytest.fixture
@@ -115,6 +118,25 @@ def test_a_job_of_a_sweep_is_composed_once(
     assert len(compositions) == 4
     chosen = [(config.optimizer.name, config.learning_rate.lr) for config in trained]
     assert chosen == [("sgd", 1), ("sgd", 2), ("adamw", 1), ("adamw", 2)]
+
+
+def test_a_scenario_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[RunConfig] = []
+    build, ended = Scenario.__init__, Result("finished", 1, 1, None, {}, 0.0)
+
+    def counted(self: Scenario, config: RunConfig) -> None:
+        built.append(config)
+        build(self, config)
+
+    monkeypatch.setattr(Scenario, "__init__", counted)
+    monkeypatch.setattr(Trainer, "train", lambda self: ended)
+    assert start(*WORDS, f"output_dir={tmp_path / 'run'}") == 0
+    assert len(built) == 1
+    run = RunDirectory.create(tmp_path / "run")
+    run.claim(built.pop())
+    Trainer.resume(run.path)
+    Trainer.resume(run.path, "epochs=60")
+    assert [config.trainer.epochs for config in built] == [10, 60]
 
 
 @pytest.mark.usefixtures("trained")
