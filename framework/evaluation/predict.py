@@ -18,7 +18,7 @@ from framework.run.device import apply_device
 from framework.run.files import write_report
 from framework.scenario import Scenario, named_outputs
 from framework.training.threshold import decide_at
-from framework.training.validation import opened
+from framework.training.validation import open_source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,9 @@ def predict(
         if threshold is not None:
             decide_at(scenario, threshold)
         apply_device(scenario.config.device)
-        source = opened(scenario, scenario.prediction_source(arguments), "prediction_source", targets=False)
+        source = open_source(
+            scenario, scenario.prediction_source(arguments), "prediction_source", targets=False
+        )
         if not len(source):
             raise DataError(f"nothing to predict in {', '.join(map(str, arguments))}")
         bad = source.unreadable(range(len(source)))

@@ -15,7 +15,7 @@ from framework.data.source import Fault, Source, Split
 from framework.errors import ScenarioError
 from framework.run.files import write_report
 from framework.scenario import Scenario
-from framework.training.validation import opened
+from framework.training.validation import open_source
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class SplitReport:
         split: the split.
         samples: the number of its samples; None if it cannot be opened.
         faults: what is unusable or unusual, in the order of the samples.
-        problem: why it cannot be opened, or that it has no samples.
+        problem: why it cannot be open_source, or that it has no samples.
     """
 
     split: Split
@@ -60,7 +60,7 @@ def check_data(scenario: Scenario, *, near_duplicates: bool = False) -> list[Spl
     sources: dict[Split, Source] = {}
     for split in Split:
         try:
-            source = opened(scenario, scenario.unchecked_source(split), f"source({split.value!r})")
+            source = open_source(scenario, scenario.unchecked_source(split), f"source({split.value!r})")
             empty = None if len(source) else "it has no samples"
             reports[split] = SplitReport(split, len(source), list(source.inspect(range(len(source)))), empty)
             sources[split] = source

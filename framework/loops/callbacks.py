@@ -1,11 +1,10 @@
-"""The Keras callbacks of a scenario, told what happens in a run. It imports Keras, so it is imported only
-when a model is built."""
+"""Tells the Keras callbacks of a scenario what happens in a run. It imports Keras, so it is imported only when a model
+is built."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import keras
 
@@ -70,7 +69,7 @@ class Callbacks:
         self._stopped = False
 
     def of_batches(self) -> list[str]:
-        """The names of the callbacks that look at each batch."""
+        """Find the names of the callbacks that look at each batch."""
 
         def defines(callback: keras.callbacks.Callback, hook: str) -> bool:
             method = getattr(callback, hook)
@@ -83,7 +82,7 @@ class Callbacks:
         ]
 
     def begin_epoch(self, epoch: int, step: int) -> None:
-        """An epoch, counted from 0, begins, or goes on after `step` of its steps."""
+        """Tell that an epoch, counted from 0, begins, or goes on after `step` of its steps."""
         if self._epoch is None:
             self._model.stop_training = False
             with _leaving_the_rate():
@@ -93,17 +92,17 @@ class Callbacks:
             self._list.on_epoch_begin(epoch)
 
     def go_to(self, step: int) -> None:
-        """The run was taken to where `step` steps of the epoch are done."""
+        """Note that the run was taken to where `step` steps of the epoch are done."""
         self.step = step
 
     def begin_step(self) -> None:
-        """A step of the epoch begins."""
+        """Tell that a step of the epoch begins."""
         if not self._muted:
             with _leaving_the_rate():
                 self._list.on_train_batch_begin(self.step)
 
-    def end_step(self, logs: Mapping[str, Any]) -> None:
-        """A step is done.
+    def end_step(self, logs: Mapping[str, float]) -> None:
+        """Tell that a step is done.
 
         Args:
             logs: loss and metrics of the epoch so far.
@@ -115,19 +114,23 @@ class Callbacks:
         self.step += 1
 
     def end_epoch(self, logs: Mapping[str, float]) -> str | None:
-        """An epoch is done. Gives the reason to end the run where a callback wants that."""
+        """Tell that an epoch is done.
+
+        Returns:
+            Why the run ends with it, where a callback wants that.
+        """
         with _leaving_the_rate():
             self._list.on_epoch_end(self._epoch, dict(logs))
         return "a Keras callback set stop_training" if self._stopped or self._model.stop_training else None
 
     def close(self) -> None:
-        """The session ends."""
+        """Tell that the session ends."""
         if self._epoch is not None:
             self._list.on_train_end()
 
     @contextlib.contextmanager
     def muted(self) -> Iterator[None]:
-        """Steps within the context are done only to find something out, and not told."""
+        """Tell nothing of the steps in the context, since they are done only to find something out."""
         self._muted = True
         try:
             yield
@@ -150,8 +153,8 @@ def _refuse_schedule(callback: keras.callbacks.Callback) -> None:
 
 @contextlib.contextmanager
 def _leaving_the_rate() -> Iterator[None]:
-    """Answer in a sentence where a callback sets the learning rate in the context. Keras refuses that, since
-    it is a schedule."""
+    """Say what is wrong where a callback in the context sets the learning rate. Keras refuses that, since it is
+    a schedule."""
     try:
         yield
     except (TypeError, AttributeError) as error:

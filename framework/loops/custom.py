@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# A call shall take about this long: rarely enough to cost nothing, often enough that a signal or a progress
-# bar waits for no one.
+    from framework.data.structure import Tensors
+
+# A call should take about this long: then calls are so few that they cost nothing, and so many that signals and
+# progress bars are answered soon.
 _SECONDS_PER_CALL = 0.2
 
 
@@ -27,8 +29,12 @@ class Pace:
         self._steps = 1
 
     @contextlib.contextmanager
-    def call(self, at_most: int) -> Iterator[int]:
-        """Around one call; gives the steps that it shall do, 1 to `at_most`."""
+    def measure(self, at_most: int) -> Iterator[int]:
+        """Measure the call in the context.
+
+        Yields:
+            The steps that it should do, 1 to `at_most`.
+        """
         steps = min(self._steps, at_most)
         start = time.perf_counter()
         yield steps
@@ -59,8 +65,8 @@ class WaitClock:
         self._in_call = self._share = 0.0
 
     @contextlib.contextmanager
-    def call(self, batches: int) -> Iterator[bool]:
-        """Around one call of the function.
+    def measure(self, batches: int) -> Iterator[bool]:
+        """Measure the call of the function in the context.
 
         Args:
             batches: how many it takes.
@@ -79,12 +85,12 @@ class WaitClock:
         self._seconds += seconds
         self.waited += self._share * seconds
 
-    def next_batch(self, iterator: tf.data.Iterator, timed: tf.Tensor, after: tf.Tensor) -> Any:
-        """The next batch, in the graph.
+    def next_batch(self, iterator: tf.data.Iterator, timed: tf.Tensor, after: tf.Tensor) -> Tensors:
+        """Take the next batch, in the graph.
 
         Args:
             iterator: where from.
-            timed: what `call` gave, a bool.
+            timed: what `measure` gave, a bool.
             after: known when the batch before is dealt with; nothing is waited for earlier.
         """
         import tensorflow as tf
@@ -109,10 +115,10 @@ class WaitClock:
 
 
 class Stepper:
-    """Repeats a step of a model over batches, inside one compiled function, as many times a call as fit into
-    a fifth of a second.
+    """Repeats a step of a model over batches, inside one compiled function. A call does as many steps as fit into a
+    fifth of a second.
 
-    How many steps a call does changes nothing but the speed.
+    How many these are changes only the speed.
 
     Args:
         step: `(batch) -> logs`, a model's `train_step` or `test_step`.
@@ -127,7 +133,7 @@ class Stepper:
 
     def __init__(
         self,
-        step: Callable[[Any], Any],
+        step: Callable[[Tensors], object],
         strategy: tf.distribute.Strategy,
         *,
         jit_compile: bool,
@@ -139,7 +145,7 @@ class Stepper:
     ) -> None:
         import tensorflow as tf
 
-        def compiled() -> Callable[[Any], Any]:
+        def compiled() -> Callable[[Tensors], object]:
             return tf.function(step, jit_compile=True, reduce_retracing=True) if jit_compile else step
 
         # Two functions, because XLA's is traced once.
@@ -162,18 +168,17 @@ class Stepper:
                     after_step()
 
         self._batches_per_step = batches_per_step
-
-        self._run_eagerly = run_eagerly
-        self._several: Any = several if run_eagerly else tf.function(several, reduce_retracing=True)
+        self._compiled = None if run_eagerly else tf.function(several, reduce_retracing=True)
+        self._several = self._compiled or several
         self._pace = Pace(1 if run_eagerly else max_steps_per_call)
 
     def prepare(self, iterator: tf.data.Iterator) -> None:
-        """Trace the function, which makes all variables that are made when first used. No step is done, no
-        batch taken."""
+        """Trace the function. That makes all variables that are made when first used. No step is done, and no
+        batch is taken."""
         import tensorflow as tf
 
-        if not self._run_eagerly:
-            self._several.get_concrete_function(iterator, tf.constant(1), tf.constant(True))
+        if self._compiled is not None:
+            self._compiled.get_concrete_function(iterator, tf.constant(1), tf.constant(True))
 
     @property
     def waited(self) -> float:
@@ -188,6 +193,9 @@ class Stepper:
         """
         import tensorflow as tf
 
-        with self._pace.call(at_most) as steps, self._clock.call(steps * self._batches_per_step) as timed:
+        with (
+            self._pace.measure(at_most) as steps,
+            self._clock.measure(steps * self._batches_per_step) as timed,
+        ):
             self._several(iterator, tf.constant(steps), tf.constant(timed))
         return steps

@@ -1,5 +1,5 @@
-"""The inner loop: what does the training steps between two looks of the trainer. There are three, and they
-give the same weights."""
+"""The inner loop: does the training steps between two checks of the session. There are three, and they give the same
+weights."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class LoopConfig:
 
     name: ClassVar[str]
     sees_batches: ClassVar[bool] = False
-    """Whether it tells the callbacks of each step (`begin_step`, `end_step`), so that Keras callbacks can look at each."""
+    """Whether it tells the callbacks of each step (`begin_step`, `end_step`), so that Keras callbacks can look at
+    each."""
 
     def build(
         self,
@@ -69,7 +70,7 @@ class CustomLoop(LoopConfig):
         after_step: Callable[[], None] | None = None,
         callbacks: StepListener | None = None,
     ) -> Loop:
-        """The loop of a compiled model; see `LoopConfig`."""
+        """Make the loop of a compiled model; see `LoopConfig`."""
         from framework.loops.custom import Stepper
         from framework.optim.gradient_accumulation import batches_per_step, gathering
 
@@ -100,7 +101,7 @@ class _OfKeras(LoopConfig):
         after_step: Callable[[], None] | None,
         callbacks: StepListener,
     ) -> Loop:
-        """The loop of a compiled model; see `LoopConfig`."""
+        """Make the loop of a compiled model; see `LoopConfig`."""
         return self._loop_class()(model, strategy, after_step, callbacks)
 
 

@@ -1,5 +1,5 @@
-"""Do data, model and loss of a scenario go together? Keras broadcasts some of what does not, and trains on it
-without a word.
+"""Checks that data, model and loss of a scenario go together. Keras broadcasts some of what does not, and trains on it
+without a message.
 
 `check_start` is for each start of a run: it looks at shapes and dtypes, which are known without computing,
 and at the targets of a few samples. `check_batch` is for `check-scenario`: it looks at what a model makes of
@@ -8,7 +8,7 @@ a batch. `check_built` and `check_lengths` look at what a model alone must be.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from framework.data.source import Source
 from framework.errors import DataError, ScenarioError, reason_of
@@ -26,13 +26,16 @@ from framework.training.loss_agreement import (
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
+
+    from framework.data.structure import Tensors
 
 # Samples whose targets are looked at when a run starts: those that are in memory, and those that have to be
 # read first.
 _IN_MEMORY, _TO_BE_READ = 64, 4
 
 
-def check_start(model: keras.Model, objective: Objective, batch: Any, source: Source) -> Broken | None:
+def check_start(model: keras.Model, objective: Objective, batch: Tensors, source: Source) -> Broken | None:
     """Look at shapes and dtypes, and at the targets of a few samples. Draws no random numbers and changes no
     variable.
 
@@ -58,22 +61,24 @@ def check_start(model: keras.Model, objective: Objective, batch: Any, source: So
     return find_logits(model, objective.loss)
 
 
-def check_batch(model: keras.Model, objective: Objective, batch: Any) -> None:
+def check_batch(model: keras.Model, objective: Objective, batch: Tensors) -> None:
     """Look at a batch, what a new model makes of it, and its loss. The model is compiled.
 
     Raises:
         Broken: naming the part that does not go with the others.
     """
+    import keras
     import tensorflow as tf
 
     inputs, targets = _inputs_and_targets(batch)
+    _, _, weights = keras.utils.unpack_x_y_sample_weight(batch)
     _check_inputs(model, inputs)
     outputs = model(inputs, training=False)
     check_targets(outputs, targets, objective.loss, targets)
     if (logits := find_logits(model, objective.loss)) is not None:
         raise logits
     model.compile(**objective.compile_arguments())
-    loss = model.compute_loss(x=inputs, y=targets, y_pred=outputs, sample_weight=(*batch, None)[2])
+    loss = model.compute_loss(x=inputs, y=targets, y_pred=outputs, sample_weight=weights)
     if not bool(tf.reduce_all(tf.math.is_finite(loss))):
         raise Broken(
             f"the loss of the first batch is {float(loss)}",
@@ -81,7 +86,7 @@ def check_batch(model: keras.Model, objective: Objective, batch: Any) -> None:
         )
 
 
-def check_splits(training: Any, validation: Any) -> None:
+def check_splits(training: Tensors, validation: Tensors) -> None:
     """Raise a `Broken` where batches of two splits are not of one structure."""
     ours, theirs = (
         {name: (part.dtype, part.shape[1:]) for name, part in named_parts(batch)}
@@ -96,8 +101,8 @@ def check_splits(training: Any, validation: Any) -> None:
             )
 
 
-def inputs_of(model: keras.Model) -> Any:
-    """The symbolic inputs of a model, in the structure that it is called with; None where its class keeps
+def inputs_of(model: keras.Model) -> Tensors | None:
+    """Find the symbolic inputs of a model, in the structure that it is called with; None where its class keeps
     that to itself."""
     import keras
 
@@ -106,7 +111,7 @@ def inputs_of(model: keras.Model) -> Any:
     return getattr(model, "_inputs_struct", None)  # that of a functional model
 
 
-def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:
+def _inputs_and_targets(batch: Tensors) -> tuple[Tensors, Tensors]:
     if not isinstance(batch, tuple) or len(batch) not in (2, 3):
         raise Broken("a sample is not (inputs, targets)", "load(index) gives (x, y) or (x, y, sample_weight)")
     return batch[0], batch[1]
@@ -125,15 +130,15 @@ def _computes_its_loss(model: keras.Model) -> bool:
     return type(model).compute_loss is not keras.Model.compute_loss
 
 
-def _symbolic_outputs(model: keras.Model, inputs: Any) -> Any:
-    """What the model gives for a batch, as far as that is known without computing it."""
+def _symbolic_outputs(model: keras.Model, inputs: Tensors) -> Tensors:
+    """Find what the model gives for a batch, as far as that is known without computing it."""
     import keras
     import tensorflow as tf
 
     if (known := outputs_of(model)) is not None:
         return known
 
-    def symbolic(part: Any) -> Any:
+    def symbolic(part: tf.TensorSpec) -> keras.KerasTensor:
         return keras.KerasTensor(part.shape, part.dtype.name)
 
     try:
@@ -145,8 +150,8 @@ def _symbolic_outputs(model: keras.Model, inputs: Any) -> Any:
         ) from error
 
 
-def _some_targets(source: Source, expected: Any) -> Any:
-    """The targets of a few samples; None where augmentation makes others of them, or a sample cannot be
+def _some_targets(source: Source, expected: Tensors) -> Tensors | None:
+    """Load the targets of a few samples; None where augmentation makes others of them, or a sample cannot be
     loaded: training names it."""
     import tensorflow as tf
 
@@ -169,7 +174,7 @@ def _some_targets(source: Source, expected: Any) -> Any:
     return targets if ours == theirs else None
 
 
-def _check_inputs(model: keras.Model, inputs: Any) -> None:
+def _check_inputs(model: keras.Model, inputs: Tensors) -> None:
     if (symbolic := inputs_of(model)) is None:
         return
     given, wanted = (dict(named_parts(structure, "the input")) for structure in (inputs, symbolic))
@@ -212,7 +217,7 @@ def check_built(model: object) -> None:
         )
 
 
-def check_lengths(model: keras.Model, batch: object) -> None:
+def check_lengths(model: keras.Model, batch: Tensors) -> None:
     """Raise a `DataError` where batches of several lengths and an Embedding meet, for which several devices
     cannot train a model.
 

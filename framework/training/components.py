@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,9 @@ from framework.training.validation import Validator, prepare_source
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
+    from framework.data.structure import Tensors
     from framework.loops.callbacks import Callbacks
     from framework.optim.schedule import PlateauSchedule
 
@@ -115,8 +117,8 @@ class Components:
             optimizer = scenario.config.optimizer.build(self._schedule)
             scenario.config.optimizer.exclude_from_weight_decay(optimizer, self.model.trainable_variables)
             optimizer.build(self.model.trainable_variables)
-            # 6. Loss and metrics. Keras makes the variables of metrics when it sees a batch, and under a strategy
-            # they cannot be made inside a graph.
+            # 6. Loss and metrics. Keras makes the variables of metrics when it sees a batch. Under a strategy they
+            # cannot be made inside a graph.
             batch = self.stream.from_step(0).element_spec
             self._check_agreement(objective, batch)
             self.model.compile(
@@ -143,27 +145,24 @@ class Components:
         self.plateau = self._make_plateau(objective)
 
     def make_loop(self) -> Loop:
-        """What does training steps; traced when it is first used."""
+        """Make what does training steps. It is traced when it is first used."""
         with self._strategy.scope():
             after_step = self._update_averages if self.averages else None
             return self.scenario.config.loop.build(self.model, self._strategy, after_step, self.callbacks)
 
-    def batches(self, step: int) -> Iterator[object]:
-        """The training batches from a step on, each divided among the devices."""
-        batches: Iterator[object] = iter(
-            self._strategy.experimental_distribute_dataset(self.stream.from_step(step))
-        )
-        return batches
+    def batches(self, step: int) -> tf.data.Iterator:
+        """Iterate over the training batches from a step on, each divided among the devices."""
+        return iter(self._strategy.experimental_distribute_dataset(self.stream.from_step(step)))
 
     def evaluation_weights(
         self, step: int, given: GivenWeights | None = None
     ) -> contextlib.AbstractContextManager[None]:
-        """Within the context, the model holds the weights that it is judged by after `step` steps, or those
-        that are given."""
+        """Put the weights into the model that it is judged by after `step` steps, or those that are given, for the
+        time of the context."""
         return self.weights.apply(self._recalibration_batches(step), given)
 
     def facts(self, record: Mapping[str, object], **weights: str) -> dict[str, object]:
-        """What `model.json` says of an exported model.
+        """Say what an exported model is, for its `model.json`.
 
         Args:
             record: of which epoch it is, and how good.
@@ -173,8 +172,8 @@ class Components:
         described = {**self.weights.describe(), **weights, **self.scenario.describe_model()}
         return {"scenario": self.scenario.name, **record, **validation, **described}
 
-    def _recalibration_batches(self, step: int) -> Iterable[object]:
-        """The training batches seen last, so that what is measured depends on the step alone."""
+    def _recalibration_batches(self, step: int) -> Iterable[Tensors]:
+        """Take the training batches seen last, so that what is measured depends on the step alone."""
         if not self.weights.recalibrates:
             return ()
         count = self._settings.recalibrate_batches
@@ -203,7 +202,7 @@ class Components:
         plateau.follow(monitor, plateau.settings.mode or mode)
         return plateau
 
-    def _check_agreement(self, objective: Objective, batch: object) -> None:
+    def _check_agreement(self, objective: Objective, batch: Tensors) -> None:
         """Say in a sentence what TensorFlow would say in a traceback, or not at all."""
         try:
             suspect = check_start(self.model, objective, batch, self.source)
@@ -250,7 +249,7 @@ class Components:
         return callbacks
 
     def make_validator(self) -> Validator:
-        """What runs the model over the validation samples."""
+        """Make what runs the model over the validation samples."""
         data = self.scenario.config.data
         source = self._validation_source()
         return Validator(

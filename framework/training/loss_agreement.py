@@ -1,13 +1,15 @@
-"""Do targets, outputs and losses go together?"""
+"""Checks that targets, outputs and losses go together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+
+    from framework.data.structure import Tensors
 
 # Losses of Keras that compare target and output number by number, without underscores.
 _OF_PROBABILITIES = {
@@ -38,9 +40,9 @@ class Broken(Exception):  # noqa: N818 - what is found, and no error of ours
         self.hint = hint
 
 
-def named_parts(structure: Any, name: str = "the sample") -> list[tuple[str, tf.Tensor]]:
-    """The tensors of a structure, with what to call each: `the sample[0]['image']`."""
-    members: Iterable[tuple[Any, Any]] = ()
+def named_parts(structure: object, name: str = "the sample") -> list[tuple[str, tf.Tensor]]:
+    """List the tensors of a structure, with what to call each: `the sample[0]['image']`."""
+    members: Iterable[tuple[object, object]] = ()
     if isinstance(structure, Mapping):
         members = sorted(structure.items())
     elif isinstance(structure, tuple | list):
@@ -50,8 +52,8 @@ def named_parts(structure: Any, name: str = "the sample") -> list[tuple[str, tf.
     return [part for key, member in members for part in named_parts(member, f"{name}[{key!r}]")]
 
 
-def outputs_of(model: keras.Model) -> Any:
-    """The symbolic outputs of a model, in the structure that it gives; None where its class keeps that to
+def outputs_of(model: keras.Model) -> Tensors | None:
+    """Find the symbolic outputs of a model, in the structure that it gives; None where its class keeps that to
     itself."""
     import keras
 
@@ -60,7 +62,7 @@ def outputs_of(model: keras.Model) -> Any:
     return getattr(model, "_outputs_struct", None)
 
 
-def check_targets(outputs: Any, targets: Any, losses: Any, values: Any) -> None:
+def check_targets(outputs: Tensors, targets: Tensors, losses: object, values: Tensors | None) -> None:
     """Look at each target.
 
     Args:
@@ -85,7 +87,7 @@ def check_targets(outputs: Any, targets: Any, losses: Any, values: Any) -> None:
             _check_target(name, given[name], made[name], of_outputs[name], seen.get(name))
 
 
-def _losses(losses: Any, outputs: Mapping[str, Any]) -> dict[str, Any]:
+def _losses(losses: object, outputs: Mapping[str, tf.Tensor]) -> dict[str, object]:
     """The loss of each output."""
     if isinstance(losses, Mapping | list | tuple):
         found = dict(named_parts(losses, "the target"))
@@ -93,8 +95,8 @@ def _losses(losses: Any, outputs: Mapping[str, Any]) -> dict[str, Any]:
     return dict.fromkeys(outputs, losses)
 
 
-def _name_of(loss: Any) -> str | None:
-    """What Keras calls a loss, in lower case without underscores; None for one of the scenario's own."""
+def _name_of(loss: object) -> str | None:
+    """Find what Keras calls a loss, in lower case without underscores; None for one of the scenario's own."""
     import keras
 
     if not isinstance(loss, str) and not (
@@ -106,7 +108,9 @@ def _name_of(loss: Any) -> str | None:
     return name.replace("_", "").lower()
 
 
-def _check_target(name: str, target: Any, output: Any, given_loss: Any, values: tf.Tensor | None) -> None:
+def _check_target(
+    name: str, target: tf.Tensor, output: tf.Tensor, given_loss: object, values: tf.Tensor | None
+) -> None:
     import tensorflow as tf
 
     loss, shown = _name_of(given_loss), _shown(given_loss)
@@ -149,7 +153,7 @@ def _check_target(name: str, target: Any, output: Any, given_loss: Any, values: 
         )
 
 
-def _shown(loss: Any) -> str:
+def _shown(loss: object) -> str:
     return loss if isinstance(loss, str) else type(loss).__name__
 
 
@@ -162,7 +166,7 @@ def _range(values: tf.Tensor) -> tuple[float, float]:
     return (float(found.min()), float(found.max())) if len(found) else (0.0, 0.0)
 
 
-def find_logits(model: keras.Model, losses: Any) -> Broken | None:
+def find_logits(model: keras.Model, losses: object) -> Broken | None:
     """Find a loss of probabilities on an output that its layer leaves as it is; None where there is none, or
     the model's class hides it."""
     if (outputs := outputs_of(model)) is None:
@@ -181,12 +185,14 @@ def find_logits(model: keras.Model, losses: Any) -> Broken | None:
     return None
 
 
-def _of_logits(loss: Any) -> bool:
-    return not isinstance(loss, str) and bool(loss.get_config().get("from_logits"))
+def _of_logits(loss: object) -> bool:
+    import keras
+
+    return isinstance(loss, keras.losses.Loss) and bool(loss.get_config().get("from_logits"))
 
 
-def _unscaled_layer(tensor: Any) -> Any:
-    """The layer without an activation that gives a symbolic output; None where it is another kind of
+def _unscaled_layer(tensor: keras.KerasTensor) -> keras.layers.Layer | None:
+    """Find the layer without an activation that gives a symbolic output; None where it is another kind of
     layer."""
     import keras
 
@@ -200,6 +206,6 @@ def _unscaled_layer(tensor: Any) -> Any:
     return layer if linear else None
 
 
-def described(dtype: Any, shape: Sequence[int | None]) -> str:
+def described(dtype: object, shape: Sequence[int | None]) -> str:
     """What a tensor is, for a message: `float32 (3,)`."""
     return f"{getattr(dtype, 'name', dtype)} {tuple(shape)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from framework.errors import ConfigError, Problem, did_you_mean
 from framework.evaluators import Mode
@@ -134,7 +134,7 @@ def _mode_of_metric(model: keras.Model, name: str) -> Mode | None:
     return modes.get(directions.pop()) if len(directions) == 1 else None
 
 
-def _leaves(metrics: Sequence[Any]) -> Iterator[Any]:
+def _leaves(metrics: Sequence[keras.metrics.Metric]) -> Iterator[keras.metrics.Metric]:
     """The metrics without those that only hold others."""
     for metric in metrics:
         inner = getattr(metric, "metrics", None)

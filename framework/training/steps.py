@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from framework.data.source import raise_unreadable
@@ -32,7 +31,7 @@ class Steps:
         self._components, self._state = components, state
         self._traces_nan = components.scenario.config.trainer.trace_nan
         self._kept: Snapshot | None = None
-        self._batches: Iterator[object] = iter(())
+        self._batches: tf.data.Iterator = iter(())
         self._next: int | None = None
         """The step that the next batch belongs to; None where that is not known."""
         with self._watching():

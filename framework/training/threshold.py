@@ -44,7 +44,7 @@ def at_threshold(objective: Objective, threshold: float) -> Objective:
     )
 
 
-def _changed(metrics: Any, threshold: float) -> Any:
+def _changed(metrics: object, threshold: float) -> Any:
     import keras
 
     if isinstance(metrics, Mapping):

@@ -23,7 +23,7 @@ from framework.run.signals import Interruption
 from framework.scenario import Scenario, scenario_of
 from framework.training.announcement import Changes
 from framework.training.session import Session
-from framework.training.state import Progress
+from framework.training.state import BestEpoch, Progress
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Result:
     status: str
     epochs: int
     steps: int
-    best: Mapping[str, Any] | None
+    best: BestEpoch | None
     final: Mapping[str, float]
     seconds: float
     message: str | None = None

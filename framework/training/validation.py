@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from framework.data.adapt import as_source
 from framework.data.cache import cached
@@ -21,6 +21,8 @@ from framework.scenario import Scenario
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+
+    from framework.data.structure import Tensors
 
 
 class Validator:
@@ -55,7 +57,7 @@ class Validator:
             run_eagerly=bool(model.run_eagerly),
             max_steps_per_call=64,
         )
-        self._outputs_of: Any = None
+        self._outputs_of: Callable[[Tensors], Tensors] | None = None
 
     def evaluate(
         self, evaluators: Sequence[Evaluator] = (), interruption: Interruption | None = None
@@ -94,7 +96,7 @@ class Validator:
             values |= {name: float(value) for name, value in evaluator.result().items()}
         return values
 
-    def _show_batch(self, batch: Any, evaluators: Sequence[Evaluator]) -> None:
+    def _show_batch(self, batch: Tensors, evaluators: Sequence[Evaluator]) -> None:
         """Evaluate a batch, and show the evaluators its samples."""
         import keras
 
@@ -108,17 +110,17 @@ class Validator:
                 for evaluator in evaluators:
                     evaluator.update(sample)
 
-    def _trace_outputs(self) -> Any:
+    def _trace_outputs(self) -> Callable[[Tensors], Tensors]:
         import tensorflow as tf
 
-        def outputs_of(batch: Any) -> Any:
+        def outputs_of(batch: Tensors) -> Tensors:
             return self._strategy.run(_test_step_with_outputs(self._model), args=(batch,))
 
         return outputs_of if self._model.run_eagerly else tf.function(outputs_of, reduce_retracing=True)
 
 
-def _test_step(model: keras.Model, batch: Any) -> Any:
-    """The model's `test_step`, with the losses of several outputs as means over samples.
+def _test_step(model: keras.Model, batch: Tensors) -> Mapping[str, Tensors]:
+    """Do the model's `test_step`, with the losses of several outputs as means over samples.
 
     Keras weighs them by the size that a batch is known to have while the graph is made; where the last batch
     may be smaller, that is none, and each batch counts alike, so that the mean would depend on the size of
@@ -127,7 +129,9 @@ def _test_step(model: keras.Model, batch: Any) -> Any:
     import keras
     import tensorflow as tf
 
-    def counted(update: Callable[..., Any], value: Any, sample_weight: Any = None) -> Any:
+    def counted(
+        update: Callable[..., object], value: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> object:
         return update(value, sample_weight=size if sample_weight is None else sample_weight)
 
     size = tf.shape(tf.nest.flatten(keras.utils.unpack_x_y_sample_weight(batch)[0])[0])[0]
@@ -138,15 +142,17 @@ def _test_step(model: keras.Model, batch: Any) -> Any:
         return model.test_step(batch)
 
 
-def _test_step_with_outputs(model: keras.Model) -> Callable[[Any], Any]:
-    """The model's `test_step`, with the model's outputs in place of its logs."""
+def _test_step_with_outputs(model: keras.Model) -> Callable[[Tensors], Tensors]:
+    """Make the model's `test_step`, with the model's outputs in place of its logs."""
 
-    def step(batch: Any) -> Any:
+    def step(batch: Tensors) -> Tensors:
         import keras
 
-        seen = []
+        seen: list[Tensors] = []
 
-        def compute_metrics(x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        def compute_metrics(
+            x: Tensors, y: Tensors, y_pred: Tensors, sample_weight: Tensors | None = None
+        ) -> object:
             seen.append(y_pred)
             return type(model).compute_metrics(model, x, y, y_pred, sample_weight)
 
@@ -159,8 +165,10 @@ def _test_step_with_outputs(model: keras.Model) -> Callable[[Any], Any]:
     return step
 
 
-def _samples(inputs: Any, targets: Any, outputs: Any, weights: Any) -> Iterator[Sample]:
-    """The samples of a batch, NumPy, without the batch dimension."""
+def _samples(
+    inputs: Tensors, targets: Tensors, outputs: Tensors, weights: tf.Tensor | None
+) -> Iterator[Sample]:
+    """Take the samples out of a batch: NumPy, without the batch dimension."""
     import tensorflow as tf
 
     batch = tf.nest.map_structure(
@@ -174,7 +182,7 @@ def _samples(inputs: Any, targets: Any, outputs: Any, weights: Any) -> Iterator[
 
 
 def value_names(metrics: Iterable[str], evaluators: Sequence[Evaluator]) -> list[str]:
-    """The names of all values that an evaluation gives.
+    """List the names of all values that an evaluation gives.
 
     Args:
         metrics: the names of loss and metrics.
@@ -193,7 +201,7 @@ def value_names(metrics: Iterable[str], evaluators: Sequence[Evaluator]) -> list
 
 
 def metric_values(model: keras.Model) -> dict[str, float]:
-    """Loss and metrics of a compiled model as they stand, by name; a metric with several values gives one
+    """Read loss and metrics of a compiled model as they stand, by name. A metric with several values gives one
     entry each."""
     values: dict[str, float] = {}
     for name, value in model.get_metrics_result().items():
@@ -204,8 +212,8 @@ def metric_values(model: keras.Model) -> dict[str, float]:
     return values
 
 
-def opened(scenario: Scenario, given: Any, what: str, *, targets: bool = True) -> Source:
-    """What a scenario gave for its samples, as a source.
+def open_source(scenario: Scenario, given: object, what: str, *, targets: bool = True) -> Source:
+    """Make a source of what a scenario gave for its samples.
 
     Args:
         given: a source, or something that one can be made of; see `framework.data.adapt.as_source`.
@@ -221,12 +229,12 @@ def opened(scenario: Scenario, given: Any, what: str, *, targets: bool = True) -
 
 
 def prepare_source(scenario: Scenario, split: Split) -> Source:
-    """The samples of a split, in memory where the config wants that and they fit.
+    """Open the samples of a split, in memory where the config wants that and they fit.
 
     Raises:
         DataError: where the split is empty.
     """
-    source = opened(scenario, scenario.source(split), f"source({split.value!r})")
+    source = open_source(scenario, scenario.source(split), f"source({split.value!r})")
     if not len(source):
         raise DataError(f"the {split} split of {scenario.name} has no samples")
     data = scenario.config.data

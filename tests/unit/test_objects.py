@@ -50,7 +50,7 @@ def set_on_self(function: ast.AST) -> set[str]:
 
 def declared(cls: ast.ClassDef) -> set[str]:
     """The fields of a dataclass, and what else stands in the class itself."""
-    targets = [node.target for node in cls.body if isinstance(node, ast.AnnAssign)]
+    targets: list[ast.expr] = [node.target for node in cls.body if isinstance(node, ast.AnnAssign)]
     targets += [target for node in cls.body if isinstance(node, ast.Assign) for target in node.targets]
     return {target.id for target in targets if isinstance(target, ast.Name)}
 
