@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from framework.model.layers import all_layers
 from framework.run.patching import patching
@@ -21,6 +21,9 @@ from framework.run.patching import patching
 if TYPE_CHECKING:
     import keras
     import numpy as np
+    import tensorflow as tf
+
+    from framework.data.structure import Tensors
 
 
 def batch_norm_layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
@@ -70,7 +73,7 @@ class AveragedWeights:
             average to the weights that the average moves, in (0, 1].
     """
 
-    def __init__(self, model: keras.Model, move: Callable[[Any], Any]) -> None:
+    def __init__(self, model: keras.Model, move: Callable[[tf.Tensor], tf.Tensor]) -> None:
         import keras
 
         self._move = move
@@ -100,7 +103,7 @@ class AveragedWeights:
             weight.assign(average)
 
 
-def exponential(rate: float) -> Callable[[Any], Any]:
+def exponential(rate: float) -> Callable[[tf.Tensor], tf.Tensor]:
     """Return the move of an exponential moving average (EMA): 1 - min(rate, (1 + n) / (10 + n)) after step n.
 
     The second term gives the untrained weights of the first steps a smaller share than the rate alone would,
@@ -110,7 +113,7 @@ def exponential(rate: float) -> Callable[[Any], Any]:
         rate: the decay of the average, in [0, 1).
     """
 
-    def move(step: Any) -> Any:
+    def move(step: tf.Tensor) -> tf.Tensor:
         import keras
 
         return 1 - keras.ops.minimum(rate, (1 + step) / (10 + step))
@@ -154,7 +157,7 @@ class EvaluationWeights:
         self._model = model
         self._average = average
         self._layers = batch_norm_layers(model) if recalibrate else []
-        self._forward: Any = None
+        self._forward: Callable[[Tensors], None] | None = None
 
     @property
     def recalibrates(self) -> bool:
@@ -169,7 +172,7 @@ class EvaluationWeights:
         }
 
     @contextlib.contextmanager
-    def apply(self, batches: Iterable[Any] = (), given: GivenWeights | None = None) -> Iterator[None]:
+    def apply(self, batches: Iterable[Tensors] = (), given: GivenWeights | None = None) -> Iterator[None]:
         """Give the model its evaluation weights within the context; restore its state after it.
 
         Args:
@@ -192,7 +195,7 @@ class EvaluationWeights:
             for variable, value in zip(variables, before, strict=True):
                 variable.assign(value)
 
-    def _recalibrate(self, batches: Iterable[Any]) -> None:
+    def _recalibrate(self, batches: Iterable[Tensors]) -> None:
         """Set population statistics over batches of equal size.
 
         mean = E[m] and variance = E[v + m^2] - E[m]^2, where m and v are the statistics of one batch. They
@@ -222,7 +225,7 @@ class EvaluationWeights:
             layer.moving_mean.assign(mean)
             layer.moving_variance.assign(np.maximum(square_sum / count - mean**2, 0))
 
-    def _batch_statistics(self, inputs: Any) -> None:
+    def _batch_statistics(self, inputs: Tensors) -> None:
         """Set the moving averages to the statistics of one batch.
 
         BatchNorm works as in training, so that each layer's input is normalised by the statistics of this
@@ -232,11 +235,11 @@ class EvaluationWeights:
             self._forward = self._trace_forward()
         self._forward(inputs)
 
-    def _trace_forward(self) -> Any:
+    def _trace_forward(self) -> Callable[[Tensors], None]:
         import tensorflow as tf
 
         @tf.function(reduce_retracing=True)
-        def forward(inputs: Any) -> None:
+        def forward(inputs: Tensors) -> None:
             with _normalising_by_batch(self._layers):
                 self._model(inputs, training=False)
 
@@ -248,7 +251,7 @@ def _normalising_by_batch(layers: list[keras.layers.BatchNormalization]) -> Iter
     """Trace BatchNorm layers so that they normalise by batch statistics and store them as moving averages."""
     momenta = [layer.momentum for layer in layers]
 
-    def in_training(call: Any) -> Any:
+    def in_training(call: Callable[..., Tensors]) -> Callable[..., Tensors]:
         return lambda inputs, training=None, mask=None: call(inputs, training=True, mask=mask)
 
     with contextlib.ExitStack() as stack:
@@ -262,7 +265,7 @@ def _normalising_by_batch(layers: list[keras.layers.BatchNormalization]) -> Iter
                 layer.momentum = momentum
 
 
-def _copy(variable: Any) -> np.ndarray:
+def _copy(variable: keras.Variable) -> np.ndarray:
     import keras
     import numpy as np
 

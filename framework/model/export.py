@@ -6,15 +6,15 @@ import contextlib
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from framework.errors import RunDirectoryError, ScenarioError, reason_of
 from framework.model.layers import all_layers
 from framework.model.model_files import check_keras_file
 from framework.run.files import replacing_directory, sha256_of, strict_json
-from framework.run.run_files import MissingFileError, read_json
+from framework.run.run_files import JsonObject, MissingFileError, read_json
 from framework.run.run_records import ModelFile
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ FACTS_FILE = "model.json"
 SAVED_MODEL = "saved_model"
 
 
-def export_model(model: keras.Model, folder: Path, facts: Mapping[str, Any], *, saved_model: bool) -> None:
+def export_model(model: keras.Model, folder: Path, facts: Mapping[str, object], *, saved_model: bool) -> None:
     """Write a model with its current weights, atomically: a reader finds the old folder or the new one.
 
     Args:
@@ -57,7 +57,7 @@ def check_exportable(model: keras.Model) -> None:
     """
     import keras
 
-    def holds_code(layer: Any) -> bool:
+    def holds_code(layer: keras.layers.Layer) -> bool:
         if isinstance(layer, keras.layers.Lambda):
             function = layer.get_config()["function"]
             return isinstance(function, dict) and function.get("class_name") == "__lambda__"
@@ -144,7 +144,7 @@ def _call_once(model: keras.Model) -> None:
     """Call a subclassed model symbolically: Keras exports a traced call, and a loaded model has none."""
     import keras
 
-    def part(shape: Any) -> Any:
+    def part(shape: Sequence[int | None]) -> keras.KerasTensor:
         return keras.KerasTensor((None, *shape[1:]), model.input_dtype)
 
     model(keras.tree.map_shape_structure(part, model.get_build_config()["input_shape"]))
@@ -208,7 +208,7 @@ def load_model_file(path: Path, build: Callable[[], keras.Model] | None = None) 
     if not path.is_file():
         raise _no_model(path)
 
-    def load(classes: Mapping[str, Any]) -> Any:
+    def load(classes: Mapping[str, type]) -> keras.Model:
         return keras.saving.load_model(path, custom_objects=dict(classes), compile=False, safe_mode=True)
 
     try:
@@ -250,7 +250,7 @@ def _missing_in(error: Exception) -> str | None:
     return found and found[0].removeprefix("Could not locate ")
 
 
-def load_facts(folder: Path) -> dict[str, Any]:
+def load_facts(folder: Path) -> JsonObject:
     """Load the facts in `model.json` of an exported model.
 
     Raises:
@@ -282,5 +282,5 @@ def _uncompiled(model: keras.Model) -> Iterator[None]:
         model.optimizer, model.compiled = optimizer, compiled
 
 
-def _describe(tensors: Any) -> list[dict[str, Any]]:
+def _describe(tensors: Iterable[keras.KerasTensor] | None) -> list[dict[str, object]]:
     return [{"name": t.name, "shape": list(t.shape), "dtype": str(t.dtype)} for t in tensors or ()]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from framework.run.run_files import memory_bytes, open_regular
 
@@ -48,7 +48,7 @@ def check_datasets(file: h5py.Group) -> None:
     """Raise a `ValueError` if an array in an HDF5 file claims far more bytes than are stored of it."""
     import h5py
 
-    def visit(name: str, node: Any) -> None:
+    def visit(name: str, node: h5py.Group | h5py.Dataset) -> None:
         if isinstance(node, h5py.Dataset):
             check_claim(node.nbytes, node.id.get_storage_size(), name)
 

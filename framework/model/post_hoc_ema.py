@@ -16,10 +16,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+    import tensorflow as tf
 
 LONGEST = 0.28
 """The longest length. An exponent near 0 weighs all steps alike, and its length is 1 / sqrt(12) = 0.2887."""
@@ -46,7 +47,7 @@ def exponent_of(length: float) -> float:
     return float(max(roots.real))
 
 
-def move(step: Any, length: float) -> Any:
+def move(step: tf.Tensor, length: float) -> tf.Tensor:
     """Return the fraction of the way towards the weights that an average of a length moves after a step.
 
     It is 1 - (1 - 1/step)^(g+1) (Karras et al. 2024, equation 2).

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from framework.run.files import write_atomically
 
@@ -35,7 +35,7 @@ def describe_model(model: keras.Model, name: str) -> str:
     return f"{line}, input {taken} -> {', '.join(map(_shape, outputs))}"
 
 
-def _shape(tensor: Any) -> str:
+def _shape(tensor: keras.KerasTensor) -> str:
     """Format a shape without the batch dimension; `?` is a size that varies."""
     return "x".join("?" if size is None else str(size) for size in tensor.shape[1:]) or "scalar"
 

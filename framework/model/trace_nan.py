@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from framework.model.freezing import layers_of
 from framework.run.patching import patching
@@ -13,6 +13,8 @@ from framework.run.patching import patching
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+
+    from framework.data.structure import Tensors
 
 # Mark the subject of a check, so that it can be found in the message of TensorFlow's error.
 _MARKED = re.compile(r"<checked>(.*?)</checked>")
@@ -37,10 +39,13 @@ def watching(model: keras.Model) -> Iterator[None]:
             stack.enter_context(patching(layer, call=_checking(layer.call, what)))
         train_step, apply, optimizer = model.train_step, model.optimizer.apply, model.optimizer
 
-        def checked_step(batch: Any) -> Any:
+        def checked_step(batch: Tensors) -> Mapping[str, tf.Tensor]:
             return train_step(_checked(batch, "the batch itself"))
 
-        def checked_apply(gradients: Any, variables: Any = None) -> None:
+        def checked_apply(
+            gradients: Sequence[tf.Tensor | tf.IndexedSlices | None],
+            variables: Sequence[keras.Variable] | None = None,
+        ) -> None:
             variables = list(optimizer._trainable_variables if variables is None else variables)
             apply(
                 [
@@ -72,17 +77,17 @@ def what_was_bad(error: tf.errors.OpError) -> str | None:
     return f"{kind} in {found[1]}, and in nothing that it is computed from"
 
 
-def _checking(function: Callable[..., Any], what: str) -> Callable[..., Any]:
-    def checked(*args: Any, **kwargs: Any) -> Any:
+def _checking(function: Callable[..., Tensors], what: str) -> Callable[..., Tensors]:
+    def checked(*args: object, **kwargs: object) -> Tensors:
         return _checked(function(*args, **kwargs), what)
 
     return checked
 
 
-def _checked(structure: Any, what: str) -> Any:
+def _checked(structure: Tensors, what: str) -> Tensors:
     import tensorflow as tf
 
-    def check(tensor: Any) -> Any:
+    def check(tensor: tf.Tensor | tf.IndexedSlices) -> tf.Tensor | tf.IndexedSlices:
         if isinstance(tensor, tf.IndexedSlices):
             return tf.IndexedSlices(check(tensor.values), tensor.indices, tensor.dense_shape)
         if not tf.is_tensor(tensor) or not tensor.dtype.is_floating:

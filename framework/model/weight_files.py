@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import h5py
     import keras
     import numpy as np
+    import tensorflow as tf
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +91,9 @@ def model_variables(model: keras.Model) -> list[ModelVariable]:
     Raises:
         ValueError: if the model is not built.
     """
-    found: dict[int, tuple[str, str, int, Any]] = {}
+    found: dict[int, tuple[str, str, int, keras.Variable]] = {}
 
-    def visit(layer: Any, prefix: str) -> None:
+    def visit(layer: keras.layers.Layer, prefix: str) -> None:
         children = inner_layers(layer)
         inside = {id(weight) for child in children for weight in child.weights}
         own = [weight for weight in layer.weights if id(weight) not in inside]
@@ -215,7 +216,7 @@ def _read_saved_model(path: Path) -> WeightSource:
     saved = trackable_object_graph_pb2.TrackableObjectGraph()
     saved.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
 
-    def members(graph: Any) -> dict[str, int]:
+    def members(graph: Sequence[Any]) -> dict[str, int]:
         """Return the nodes of the list `variables` at the root of an object graph, by number."""
         at = next((child.node_id for child in graph[0].children if child.local_name == "variables"), None)
         found = {} if at is None else {child.local_name: child.node_id for child in graph[at].children}
@@ -271,9 +272,9 @@ def _read_keras_3(file: h5py.File) -> WeightSource:
     """
     import h5py
 
-    found: dict[str, Any] = {}
+    found: dict[str, h5py.Dataset] = {}
 
-    def visit(key: str, node: Any) -> None:
+    def visit(key: str, node: h5py.Group | h5py.Dataset) -> None:
         parts = key.split("/")
         if (
             isinstance(node, h5py.Dataset)
@@ -342,5 +343,5 @@ def _unique(names: Iterable[str]) -> list[str]:
     return result
 
 
-def _graph_name(variable: Any) -> str:
+def _graph_name(variable: tf.Variable) -> str:
     return str(variable.name).removesuffix(":0")

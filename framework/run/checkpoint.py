@@ -22,7 +22,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from framework.errors import CheckpointError
 from framework.run.checkpoint_arrays import Fault, expected_bytes, key_of, read_arrays, storable
@@ -69,7 +69,7 @@ class Snapshot:
     """
 
     step: int
-    state: JsonObject
+    state: Mapping[str, Any]
     variables: Mapping[str, Sequence[NamedArray]]
 
     def group(self, name: str) -> Sequence[NamedArray]:

@@ -9,8 +9,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 from framework.errors import CheckpointError
+from framework.optim.plateau import PlateauState
 from framework.run.checkpoint import Snapshot, copy_variables, restore_variables
 from framework.run.recorder import Recorder
+from framework.run.run_records import EpochRecord
 from framework.training.early_stopping import EarlyStopping, EarlyStoppingState
 
 if TYPE_CHECKING:
@@ -47,8 +49,8 @@ class RunState(TypedDict):
     data: NotRequired[str | None]
     progress: dict[str, Any]
     early_stopping: EarlyStoppingState
-    history: list[dict[str, Any]]
-    learning_rate: NotRequired[Mapping[str, Any]]
+    history: list[EpochRecord]
+    learning_rate: NotRequired[PlateauState | None]
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,8 @@ def test_augmentation_of_mesonet_is_a_choice() -> None:
 
 
 def test_batch_size(tmp_path: Path) -> None:
-    inputs, targets = next(assemble(compose_toy("batch_size=5"), tmp_path).batches(0))
+    batch: Any = next(assemble(compose_toy("batch_size=5"), tmp_path).batches(0))
+    inputs, targets = batch
     assert (inputs.shape, targets.shape) == ((5, 8), (5, 1))
 
 
