@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from framework.data.source import Split
 from framework.run.device import apply_device
 from framework.scenario import Scenario
+from framework.splits import prepare_source
 from framework.training.training_data import training_stream
-from framework.training.validation import prepare_source
 
 
 @dataclass(frozen=True)

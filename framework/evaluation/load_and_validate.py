@@ -13,9 +13,9 @@ from framework.evaluation.trained_model import TrainedModel, is_run, open_traine
 from framework.run.device import apply_device
 from framework.run.files import check_report, now, strict_json, write_report
 from framework.scenario import scenario_of
+from framework.splits import prepare_source
 from framework.training.lav import LavList, lav_list, load_compiled, validator_of
 from framework.training.threshold import decide_at
-from framework.training.validation import prepare_source
 
 # Settings of the section `data` that change how samples are loaded, and not which samples.
 _LOADING = ("batch_size", "cache", "cache_limit", "workers")

@@ -17,8 +17,8 @@ from framework.evaluation.trained_model import open_trained
 from framework.run.device import apply_device
 from framework.run.files import write_report
 from framework.scenario import Scenario, named_outputs
+from framework.splits import open_source
 from framework.training.threshold import decide_at
-from framework.training.validation import open_source
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,7 @@ from framework.data.source import Fault, Source, Split
 from framework.errors import ScenarioError
 from framework.run.files import write_report
 from framework.scenario import Scenario
-from framework.training.validation import open_source
+from framework.splits import open_source
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,10 @@ from framework.model.layers import all_layers
 from framework.run.patching import patching
 from framework.run.run_directory import RunDirectory
 from framework.scenario import Scenario, scenario_of
+from framework.splits import prepare_source
 from framework.training.agreement import Broken, check_batch, check_splits, inputs_of, named_parts
 from framework.training.components import Components
 from framework.training.training_data import training_stream
-from framework.training.validation import prepare_source
 
 _STEPS = 300  # within which a model must learn a batch
 _SAMPLES, _BATCH = 64, 8

@@ -29,6 +29,7 @@ from framework.model.summary import describe_model, summarise
 from framework.model.warm_start import Transfer, warm_start
 from framework.run.device import apply_device, import_tensorflow
 from framework.scenario import Objective, Scenario
+from framework.splits import prepare_source
 from framework.training.agreement import Broken, check_built, check_lengths, check_start
 from framework.training.lav import LavInTraining, lav_lists
 from framework.training.monitor import find_monitor
@@ -39,7 +40,7 @@ from framework.training.training_data import (
     open_validation,
     training_stream,
 )
-from framework.training.validation import Validator, prepare_source
+from framework.training.validation import Validator
 
 if TYPE_CHECKING:
     import keras

@@ -7,7 +7,7 @@ from framework.data.source import Source, Split, spread
 from framework.data.stream import Stream
 from framework.errors import ConfigError, Problem
 from framework.scenario import Scenario
-from framework.training.validation import prepare_source
+from framework.splits import prepare_source
 
 
 def open_training(scenario: Scenario) -> Source:

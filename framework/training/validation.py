@@ -7,16 +7,13 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from framework.data.adapt import as_source
-from framework.data.cache import cached
-from framework.data.source import Source, Split, raise_unreadable, spread
+from framework.data.source import Source, raise_unreadable
 from framework.data.stream import in_order
-from framework.errors import DataError, ScenarioError
+from framework.errors import ScenarioError
 from framework.evaluators import Evaluator, Sample
 from framework.loops.custom import Stepper
 from framework.run.patching import patching
 from framework.run.signals import Interruption
-from framework.scenario import Scenario
 
 if TYPE_CHECKING:
     import keras
@@ -210,37 +207,3 @@ def metric_values(model: keras.Model) -> dict[str, float]:
         else:
             values[name] = float(value)
     return values
-
-
-def open_source(scenario: Scenario, given: object, what: str, *, targets: bool = True) -> Source:
-    """Make a source of what a scenario gave for its samples.
-
-    Args:
-        given: a source, or something that one can be made of; see `framework.data.adapt.as_source`.
-        what: the call that gave it.
-        targets: whether the samples have targets.
-
-    Raises:
-        DataError: where no source can be made of it.
-    """
-    data = scenario.config.data
-    limits = {"auto": int(data.cache_limit * 1e9), "memory": None, "off": 0}
-    return as_source(given, f"{what} of {scenario.name}", limit_bytes=limits[data.cache], targets=targets)
-
-
-def prepare_source(scenario: Scenario, split: Split) -> Source:
-    """Open the samples of a split, in memory where the config wants that and they fit.
-
-    Raises:
-        DataError: where the split is empty.
-    """
-    source = open_source(scenario, scenario.source(split), f"source({split.value!r})")
-    if not len(source):
-        raise DataError(f"the {split} split of {scenario.name} has no samples")
-    data = scenario.config.data
-    if data.limit is not None:
-        source = spread(source, data.limit)
-    if data.cache == "off" or source.batched:
-        return source
-    limit = int(data.cache_limit * 1e9) if data.cache == "auto" else None
-    return cached(source, limit_bytes=limit, workers=data.workers)

@@ -15,7 +15,18 @@ from tests.conftest import REPOSITORY, environment
 
 # The rooms of framework/, bottom up. A room imports only rooms that stand before it, and itself.
 ROOMS = [
-    *["errors", "evaluators", "config", "data", "run", "optim", "model", "scenario", "classification"],
+    *[
+        "errors",
+        "evaluators",
+        "config",
+        "data",
+        "run",
+        "optim",
+        "model",
+        "scenario",
+        "splits",
+        "classification",
+    ],
     *["loops", "training", "evaluation", "testing", "cli", "launcher"],
 ]
 

@@ -14,8 +14,8 @@ from framework.run.checkpoint import CheckpointStore
 from framework.run.device import apply_device
 from framework.run.signals import Interruption
 from framework.scenario import Scenario, compose
+from framework.splits import prepare_source
 from framework.training.components import Components
-from framework.training.validation import prepare_source
 from tests.runs import LIGHT, compose_toy, records, train, trainer
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")

@@ -26,10 +26,10 @@ from framework.data.stream import Stream, in_order
 from framework.errors import DataError, Interrupted, ScenarioError
 from framework.run.run_directory import RunDirectory
 from framework.scenario import Scenario, compose
+from framework.splits import prepare_source
 from framework.testing.checks import CHECKS, Subject
 from framework.training.agreement import Broken
 from framework.training.trainer import Trainer
-from framework.training.validation import prepare_source
 from tests.runs import InterruptedAfter, comparable, final_state, quiet, resume
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")

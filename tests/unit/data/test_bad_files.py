@@ -20,7 +20,7 @@ from framework.data.source import ArraySource, Fault, Split, Subset
 from framework.errors import DataError
 from framework.evaluation.validate_data import check_data, write_faults
 from framework.scenario import Scenario, compose
-from framework.training.validation import prepare_source
+from framework.splits import prepare_source
 from tests.unit.data.test_images import PHOTO, folder_of, save
 
 
