@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 from framework.config.schema import setting
 from framework.config.sections import RunConfig
@@ -19,6 +19,7 @@ from framework.scenario import Objective, Scenario
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
     import tensorflow as tf
 
     from framework.data.augment import AffineAugmentation
@@ -56,6 +57,7 @@ _SMOOTHING = {
     "categorical_focal_crossentropy": "CategoricalFocalCrossentropy",
 }
 
+Loss: TypeAlias = "str | keras.losses.Loss | Callable[[tf.Tensor, tf.Tensor], tf.Tensor]"
 LossName = Literal[
     "binary_crossentropy",
     "binary_focal_crossentropy",
@@ -149,7 +151,7 @@ class Classification(Scenario):
     def objective(self) -> Objective:
         return Objective(loss=self._loss(), metrics=["accuracy"], monitor="val_accuracy", mode="max")
 
-    def _loss(self) -> Any:
+    def _loss(self) -> Loss:
         """Return the loss that the settings name, as `keras.Model.compile` takes it.
 
         Raises:
@@ -176,7 +178,7 @@ class Classification(Scenario):
             return [BinaryReport(self.classes, self._positive_class, self.threshold)]
         return [ClassReport(self.classes)]
 
-    def describe_prediction(self, output: Any) -> Mapping[str, Any]:
+    def describe_prediction(self, output: np.ndarray) -> Mapping[str, object]:
         """Return the label and the probability of each class.
 
         For example `{"label": "fake", "fake": 0.98, "real": 0.02}`.
@@ -193,26 +195,26 @@ class Classification(Scenario):
             label = self.classes[max(range(len(self.classes)), key=probabilities.__getitem__)]
         return {"label": label, **dict(zip(self.classes, probabilities, strict=True))}
 
-    def describe_model(self) -> Mapping[str, Any]:
+    def describe_model(self) -> Mapping[str, object]:
         positive = {"positive_class": self._positive_class} if len(self.classes) == 2 else {}
         return {"classes": list(self.classes), **positive}
 
 
-def _of_targets(name: str, smoothing: float) -> Any:
+def _of_targets(name: str, smoothing: float) -> Loss:
     """Return a loss of Keras by its name, with smoothed labels."""
     import keras
 
     return getattr(keras.losses, _SMOOTHING[name])(label_smoothing=smoothing) if smoothing else name
 
 
-def _of_indices(name: str, smoothing: float, classes: int) -> Any:
+def _of_indices(name: str, smoothing: float, classes: int) -> Loss:
     """Return a loss of Keras that compares class probabilities with the index of the class, int [batch]."""
     import keras
 
     loss = keras.losses.get(_of_targets(name, smoothing))
     compute = loss.call if isinstance(loss, keras.losses.Loss) else loss
 
-    def of_indices(targets: Any, outputs: Any) -> Any:
+    def of_indices(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         # The result is the loss of each sample. Keras averages it, over several devices and with weights, as
         # it does a loss of its own. Targets come as [batch, 1], since Keras gives them the rank of the
         # outputs.
@@ -284,7 +286,7 @@ class ImageClassification(Classification):
     def augments(self) -> bool:
         return self.settings.augment
 
-    def augment(self, batch: Any, seeds: tf.Tensor) -> Any:
+    def augment(self, batch: tuple[tf.Tensor, tf.Tensor], seeds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         images, labels = batch
         return self.settings.augmentation.apply(images, seeds), labels
 

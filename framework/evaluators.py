@@ -26,10 +26,12 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
+
+T = TypeVar("T")
 
 Mode = Literal["min", "max"]
 """Whether the lowest or the highest value of a measure is best."""
@@ -255,7 +257,7 @@ class ClassReport(_Report):
         return self._values(means, table, sound=self._sound)
 
 
-def identity(output: Any) -> Any:
+def identity(output: T) -> T:
     """Return the output of a model unchanged."""
     return output
 
@@ -281,13 +283,13 @@ class ScikitLearnMetric(Evaluator):
     """
 
     def __init__(
-        self, name: str, function: Callable[..., float], output: Callable[[np.ndarray], Any] = identity
+        self, name: str, function: Callable[..., float], output: Callable[[np.ndarray], object] = identity
     ) -> None:
         self.names = (name,)
         self._function = function
         self._output = output
-        self._targets: list[Any] = []
-        self._outputs: list[Any] = []
+        self._targets: list[object] = []
+        self._outputs: list[object] = []
         self._weights: list[float] = []
 
     def update(self, sample: Sample) -> None:
@@ -362,7 +364,7 @@ def equal_error_threshold(fpr: np.ndarray, tpr: np.ndarray, thresholds: np.ndarr
     return below if math.isinf(lowest) else (lowest + below) / 2
 
 
-def _stacked(values: Sequence[Any]) -> np.ndarray:
+def _stacked(values: Sequence[object]) -> np.ndarray:
     """Return the values of all samples as one array; [samples, 1] becomes [samples]."""
     import numpy as np
 

@@ -19,7 +19,9 @@ from framework.evaluators import Evaluator, Mode
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
     import tensorflow as tf
+
 
 _MOST_COLUMNS = 256
 
@@ -42,17 +44,17 @@ class Objective:
         weighted_metrics: metrics that use the samples' weights; `metrics` do not.
     """
 
-    loss: Any
-    metrics: Sequence[Any] | Mapping[str, Any] = ()
+    loss: object
+    metrics: Sequence[object] | Mapping[str, object] = ()
     monitor: str = "val_loss"
     mode: Mode | None = None
     loss_weights: Mapping[str, float] | Sequence[float] | None = None
-    weighted_metrics: Sequence[Any] | Mapping[str, Any] = ()
+    weighted_metrics: Sequence[object] | Mapping[str, object] = ()
 
-    def compile_arguments(self) -> dict[str, Any]:
+    def compile_arguments(self) -> dict[str, object]:
         """Return loss and metrics as arguments of `keras.Model.compile`."""
 
-        def own(metrics: Sequence[Any] | Mapping[str, Any]) -> Any:
+        def own(metrics: Sequence[object] | Mapping[str, object]) -> object:
             return (dict(metrics) if isinstance(metrics, Mapping) else list(metrics)) or None
 
         return {
@@ -191,7 +193,7 @@ class Scenario:
         """Return whether `predict-scenario` works. It does if the scenario defines `prediction_source`."""
         return type(self).prediction_source is not Scenario.prediction_source
 
-    def describe_prediction(self, output: Any) -> Mapping[str, Any]:
+    def describe_prediction(self, output: Any) -> Mapping[str, object]:
         """Return the columns of one sample's prediction.
 
         By default each number has a column, named after the model's output.
@@ -220,7 +222,7 @@ class Scenario:
             }
         return columns
 
-    def describe_model(self) -> Mapping[str, Any]:
+    def describe_model(self) -> Mapping[str, object]:
         """Return plain values to record with an exported model, such as the names of its classes."""
         return {}
 
@@ -237,7 +239,7 @@ class Scenario:
         return self.config.data
 
 
-def named_outputs(output: Any) -> Mapping[str, Any]:
+def named_outputs(output: Any) -> Mapping[str, np.ndarray]:
     """Return the parts of a model's output by their names.
 
     Without names they are `output`, or `output_0`, `output_1` and so on if there are several.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from framework.config.schema import PlainValue
 from framework.config.sections import RunConfig
 from framework.errors import ConfigError, Problem
 
@@ -25,7 +25,7 @@ _FIXED = (
 )
 
 
-def describe_changes(before: RunConfig, after: RunConfig) -> dict[str, tuple[Any, Any]]:
+def describe_changes(before: RunConfig, after: RunConfig) -> dict[str, tuple[PlainValue, PlainValue]]:
     """The settings that differ: path to (old value, new value). A setting that one side lacks is None
     there."""
     old, new = _flatten(before.to_plain()), _flatten(after.to_plain())
@@ -33,7 +33,7 @@ def describe_changes(before: RunConfig, after: RunConfig) -> dict[str, tuple[Any
     return {path: (old.get(path), new.get(path)) for path in paths if old.get(path) != new.get(path)}
 
 
-def check_changes(changes: Mapping[str, tuple[Any, Any]]) -> None:
+def check_changes(changes: Mapping[str, tuple[PlainValue, PlainValue]]) -> None:
     """Refuse what would break a run.
 
     Raises:
@@ -56,7 +56,7 @@ def check_changes(changes: Mapping[str, tuple[Any, Any]]) -> None:
         raise ConfigError(problems, subject="the changes")
 
 
-def _flatten(plain: Any, path: str = "") -> dict[str, Any]:
+def _flatten(plain: PlainValue, path: str = "") -> dict[str, PlainValue]:
     if not isinstance(plain, Mapping):
         return {path: plain}
     return {

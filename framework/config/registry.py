@@ -32,7 +32,7 @@ class Registry(Mapping[str, type]):
             ValueError: where another class already has the name. (The same class, imported again, is fine.)
         """
 
-        def add(cls: Any) -> Any:
+        def add(cls: Any) -> type:
             known = self._classes.get(name)
             if known is not None and (known.__module__, known.__qualname__) != (
                 cls.__module__,

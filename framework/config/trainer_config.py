@@ -7,7 +7,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from framework.config.schema import regex_fault, setting
 from framework.errors import Problem
@@ -57,7 +57,7 @@ class TrainerConfig:
         ge=0,
         le=1_000_000,
     )
-    lav_lists: dict[str, dict[str, Any]] = dataclasses.field(
+    lav_lists: dict[str, dict[str, object]] = dataclasses.field(
         default_factory=dict,
         metadata={
             "help": "What LAV validates on: a name for each list, and the settings of `data` that are other "

@@ -8,13 +8,16 @@ import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from framework.errors import ScenarioError
 from framework.model.export import MODEL_FILE, SAVED_MODEL, load_facts
 from framework.run.checkpoint import CheckpointStore
 from framework.run.recorder import without_times
 from framework.run.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    import h5py
 
 
 def differences(ours: str | Path, theirs: str | Path) -> list[str]:
@@ -30,7 +33,7 @@ def differences(ours: str | Path, theirs: str | Path) -> list[str]:
     return [part for part, read in _PARTS.items() if read(runs[0]) != read(runs[1])]
 
 
-def _checkpoint(run: RunDirectory) -> Any:
+def _checkpoint(run: RunDirectory) -> object:
     snapshot = CheckpointStore(run.checkpoints).load_newest()
     if snapshot is None:
         return None
@@ -43,7 +46,7 @@ def _checkpoint(run: RunDirectory) -> Any:
     return snapshot.step, state, variables
 
 
-def _averages(run: RunDirectory) -> Any:
+def _averages(run: RunDirectory) -> object:
     store = CheckpointStore(run.averages)
     return [
         (step, [named.array.tobytes() for group in store.load(step).variables.values() for named in group])
@@ -51,29 +54,29 @@ def _averages(run: RunDirectory) -> Any:
     ]
 
 
-def _metrics(run: RunDirectory) -> Any:
+def _metrics(run: RunDirectory) -> object:
     return [without_times(json.loads(line)) for line in run.metrics_file.read_text().splitlines()]
 
 
-def _result(run: RunDirectory) -> Any:
+def _result(run: RunDirectory) -> object:
     return (run.load_result() or {}) | {"seconds": None}
 
 
-def _best(run: RunDirectory) -> Any:
+def _best(run: RunDirectory) -> object:
     return _exported(run.best)
 
 
-def _final(run: RunDirectory) -> Any:
+def _final(run: RunDirectory) -> object:
     return _exported(run.export)
 
 
-def _exported(folder: Path) -> Any:
+def _exported(folder: Path) -> object:
     import h5py
     import numpy as np
 
     weights: dict[str, bytes] = {}
 
-    def read(path: str, node: Any) -> None:
+    def read(path: str, node: h5py.Group | h5py.Dataset) -> None:
         if isinstance(node, h5py.Dataset):
             weights[path] = np.asarray(node).tobytes()
 
@@ -87,7 +90,7 @@ def _exported(folder: Path) -> Any:
     return load_facts(folder), weights, (folder / SAVED_MODEL).is_dir()
 
 
-_PARTS: Mapping[str, Callable[[RunDirectory], Any]] = {
+_PARTS: Mapping[str, Callable[[RunDirectory], object]] = {
     "the last checkpoint": _checkpoint,
     "the saved averages": _averages,
     "metrics.jsonl": _metrics,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from framework.config.schema import PlainValue
 from framework.config.sections import RunConfig
 from framework.data.source import Source, Split
 from framework.evaluation.trained_model import TrainedModel, is_run, open_trained
 from framework.run.device import apply_device
 from framework.run.files import check_report, now, strict_json, write_report
+from framework.run.run_files import JsonObject
 from framework.scenario import scenario_of
 from framework.splits import prepare_source
 from framework.training.lav import LavList, lav_list, load_compiled, validator_of
@@ -38,9 +39,9 @@ class Report:
     """
 
     metrics: Mapping[str, float]
-    facts: Mapping[str, Any]
+    facts: JsonObject
     samples: int
-    data: Mapping[str, Any]
+    data: Mapping[str, PlainValue]
     split: str
     recorded: Mapping[str, float] = field(default_factory=dict)
     not_comparable: str | None = None
@@ -150,7 +151,7 @@ def _own_data(own: RunConfig, of: LavList) -> RunConfig:
     return (lav_list(own, of.name).scenario if of.name else scenario_of(own)).config
 
 
-def _which(config: RunConfig) -> tuple[Any, ...]:
+def _which(config: RunConfig) -> tuple[object, ...]:
     """Return the settings that determine which samples a split has, and their content."""
     plain = config.to_plain()
     data = {key: value for key, value in plain["data"].items() if key not in _LOADING}

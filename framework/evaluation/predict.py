@@ -21,7 +21,10 @@ from framework.splits import open_source
 from framework.training.threshold import decide_at
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
+
+    from framework.data.structure import Tree
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def predict(
     return Predictions(rows=rows, unreadable=bad, outputs=_stacked(kept) if arrays else None)
 
 
-def _stacked(outputs: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+def _stacked(outputs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     import numpy as np
 
     try:
@@ -151,7 +154,7 @@ def write_csv(predictions: Predictions, path: Path) -> None:
     write_report(path, text.getvalue())
 
 
-def _outputs(model: Any, source: Source, batch_size: int) -> Iterator[Any]:
+def _outputs(model: keras.Model, source: Source, batch_size: int) -> Iterator[Tree[np.ndarray]]:
     """Yield the model's output for each sample, as NumPy arrays without the batch dimension."""
     import tensorflow as tf
 

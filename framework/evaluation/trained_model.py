@@ -22,6 +22,7 @@ from framework.model.warm_start import warm_start
 from framework.run.device import import_tensorflow
 from framework.run.import_guard import refuse_imports_from
 from framework.run.run_directory import RunDirectory
+from framework.run.run_files import JsonObject
 from framework.scenario import Scenario, scenario_of
 from framework.training.loss_agreement import named_parts, outputs_of
 
@@ -44,7 +45,7 @@ class TrainedModel:
     scenario: Scenario
     run: RunDirectory | None
     folder: Path
-    facts: Mapping[str, Any]
+    facts: JsonObject
     load: Callable[[], keras.Model]
 
 
@@ -126,7 +127,7 @@ def _scenario_of_weights(path: Path, overrides: Sequence[str], config_dir: str |
     return scenario
 
 
-def _with_classes(config: RunConfig, facts: Mapping[str, Any], overrides: Sequence[str]) -> RunConfig:
+def _with_classes(config: RunConfig, facts: Mapping[str, object], overrides: Sequence[str]) -> RunConfig:
     """Return the config with the classes that the model was exported with.
 
     Raises:
@@ -156,7 +157,7 @@ def _with_classes(config: RunConfig, facts: Mapping[str, Any], overrides: Sequen
     return config
 
 
-def _facts_of(path: Path) -> Mapping[str, Any]:
+def _facts_of(path: Path) -> JsonObject:
     return load_facts(path) if (path / FACTS_FILE).is_file() else {}
 
 

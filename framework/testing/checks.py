@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from framework.config.compose import compose_config
 from framework.config.run_config import parse
@@ -32,6 +32,9 @@ from framework.splits import prepare_source
 from framework.training.agreement import Broken, check_batch, check_splits, inputs_of, named_parts
 from framework.training.components import Components
 from framework.training.training_data import training_stream
+
+if TYPE_CHECKING:
+    from framework.data.structure import Tensors
 
 _STEPS = 300  # within which a model must learn a batch
 _SAMPLES, _BATCH = 64, 8
@@ -260,13 +263,13 @@ def _streams(subject: Subject) -> None:
         )
 
 
-def _load(source: Source, index: int) -> Any:
+def _load(source: Source, index: int) -> Tensors:
     import tensorflow as tf
 
     return source.load(tf.constant(index, tf.int64))
 
 
-def _difference(one: Any, other: Any) -> str | None:
+def _difference(one: Tensors, other: Tensors) -> str | None:
     """Describe the first tensor that differs between two structures; None if they are equal."""
     for (name, ours), (_, theirs) in zip(named_parts(one), named_parts(other), strict=True):
         ours, theirs = ours.numpy(), theirs.numpy()
