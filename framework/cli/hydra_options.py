@@ -54,7 +54,7 @@ class HydraOptions:
 
     def typed(self) -> list[str]:
         """The options that Hydra is to have of these, in a form that it reads."""
-        flags = {"--help": self.help, "--hydra-help": self.hydra_help, "--multirun": self.multirun}
+        flags = {"--help": self.help, "--hydra-help": self.hydra_help, "-m": self.multirun}
         values = {"--info": self.info, **self.of_config()}
         return [
             *(flag for flag, given in flags.items() if given),
