@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from framework.optim.clock import Clock
     from framework.optim.learning_rates import LearningRate, register_learning_rate
     from framework.optim.optimizers import Optimizer, register_optimizer
+    from framework.report.report_run import report_run
     from framework.run.run_directory import RunDirectory
     from framework.scenario import Objective, Scenario, compose, register_scenario
     from framework.testing import check_scenario
@@ -81,6 +82,7 @@ _HOMES = {
     "check_scenario": "testing",
     "compose": "scenario",
     "load_and_validate": "evaluation.load_and_validate",
+    "report_run": "report.report_run",
     "predict": "evaluation.predict",
     "register_learning_rate": "optim.learning_rates",
     "register_loop": "loops.loop",
@@ -131,6 +133,7 @@ __all__ = [
     "register_loop",
     "register_optimizer",
     "register_scenario",
+    "report_run",
     "setting",
 ]
 

@@ -30,6 +30,8 @@ def print_result(result: Result, run: RunDirectory, scenario: Scenario) -> None:
         f"everything is in {run.path}: best/ and export/ hold the models, metrics.jsonl the metrics, "
         "train.log the log"
     )
+    if run.report_file.exists():
+        console.print(f"report: {run.report_file}; its figures: {run.plots / 'loss_curve.png'}, ...")
     console.print("next:")
     split = "" if scenario.config.data.validates() else " --split train"
     console.print(f"  load-and-validate {run.path}{split}")

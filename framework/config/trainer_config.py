@@ -119,6 +119,9 @@ class TrainerConfig:
         True, "Export a SavedModel beside `model.keras`, at the end of the run. It takes a second or two."
     )
     tensorboard: bool = setting(True, "Write TensorBoard scalars.")
+    report: bool = setting(
+        True, "Write report.html and plots/ at the end of the run. It takes a few seconds."
+    )
     profile: bool = setting(False, "Write a TensorBoard profile of some steps, early in the session.")
     profile_steps: tuple[int, ...] = setting(
         (),

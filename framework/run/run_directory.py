@@ -60,6 +60,7 @@ class RunDirectory:
         averages/         weights for averages made afterwards
         tensorboard/      scalars, and profiles
         model.txt         the layers of the model
+        report.html       what a person looks at first; plots/ holds its figures
 
     Args:
         path: an existing run directory; `create` and `open` check that it is one.
@@ -84,6 +85,8 @@ class RunDirectory:
     earlier_best = property(lambda self: self.path / ".earlier-best")
     export = property(lambda self: self.path / "export")
     tensorboard = property(lambda self: self.path / "tensorboard")
+    report_file = property(lambda self: self.path / "report.html")
+    plots = property(lambda self: self.path / "plots")
     lav = property(lambda self: self.path / ".lav")
     lock_file = property(lambda self: self.path / ".lock")
 

@@ -13,6 +13,7 @@ from typing import Any
 from framework.config.changes import check_changes, describe_changes
 from framework.errors import Interrupted, RunDirectoryError
 from framework.model.export import fault_of
+from framework.report.report_run import report_at_end
 from framework.run.checkpoint import CheckpointStore
 from framework.run.console import Console
 from framework.run.files import strict_json, write_atomically
@@ -196,7 +197,10 @@ class Trainer:
         try:
             session.train(self._changes, resumed=resumed)
             reason = session.state.progress.stopped
-            return self._write_result(session, "stopped_early" if reason else "finished", reason)
+            result = self._write_result(session, "stopped_early" if reason else "finished", reason)
+            if self.scenario.config.trainer.report:
+                report_at_end(self.run, self.scenario)
+            return result
         except Interrupted as error:
             self._write_result(session, "interrupted", str(error))
             raise

@@ -26,6 +26,7 @@ ROOMS = [
         "scenario",
         "splits",
         "classification",
+        "report",
     ],
     *["loops", "training", "evaluation", "testing", "cli", "launcher"],
 ]

@@ -240,6 +240,7 @@ TABLE: dict[str, dict[str, str]] = {
         "checkpoint_every_n_minutes": "tests/unit/test_option_effects.py::test_when_checkpoints_are_saved_and_how_many_are_kept[words1-steps1]",
         "keep_checkpoints": "tests/unit/test_option_effects.py::test_when_checkpoints_are_saved_and_how_many_are_kept[words0-steps0]",
         "export_saved_model": "tests/unit/test_option_effects.py::test_what_a_run_writes_and_where[False]",
+        "report": "tests/unit/report/test_report.py::test_a_run_writes_its_report_where_it_is_to",
         "tensorboard": "tests/unit/test_option_effects.py::test_what_a_run_writes_and_where[False]",
         "profile": "tests/unit/model/test_trace_nan.py::test_a_profile_of_some_steps",
         "profile_steps": "tests/unit/model/test_trace_nan.py::test_a_profile_of_chosen_steps",

@@ -1,0 +1,1 @@
+"""What a person looks at: figures and pages of what a run has learned."""

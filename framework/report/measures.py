@@ -1,0 +1,341 @@
+"""Measures of a classifier over all samples, with the uncertainty that a sample of that size has.
+
+The curves need every threshold, and the intervals a thousand resamplings. Both come from one pass over the scores
+in falling order: what is at or above a threshold is a leading part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from framework.evaluators import equal_error_rate, equal_error_threshold
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FPR_LIMITS = (0.01, 0.001)
+"""The false positive rates at which the true positive rate is told."""
+
+# Resamplings of an interval, and the numbers that may be drawn for all of them.
+_RESAMPLINGS, _DRAWN = 1000, 20_000_000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and its 95 % interval.
+
+    Args:
+        value: of the samples as they are.
+        low, high: the 2.5 % and the 97.5 % quantile over resamplings of the samples (Efron and Tibshirani, An
+            Introduction to the Bootstrap, 1993, chapter 13).
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Operating:
+    """What a threshold does.
+
+    Args:
+        name: why it is told, such as "equal error rate".
+        threshold: a sample is taken for positive where its score is above it.
+        tpr, fpr, precision, f1, accuracy: rates in [0, 1]; precision is nan where nothing is taken for positive.
+    """
+
+    name: str
+    threshold: float
+    tpr: float
+    fpr: float
+    precision: float
+    f1: float
+    accuracy: float
+
+
+class Curves:
+    """ROC and precision-recall curves of two classes.
+
+    Args:
+        targets: [samples], 1 or True for the positive class.
+        scores: float [samples], finite; the higher, the more like the positive class.
+
+    Attributes:
+        thresholds: the scores that occur, float [points], falling. A point of a curve takes for positive what is
+            at or above its threshold.
+        tp, fp: how many positive and negative samples that are, float [points].
+        positives, negatives: how many there are of each.
+
+    Raises:
+        ValueError: where a class has no samples, or a score is not finite.
+
+    >>> Curves([1, 0, 1], [0.9, 0.2, 0.6]).auc
+    1.0
+    """
+
+    def __init__(self, targets: np.ndarray, scores: np.ndarray) -> None:
+        import numpy as np
+
+        positive, scores = np.asarray(targets, bool).ravel(), np.asarray(scores, np.float64).ravel()
+        if not np.isfinite(scores).all():
+            raise ValueError("a score is not finite")
+        if positive.all() or not positive.any():
+            raise ValueError("one of the classes has no samples")
+        values, inverse = np.unique(-scores, return_inverse=True)
+        self.thresholds = -values
+        self._positive, self._inverse = positive, inverse
+        self.tp, self.fp = self._counts(np.ones(len(scores)))
+        self.positives, self.negatives = self.tp[-1], self.fp[-1]
+
+    @property
+    def roc(self) -> tuple[np.ndarray, np.ndarray]:
+        """False and true positive rates, float [points + 1] each, rising from 0 to 1."""
+        return _rates(self.tp, self.fp)
+
+    @property
+    def precision_recall(self) -> tuple[np.ndarray, np.ndarray]:
+        """Precision and recall at each threshold, float [points] each; recall rises to 1."""
+        return self.tp / (self.tp + self.fp), self.tp / self.positives
+
+    @property
+    def auc(self) -> float:
+        """The area under the ROC curve."""
+        return _area(*self.roc)
+
+    def intervals(self, threshold: float = 0.5, *, seed: int = 0) -> dict[str, Interval]:
+        """Value and interval of each headline measure.
+
+        Args:
+            threshold: for the accuracy.
+            seed: of the resamplings.
+
+        Returns:
+            `auc`, `eer`, `average_precision`, `accuracy`, and `tpr_at_fpr_L` for each limit of `FPR_LIMITS`.
+        """
+        import numpy as np
+
+        above = int(np.sum(self.thresholds > threshold))
+
+        def measure(weights: np.ndarray) -> list[float]:
+            tp, fp = self._counts(weights)
+            if not tp[-1] or not fp[-1]:
+                return [np.nan] * (4 + len(FPR_LIMITS))
+            fpr, tpr = _rates(tp, fp)
+            right = (tp[above - 1] if above else 0.0) + fp[-1] - (fp[above - 1] if above else 0.0)
+            return [
+                _area(fpr, tpr),
+                equal_error_rate(fpr, tpr),
+                _average_precision(tp, fp),
+                right / (tp[-1] + fp[-1]),
+                *(_tpr_at(fpr, tpr, limit) for limit in FPR_LIMITS),
+            ]
+
+        names = ("auc", "eer", "average_precision", "accuracy", *(f"tpr_at_fpr_{x:g}" for x in FPR_LIMITS))
+        return dict(zip(names, _bootstrap(measure, len(self._positive), seed), strict=True))
+
+    def operating_points(self, threshold: float = 0.5) -> list[Operating]:
+        """What the thresholds do that somebody may want: the one in use, that of equal error rates, that of the
+        best F1, and those that keep a false positive rate.
+
+        A threshold lies in the middle between two scores, so that a few digits of it do.
+        """
+        import numpy as np
+
+        fpr, tpr = self.roc
+        points = [self.at("in use", threshold)]
+        every = np.concatenate([[np.inf], self.thresholds])
+        points.append(self.at("equal error rate", equal_error_threshold(fpr, tpr, every)))
+        f1 = 2 * self.tp / (self.tp + self.fp + self.positives)
+        points.append(self.at("best F1", self._below(int(np.argmax(f1)))))
+        for limit in FPR_LIMITS:
+            kept = np.flatnonzero(self.fp / self.negatives <= limit)
+            at = self._below(int(kept[-1])) if len(kept) else float(self.thresholds[0])
+            points.append(self.at(f"FPR at most {limit:.1%}", at))
+        return points
+
+    def at(self, name: str, threshold: float) -> Operating:
+        """What a threshold does."""
+        import numpy as np
+
+        above = int(np.sum(self.thresholds > threshold))
+        tp, fp = (float(self.tp[above - 1]), float(self.fp[above - 1])) if above else (0.0, 0.0)
+        return Operating(
+            name=name,
+            threshold=threshold,
+            tpr=tp / float(self.positives),
+            fpr=fp / float(self.negatives),
+            precision=tp / (tp + fp) if above else float("nan"),
+            f1=2 * tp / (tp + fp + float(self.positives)),
+            accuracy=(tp + float(self.negatives) - fp) / float(self.positives + self.negatives),
+        )
+
+    def _below(self, point: int) -> float:
+        """A threshold that the scores up to a point of the curve are above, and those behind it are not."""
+        here = float(self.thresholds[point])
+        if point + 1 == len(self.thresholds):
+            return here / 2 if here > 0 else here - 1.0
+        return (here + float(self.thresholds[point + 1])) / 2
+
+    def _counts(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How many positive and negative samples are at or above each threshold, each sample `weights` times."""
+        import numpy as np
+
+        size = len(self.thresholds)
+        positive = np.bincount(self._inverse, weights * self._positive, size)
+        negative = np.bincount(self._inverse, weights * ~self._positive, size)
+        return np.cumsum(positive), np.cumsum(negative)
+
+
+def class_intervals(confusion: np.ndarray, *, seed: int = 0) -> dict[str, Interval]:
+    """Value and interval of what a confusion matrix says.
+
+    Args:
+        confusion: samples by class and predicted class, int [classes, classes].
+        seed: of the resamplings.
+
+    Returns:
+        `accuracy`, `balanced_accuracy` (the mean of the recalls) and `f1` (the mean of the F1 scores); the means
+        leave out a class that has no samples.
+    """
+    import numpy as np
+
+    flat, size = np.asarray(confusion, float).ravel(), len(confusion)
+    total = int(flat.sum())
+
+    def measure(cells: np.ndarray) -> list[float]:
+        table = cells.reshape(size, size)
+        right, rows, columns = np.diag(table), table.sum(1), table.sum(0)
+        there = rows > 0
+        recall = right[there] / rows[there]
+        f1 = 2 * right[there] / (rows + columns)[there]
+        return [float(right.sum() / rows.sum()), float(recall.mean()), float(f1.mean())]
+
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(total, flat / total, size=_RESAMPLINGS)
+    found = _intervals(measure(flat), [measure(cells) for cells in drawn])
+    return dict(zip(("accuracy", "balanced_accuracy", "f1"), found, strict=True))
+
+
+def regression_intervals(residuals: np.ndarray, targets: np.ndarray, *, seed: int = 0) -> dict[str, Interval]:
+    """Value and interval of `mae`, `rmse` and `r2`.
+
+    Args:
+        residuals: float [samples], what the model gives less what it should.
+        targets: float [samples].
+        seed: of the resamplings.
+    """
+    import numpy as np
+
+    residuals, targets = np.ravel(residuals).astype(float), np.ravel(targets).astype(float)
+
+    def measure(weights: np.ndarray) -> list[float]:
+        count = weights.sum()
+        squares = weights @ residuals**2
+        mean = weights @ targets / count
+        spread = weights @ (targets - mean) ** 2
+        r2 = 1 - squares / spread if spread else float("nan")
+        return [float(weights @ abs(residuals) / count), float((squares / count) ** 0.5), float(r2)]
+
+    return dict(zip(("mae", "rmse", "r2"), _bootstrap(measure, len(residuals), seed), strict=True))
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The samples of a like confidence.
+
+    Args:
+        confidence: the mean of their scores, in [0, 1].
+        right: the part of them for which it was right, in [0, 1].
+        samples: how many there are.
+    """
+
+    confidence: float
+    right: float
+    samples: int
+
+
+def calibration(right: np.ndarray, confidence: np.ndarray, bins: int = 10) -> tuple[list[Bin], float]:
+    """How far a confidence can be believed.
+
+    Args:
+        right: [samples], whether what was said with that confidence is so.
+        confidence: float [samples], in [0, 1].
+        bins: parts of [0, 1], of one width, that the samples are put into.
+
+    Returns:
+        The bins that have samples, and the expected calibration error: the mean distance of confidence and part
+        that is right, weighted by samples (Guo et al., On Calibration of Modern Neural Networks, 2017, equation 3).
+    """
+    import numpy as np
+
+    right, confidence = np.ravel(right).astype(float), np.ravel(confidence).astype(float)
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    found = [
+        Bin(float(confidence[here].mean()), float(right[here].mean()), int(here.sum()))
+        for here in (place == i for i in range(bins))
+        if here.any()
+    ]
+    error = sum(abs(part.confidence - part.right) * part.samples for part in found) / len(right)
+    return found, error
+
+
+def _rates(tp: np.ndarray, fp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    import numpy as np
+
+    return np.concatenate([[0.0], fp / fp[-1]]), np.concatenate([[0.0], tp / tp[-1]])
+
+
+def _area(fpr: np.ndarray, tpr: np.ndarray) -> float:
+    import numpy as np
+
+    return float(np.sum(np.diff(fpr) * (tpr[1:] + tpr[:-1])) / 2)
+
+
+def _average_precision(tp: np.ndarray, fp: np.ndarray) -> float:
+    import numpy as np
+
+    taken = tp + fp
+    precision = np.divide(tp, taken, out=np.zeros_like(tp), where=taken > 0)
+    return float(np.sum(np.diff(tp, prepend=0.0) / tp[-1] * precision))
+
+
+def _tpr_at(fpr: np.ndarray, tpr: np.ndarray, limit: float) -> float:
+    """The highest true positive rate of a threshold with a false positive rate of at most `limit`."""
+    import numpy as np
+
+    return float(tpr[int(np.searchsorted(fpr, limit, side="right")) - 1])
+
+
+def _bootstrap(measure: Callable[[np.ndarray], list[float]], samples: int, seed: int) -> Iterator[Interval]:
+    """The intervals of what is measured with each sample taken as often as it is drawn.
+
+    Args:
+        measure: from how often each sample counts, float [samples], to the values.
+        samples: how many there are. Of a great many, whose intervals are narrow, fewer resamplings are made.
+    """
+    import numpy as np
+
+    generator = np.random.default_rng(seed)
+    rounds = min(_RESAMPLINGS, max(100, _DRAWN // samples))
+    drawn = (
+        np.bincount(generator.integers(0, samples, samples), minlength=samples).astype(float)
+        for _ in range(rounds)
+    )
+    return _intervals(measure(np.ones(samples)), [measure(weights) for weights in drawn])
+
+
+def _intervals(values: list[float], resampled: list[list[float]]) -> Iterator[Interval]:
+    import numpy as np
+
+    low, high = np.nanpercentile(np.array(resampled), [2.5, 97.5], axis=0)
+    for value, start, end in zip(values, low, high, strict=True):
+        yield Interval(value, float(start), float(end))
+
+
+def best_constant(counts: Mapping[str, int]) -> tuple[str, float]:
+    """What one reaches without looking: the most frequent class, and the accuracy of always saying it."""
+    name = max(counts, key=lambda key: counts[key])
+    return name, counts[name] / sum(counts.values())

@@ -1,0 +1,184 @@
+"""What a run has recorded, read from its folder: by a report of a run in training, too, and of an old one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from framework.config.schema import to_plain
+from framework.config.sections import RunConfig
+from framework.run.run_directory import RunDirectory
+from framework.run.run_files import UnusableFileError, read_json_lines
+from framework.run.run_records import MetricsRecord
+
+# Where a run goes and how it is shown: it learns the same with any of them.
+_NOT_OF_THE_RESULT = ("trainer.output_dir",)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setting that is not as it is by default.
+
+    Args:
+        path: the setting, such as `trainer.epochs`.
+        value, default: plain values, as YAML has them.
+    """
+
+    path: str
+    value: Any
+    default: Any
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a run has recorded.
+
+    Args:
+        run: the run directory.
+        config: what it was configured with.
+        history: the lines of metrics.jsonl.
+        result: result.json; None where the run has not ended yet.
+        sessions: the starts and resumes in provenance.json, first to last.
+    """
+
+    run: RunDirectory
+    config: RunConfig
+    history: Sequence[Mapping[str, Any]]
+    result: Mapping[str, Any] | None
+    sessions: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, run: RunDirectory) -> Recorded:
+        """Read what is there; what is missing or damaged is as if nothing had been recorded.
+
+        Raises:
+            RunDirectoryError: where the config cannot be read.
+        """
+        try:
+            history = read_json_lines(run.metrics_file, MetricsRecord)
+        except UnusableFileError:
+            history = []
+        sessions = run.load_provenance().get("sessions") or []
+        return cls(run, run.load_config(), history, run.load_result(), sessions)
+
+    @property
+    def best(self) -> Mapping[str, Any] | None:
+        """The best epoch, `{"epoch": 3, "step": 84, "metrics": {...}}`; None where the run does not say one."""
+        return (self.result or {}).get("best")
+
+    @property
+    def phases(self) -> list[str]:
+        """The phases that have records, training first."""
+        found = dict.fromkeys(record["phase"] for record in self.history)
+        return sorted(found, key=lambda phase: phase != "train")
+
+    def values(self) -> list[str]:
+        """The names of all headline values, the loss first, in the order in which they appear."""
+        names = dict.fromkeys(
+            name for record in self.history for name in record["metrics"] if "/" not in name
+        )
+        return sorted(names, key=lambda name: name != "loss")
+
+    def series(self, value: str) -> dict[str, tuple[list[float], list[float]]]:
+        """A value over epochs, by phase: epochs, and values; nan where it was not finite."""
+        found: dict[str, tuple[list[float], list[float]]] = {}
+        for phase in self.phases:
+            records = [r for r in self.history if r["phase"] == phase and value in r["metrics"]]
+            if records:
+                values = [_number(record["metrics"][value]) for record in records]
+                found[phase] = ([record["epoch"] for record in records], values)
+        return found
+
+    def of_training(self, *keys: str) -> tuple[list[float], list[float]]:
+        """What each record of training says beside its metrics, such as `learning_rate`, or `speed`,
+        `input_wait`: epochs, and values."""
+        epochs, values = [], []
+        for record in self.history:
+            node: Any = record if record["phase"] == "train" else None
+            for key in keys:
+                node = node.get(key) if isinstance(node, Mapping) else None
+            if isinstance(node, int | float) and not isinstance(node, bool):
+                epochs.append(record["epoch"])
+                values.append(float(node))
+        return epochs, values
+
+    def resumed_at(self) -> list[float]:
+        """The epochs at which the run was resumed, with the part that was done of the next one."""
+        last = next((record for record in reversed(self.history) if record["phase"] == "train"), None)
+        if not last or not last["step"]:
+            return []
+        epochs_per_step = last["epoch"] / last["step"]
+        steps = (session.get("started_at_step") for session in self.sessions[1:])
+        return [step * epochs_per_step for step in steps if isinstance(step, int)]
+
+    def times(self) -> list[datetime]:
+        """When the run was started, when its records were made, first to last."""
+        given = [*(session.get("time") for session in self.sessions[:1]), *(r["time"] for r in self.history)]
+        found = []
+        for text in given:
+            try:
+                found.append(datetime.fromisoformat(str(text)))
+            except ValueError:
+                continue
+        return found
+
+    def settings(self) -> dict[str, Any]:
+        """All settings by their paths, such as `trainer.epochs`, with plain values."""
+        return {
+            path: value for path, value in _leaves(self.config.to_plain()) if path not in _NOT_OF_THE_RESULT
+        }
+
+    def changes(self) -> list[Change]:
+        """The settings that are not as they are by default, in the order of the config."""
+        return [change for change in _changes(self.config) if change.path not in _NOT_OF_THE_RESULT]
+
+
+def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
+
+
+def _changes(config: RunConfig) -> Iterator[Change]:
+    for section in dataclasses.fields(config):
+        part = getattr(config, section.name)
+        if section.name == "scenario":
+            part = part.settings
+        yield from _differences(section.name, to_plain(part), _defaults(type(part)))
+
+
+def _defaults(kind: type) -> dict[str, Any]:
+    """The plain default of each field; those that have none are left out."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        if field.default is not dataclasses.MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            found[field.name] = field.default_factory()
+    return {name: _plain(value) for name, value in found.items()}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_plain(value)
+    return [_plain(part) for part in value] if isinstance(value, tuple | list) else value
+
+
+def _differences(path: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[Change]:
+    for name, value in values.items():
+        here = f"{path}.{name}"
+        if name == "name":
+            yield Change(path, value, None)
+        elif isinstance(value, Mapping) and isinstance(defaults.get(name), Mapping) and defaults[name]:
+            yield from _differences(here, value, defaults[name])
+        elif value != defaults.get(name):
+            yield Change(here, value, defaults.get(name))
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")

@@ -1,0 +1,282 @@
+"""The sections of a report: figures, tables and samples, from what was recorded and what the model gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from framework.report import charts
+from framework.report.judged import Judged, WrongSample, class_counts
+from framework.report.measures import (
+    Curves,
+    Interval,
+    best_constant,
+    calibration,
+    class_intervals,
+    regression_intervals,
+)
+from framework.report.recorded import Recorded
+from framework.run.console import format_seconds, format_value
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_WRONG = 24  # samples that are shown
+_PHASES = {"train": "training", "validation": "validation"}
+_NAMES = {
+    "auc": "AUC",
+    "eer": "equal error rate",
+    "average_precision": "average precision",
+    "tpr_at_fpr_0.01": "TPR at 1 % FPR",
+    "tpr_at_fpr_0.001": "TPR at 0.1 % FPR",
+    "balanced_accuracy": "balanced accuracy",
+    "f1": "F1, mean of classes",
+    "mae": "mean absolute error",
+    "rmse": "root mean square error",
+    "r2": "R²",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Args:
+        columns: their names.
+        rows: texts, a cell a column.
+        numbers: the indices of the columns that hold numbers.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numbers: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number that is seen first.
+
+    Args:
+        name: what it is.
+        value: as a reader sees it.
+        note: its interval, or what it says; None where there is none.
+    """
+
+    name: str
+    value: str
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report.
+
+    Args:
+        title: of the part.
+        texts: paragraphs before everything else.
+        figures: by the names that their files get.
+        tables: after the figures.
+        samples: that the model gets most wrong.
+    """
+
+    title: str
+    texts: Sequence[str] = ()
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    tables: Sequence[Table] = ()
+    samples: Sequence[WrongSample] = ()
+
+
+def curves(recorded: Recorded) -> Section:
+    """Loss, metrics and learning rate over the epochs."""
+    best = recorded.best
+    marks: dict[str, Any] = {
+        "best": best["epoch"] if best else None,
+        "resumed": recorded.resumed_at(),
+    }
+    figures = {}
+    for value in recorded.values():
+        series = {_PHASES.get(phase, phase): points for phase, points in recorded.series(value).items()}
+        name = "loss_curve" if value == "loss" else f"{value}_curve"
+        figures[name] = charts.curve_over_epochs(value, series, **marks)
+    epochs, rates = recorded.of_training("learning_rate")
+    if epochs:
+        figures["learning_rate"] = charts.curve_over_epochs(
+            "learning rate",
+            {"last step of the epoch": (epochs, rates)},
+            resumed=marks["resumed"],
+            logarithmic=charts.is_logarithmic(rates),
+        )
+    texts = [] if figures else ["Nothing is recorded yet."]
+    return Section("Curves", texts=texts, figures=figures)
+
+
+def speed(recorded: Recorded) -> Section | None:
+    """How fast the steps went, and how much of the time they waited for samples; None where nothing says so."""
+    figures = {}
+    for key, title, factor in (
+        ("samples_per_second", "samples a second", 1.0),
+        ("input_wait", "waiting for data, % of the time", 100.0),
+    ):
+        epochs, values = recorded.of_training("speed", key)
+        if epochs:
+            points = {"training": (epochs, [factor * value for value in values])}
+            figures[key] = charts.curve_over_epochs(title, points)
+    if not figures:
+        return None
+    seconds = (recorded.result or {}).get("seconds")
+    texts = [f"{format_seconds(seconds)} in all sessions together."] if seconds else []
+    return Section("Time", texts=texts, figures=figures)
+
+
+def judgement(judged: Judged) -> tuple[list[Tile], list[Section]]:
+    """What the outputs for all samples show: numbers to be seen first, and sections."""
+    if judged.task is None:
+        return [], []
+    if judged.task == "regression":
+        return _regression(judged)
+    return _classes(judged)
+
+
+def _classes(judged: Judged) -> tuple[list[Tile], list[Section]]:
+    classes, table = judged.classes, judged.confusion()
+    counts = class_counts(iter(judged.labels), classes)
+    figures: dict[str, Figure] = {"confusion": charts.confusion(table, classes)}
+    tables = [_report_of_classes(table, classes)]
+    confidence = judged.probabilities.max(axis=1)
+    right, what = judged.predicted == judged.labels, "confidence of the predicted class"
+    curves = None
+    if judged.task == "binary":
+        name = classes[1]
+        right, confidence, what = judged.labels == 1, judged.probabilities[:, 1], f"probability of {name}"
+        threshold = float(getattr(judged.scenario, "threshold", 0.5))
+        figures["scores"] = charts.scores(judged.labels, confidence, (classes[0], name), threshold)
+        if len(set(judged.labels.tolist())) == 2:
+            curves = Curves(judged.labels, confidence)
+            intervals = curves.intervals(threshold)
+            figures["roc"] = charts.roc(curves, name)
+            figures["precision_recall"] = charts.precision_recall(
+                curves, intervals["average_precision"].value, name
+            )
+            tables.append(_thresholds(curves, threshold))
+    if confidence.min() >= 0 and confidence.max() <= 1:
+        figures["calibration"] = charts.reliability(*calibration(right, confidence), what)
+    if curves is None:
+        intervals = class_intervals(table)
+    tiles = [_tile(name, interval) for name, interval in intervals.items()]
+    tiles.append(_chance(intervals["accuracy"], counts))
+    sections = [
+        Section("How well the classes are told apart", figures=figures, tables=tables),
+        _most_wrong(judged),
+        Section("Class balance", figures={"class_balance": charts.balance({"validation": counts})}),
+    ]
+    return tiles, [section for section in sections if section.figures or section.samples or section.texts]
+
+
+def _chance(accuracy: Interval, counts: Mapping[str, int]) -> Tile:
+    """What the accuracy is to be compared with."""
+    constant, chance = best_constant(counts)
+    above = "the model is above it" if accuracy.low > chance else "the model is not above it for certain"
+    return Tile(f"accuracy of always saying {constant}", f"{chance:.4f}", note=above)
+
+
+def _regression(judged: Judged) -> tuple[list[Tile], list[Section]]:
+    residuals = judged.residuals()
+    targets, outputs = (part.reshape(len(residuals), -1) for part in (judged.targets, judged.outputs))
+    figures: dict[str, Figure] = {}
+    tiles: list[Tile] = []
+    for column in range(residuals.shape[1]):
+        name = "target" if residuals.shape[1] == 1 else f"target {column}"
+        key = name.replace(" ", "_")
+        figures[f"{key}_predicted"] = charts.predicted_and_true(targets[:, column], outputs[:, column], name)
+        figures[f"{key}_residuals"] = charts.residuals(residuals[:, column], name)
+        found = regression_intervals(residuals[:, column], targets[:, column])
+        prefix = "" if residuals.shape[1] == 1 else f"{name}: "
+        tiles += [_tile(name, interval, prefix) for name, interval in found.items()]
+    return tiles, [Section("How far predictions are off", figures=figures), _most_wrong(judged)]
+
+
+def _most_wrong(judged: Judged) -> Section:
+    samples = judged.most_wrong(_WRONG)
+    if judged.task == "regression":
+        return Section("Farthest off", samples=samples)
+    wrong = int((judged.predicted != judged.labels).sum())
+    total = len(judged.labels)
+    text = f"{wrong:,} of {total:,} samples are taken for another class ({wrong / total:.1%})."
+    if wrong > len(samples):
+        text += f" These {len(samples)} with the most confidence:"
+    return Section("Most wrong", texts=[text], samples=samples)
+
+
+def _report_of_classes(table: Any, classes: Sequence[str]) -> Table:
+    rows = []
+    for i, name in enumerate(classes):
+        right, there, said = int(table[i, i]), int(table[i].sum()), int(table[:, i].sum())
+        precision = f"{right / said:.4f}" if said else "-"
+        recall = f"{right / there:.4f}" if there else "-"
+        f1 = f"{2 * right / (there + said):.4f}" if there + said else "-"
+        rows.append([name, precision, recall, f1, f"{there:,}"])
+    return Table(["class", "precision", "recall", "F1", "samples"], rows, numbers=(1, 2, 3, 4))
+
+
+def _thresholds(curves: Curves, threshold: float) -> Table:
+    rows = [
+        [
+            point.name,
+            format_value(point.threshold),
+            *(f"{rate:.4f}" for rate in (point.tpr, point.fpr, point.precision, point.f1, point.accuracy)),
+        ]
+        for point in curves.operating_points(threshold)
+    ]
+    columns = ["which threshold?", "threshold", "TPR (recall)", "FPR", "precision", "F1", "accuracy"]
+    return Table(columns, rows, numbers=range(1, 7))
+
+
+def _tile(name: str, interval: Interval, prefix: str = "") -> Tile:
+    return Tile(
+        f"{prefix}{_NAMES.get(name, name)}",
+        format_value(interval.value),
+        f"95 %: {format_value(interval.low)} to {format_value(interval.high)}",
+    )
+
+
+def configuration(recorded: Recorded) -> Section:
+    """The settings that are not as they are by default."""
+    rows = [
+        [change.path, plain(change.value), "-" if change.default is None else plain(change.default)]
+        for change in recorded.changes()
+    ]
+    return Section(
+        "Settings that differ from the defaults", tables=[Table(["setting", "value", "default"], rows)]
+    )
+
+
+def provenance(recorded: Recorded) -> Section:
+    """Commands, versions and machines, a line a session."""
+    rows = list(_sessions(recorded.sessions))
+    tables = [Table(["started", "step", "command", "host", "versions"], rows, numbers=(1,))] if rows else []
+    texts = [] if rows else ["provenance.json is missing or damaged."]
+    return Section("Provenance", texts=texts, tables=tables)
+
+
+def _sessions(sessions: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
+    for session in sessions:
+        command = session.get("command") or []
+        words = [str(command[0]).rpartition("/")[2], *map(str, command[1:])] if command else []
+        versions = session.get("versions") or {}
+        yield [
+            str(session.get("time", "")),
+            f"{session.get('started_at_step', 0):,}",
+            " ".join(words),
+            str(session.get("host", "")),
+            ", ".join(f"{name} {version}" for name, version in versions.items()),
+        ]
+
+
+def plain(value: Any) -> str:
+    """A plain value as YAML has it, in a cell of a table."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,141 @@
+"""Measures of the report: equal to scikit-learn's, and with intervals that hold what they promise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    f1_score,
+    precision_recall_fscore_support,
+    r2_score,
+    roc_auc_score,
+)
+
+from framework.evaluators import BinaryReport, Sample
+from framework.report.measures import (
+    Curves,
+    best_constant,
+    calibration,
+    class_intervals,
+    regression_intervals,
+)
+
+scored = st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=2, max_size=40).filter(
+    lambda pairs: len({target for target, _ in pairs}) == 2
+)
+
+
+@given(scored)
+@settings(max_examples=100, deadline=None)
+def test_curves_are_those_of_scikit_learn_and_of_the_evaluator(pairs: list[tuple[bool, int]]) -> None:
+    targets, scores = np.array([t for t, _ in pairs]), np.array([s / 8 for _, s in pairs])
+    curves = Curves(targets, scores)
+    assert curves.auc == pytest.approx(roc_auc_score(targets, scores))
+    report = BinaryReport(("no", "yes"), "yes")
+    for target, score in zip(targets, scores, strict=True):
+        report.update(Sample(inputs=None, target=int(target), output=score))
+    expected = report.result()
+    (point, *others) = curves.operating_points()
+    assert point.f1 == pytest.approx(f1_score(targets, scores > 0.5, zero_division=0))
+    assert point.accuracy == pytest.approx(accuracy_score(targets, scores > 0.5))
+    assert others[0].threshold == pytest.approx(expected["eer_threshold"])
+    for other in (point, *others):
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            targets, scores > other.threshold, average="binary", zero_division=0
+        )
+        assert (other.tpr, other.f1) == pytest.approx((recall, f1))
+        assert np.nan_to_num(other.precision) == pytest.approx(precision)
+    assert others[1].f1 == pytest.approx(
+        max(f1_score(targets, scores >= at, zero_division=0) for at in set(scores))
+    )
+    assert all(other.fpr <= limit for other, limit in zip(others[2:], (0.01, 0.001), strict=True))
+
+
+def test_intervals_hold_the_value_and_shrink_with_the_samples() -> None:
+    generator = np.random.default_rng(1)
+    widths = []
+    for count in (100, 10_000):
+        targets = generator.random(count) < 0.4
+        scores = 1 / (1 + np.exp(-generator.normal(targets * 1.5, 1)))
+        found = Curves(targets, scores).intervals()
+        assert found["auc"].value == pytest.approx(roc_auc_score(targets, scores))
+        assert found["average_precision"].value == pytest.approx(average_precision_score(targets, scores))
+        assert found["accuracy"].value == pytest.approx(np.mean((scores > 0.5) == targets))
+        for name, interval in found.items():
+            assert interval.low <= interval.value <= interval.high, name
+        widths.append(found["auc"].high - found["auc"].low)
+    # A hundred times the samples: a tenth of the width.
+    assert widths[0] / widths[1] == pytest.approx(10, rel=0.4)
+
+
+def test_an_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+    truth = 0.7602  # of normal scores one standard deviation apart: the normal distribution at 1 / sqrt(2)
+    generator = np.random.default_rng(2)
+    held = 0
+    for seed in range(40):
+        targets = np.arange(120) % 2
+        interval = Curves(targets, generator.normal(targets, 1)).intervals(seed=seed)["auc"]
+        held += interval.low <= truth <= interval.high
+    assert 34 <= held <= 40
+
+
+def test_the_same_seed_gives_the_same_intervals() -> None:
+    targets, scores = np.arange(50) % 2, np.linspace(0, 1, 50) ** 2
+    assert Curves(targets, scores).intervals() == Curves(targets, scores).intervals()
+
+
+@pytest.mark.parametrize(
+    ("targets", "scores", "problem"),
+    [
+        ([1, 1], [0.1, 0.2], "no samples"),
+        ([0, 0], [0.1, 0.2], "no samples"),
+        ([0, 1], [0.1, np.nan], "finite"),
+    ],
+)
+def test_what_has_no_curve(targets: list[int], scores: list[float], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        Curves(np.array(targets), np.array(scores))
+
+
+def test_what_a_confusion_matrix_says() -> None:
+    generator = np.random.default_rng(3)
+    targets, predicted = generator.integers(0, 3, 400), generator.integers(0, 3, 400)
+    predicted = np.where(generator.random(400) < 0.7, targets, predicted)
+    table = np.zeros((4, 4), int)  # the fourth class has no samples
+    np.add.at(table, (targets, predicted), 1)
+    found = class_intervals(table)
+    assert found["accuracy"].value == pytest.approx(accuracy_score(targets, predicted))
+    assert found["balanced_accuracy"].value == pytest.approx(balanced_accuracy_score(targets, predicted))
+    assert found["f1"].value == pytest.approx(f1_score(targets, predicted, average="macro"))
+    assert all(interval.low < interval.value < interval.high for interval in found.values())
+
+
+def test_what_residuals_say() -> None:
+    generator = np.random.default_rng(4)
+    targets = generator.normal(size=300)
+    residuals = generator.normal(scale=0.3, size=300)
+    found = regression_intervals(residuals, targets)
+    assert found["mae"].value == pytest.approx(np.mean(abs(residuals)))
+    assert found["rmse"].value == pytest.approx(np.mean(residuals**2) ** 0.5)
+    assert found["r2"].value == pytest.approx(r2_score(targets, targets + residuals))
+    assert all(interval.low < interval.value < interval.high for interval in found.values())
+
+
+def test_a_confidence_that_can_be_believed_has_no_error() -> None:
+    confidence = np.repeat([0.05, 0.35, 0.85], 2000)
+    right = np.concatenate([np.arange(2000) < 2000 * part for part in (0.05, 0.35, 0.85)])
+    bins, error = calibration(right, confidence)
+    assert [part.samples for part in bins] == [2000] * 3
+    assert [part.confidence for part in bins] == pytest.approx([0.05, 0.35, 0.85])
+    assert error == pytest.approx(0, abs=1e-9)
+    _, error = calibration(np.zeros(10), np.ones(10))
+    assert error == pytest.approx(1)
+
+
+def test_the_best_constant() -> None:
+    assert best_constant({"real": 30, "fake": 90}) == ("fake", 0.75)

@@ -1,0 +1,329 @@
+"""The report of a run: one page, whole in itself, of whatever a run has recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from framework.data.source import ArraySource, Source
+from framework.errors import RunDirectoryError
+from framework.report import report as report_page
+from framework.report.findings import findings
+from framework.report.judged import Judged, judge, shown
+from framework.report.recorded import Recorded
+from framework.report.report import write_comparison, write_run_report
+from framework.report.report_run import report_run
+from framework.run.run_directory import RunDirectory
+from framework.scenario import Scenario, compose
+from tests.conftest import TOY
+from tests.runs import LIGHT, train
+
+VOID = {"meta", "br", "img", "path", "use", "rect", "line", "circle", "image"}
+
+
+class Page(HTMLParser):
+    """Reads a page, and fails where its tags are not closed in their order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href"):
+                self.links.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+
+    def handle_startendtag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def read(path: Path) -> Page:
+    text = path.read_text(encoding="utf-8")
+    assert len(text) < 3_000_000
+    assert "<script" not in text
+    page = Page(text)
+    # Nothing is loaded from elsewhere: a page that came by mail looks the same.
+    assert all(link.startswith(("#", "data:image/")) for link in page.links)
+    targets = {link[1:] for link in page.links if link.startswith("#")}
+    assert targets <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+    return page
+
+
+@pytest.fixture(autouse=True)
+def toy(toy_on_the_path: None) -> None:
+    pass
+
+
+def record(phase: str, epoch: int, **metrics: float) -> str:
+    more = (
+        {"learning_rate": 0.1, "speed": {"samples_per_second": 9.5, "input_wait": 0.4}}
+        if phase == "train"
+        else {}
+    )
+    time = f"2026-01-01T00:00:{epoch:02d}+00:00"
+    line = {"phase": phase, "epoch": epoch, "step": 3 * epoch, "time": time, "metrics": metrics}
+    return json.dumps(line | more) + "\n"
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Callable[..., Recorded]:
+    """Makes a run of these records, and of this result, without training it."""
+
+    def make(*records: str, result: dict[str, Any] | None = None, name: str = "run") -> Recorded:
+        run = RunDirectory.create(tmp_path / name)
+        run.claim(compose("scenario=toy", config_dir=TOY / "conf").config)
+        run.metrics_file.write_text("".join(records))
+        if result is not None:
+            run.result_file.write_text(json.dumps({"epochs": 3, **result}))
+        return Recorded.of(run)
+
+    return make
+
+
+def judged(
+    outputs: Any, targets: Any, inputs: Any, classes: Sequence[str] = (), source: Source | None = None
+) -> Judged:
+    from framework.classification import Classification
+
+    scenario = Classification.__new__(Classification) if classes else Scenario.__new__(Scenario)
+    data = type("Data", (), {"classes": tuple(classes), "positive_class": classes[-1] if classes else None})
+    scenario.__dict__["config"] = type("Config", (), {"data": data})
+    task = "regression" if not classes else "binary" if len(classes) == 2 else "classes"
+    source = source or ArraySource((inputs, targets))
+    return Judged(scenario, source, task, np.asarray(outputs, float), np.asarray(targets))  # type: ignore[arg-type]
+
+
+THREE = [
+    record(phase, epoch, loss=loss, accuracy=0.5 + epoch / 10)
+    for epoch in (1, 2, 3)
+    for phase, loss in (("train", 1 / epoch), ("validation", 0.5 + 0.2 * abs(epoch - 2)))
+]
+BEST = {"epoch": 2, "step": 6, "metrics": {"loss": 0.5, "val_loss": 0.5, "val_accuracy": 0.7}}
+DONE = {"status": "finished", "steps": 9, "best": BEST, "monitor": "val_accuracy", "seconds": 75.0}
+
+
+def test_two_classes_of_images(recorded: Callable[..., Recorded]) -> None:
+    generator = np.random.default_rng(0)
+    targets = (np.arange(40) % 2).astype("float32")[:, None]
+    scores = np.clip(targets * 0.5 + generator.random((40, 1)) * 0.6, 0, 1)
+    images = generator.integers(0, 255, (40, 16, 16, 3)).astype("uint8")
+    found = recorded(*THREE, result=DONE)
+    path = write_run_report(found, judged(scores, targets, images, ("<real>", "fake & co")))
+    page = read(path)
+    assert "val_accuracy 0.7000 at epoch 2, the best of 3 of 4 epochs, on 40 validation samples" in page.text
+    assert "AUC" in page.text and "TPR at 1 % FPR" in page.text and "95 %:" in page.text
+    assert "<real>" in page.text and "fake & co" in page.text
+    wrong = int(((scores > 0.5) != targets).sum())
+    assert f"{wrong} of 40 samples are taken for another class" in page.text
+    assert sum(link.startswith("data:image/jpeg") for link in page.links) == min(wrong, 24)
+    assert "equal error rate" in page.text and "FPR at most 0.1%" in page.text
+    plots = {file.name for file in (path.parent / "plots").iterdir()}
+    for name in (
+        "loss_curve",
+        "accuracy_curve",
+        "roc",
+        "precision_recall",
+        "confusion",
+        "calibration",
+        "scores",
+    ):
+        assert {f"{name}.png", f"{name}.svg"} <= plots
+    assert (path.parent / "plots" / "loss_curve.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_same_run_has_the_same_page(recorded: Callable[..., Recorded]) -> None:
+    found = recorded(*THREE, result=DONE)
+    first = write_run_report(found).read_bytes()
+    plots = {file: file.read_bytes() for file in (found.run.path / "plots").iterdir()}
+    assert write_run_report(found).read_bytes() == first
+    assert {file: file.read_bytes() for file in plots} == plots
+
+
+def test_the_most_wrong_come_first_and_those_that_are_right_do_not_come() -> None:
+    outputs = [[0.1, 0.8, 0.1], [0.6, 0.3, 0.1], [0.9, 0.05, 0.05], [0.4, 0.5, 0.1]]
+    texts = np.array([b"one", b"two", b"three", b"four"])
+    found = judged(outputs, [0, 1, 2, 1], texts, ("a", "b", "c")).most_wrong(5)
+    assert [(sample.true, sample.said, sample.text) for sample in found] == [
+        ("c", "a with 90.0%", "three"),
+        ("a", "b with 80.0%", "one"),
+        ("b", "a with 60.0%", "two"),
+    ]
+
+
+def test_more_classes_of_texts(recorded: Callable[..., Recorded]) -> None:
+    names = tuple(f"class {i}" for i in range(30))
+    targets = np.arange(90) % 30
+    outputs = np.eye(30)[(targets + (np.arange(90) % 7 == 0)) % 30] * 0.9 + 0.1 / 30
+    texts = np.array([b"<script>alert(1)</script> " * 40] * 90)
+    page = read(write_run_report(recorded(*THREE, result=DONE), judged(outputs, targets, texts, names)))
+    assert "balanced accuracy" in page.text and "30 rows" in page.text
+    assert "<script>alert(1)</script>" in page.text  # as text: `read` finds no such tag
+
+
+def test_a_regression(recorded: Callable[..., Recorded]) -> None:
+    targets = np.linspace(0, 9, 50, dtype="float32")[:, None]
+    outputs = targets + np.sin(np.arange(50))[:, None]
+    path = write_run_report(recorded(*THREE, result=DONE), judged(outputs, targets, np.zeros((50, 3))))
+    page = read(path)
+    assert "mean absolute error" in page.text and "R²" in page.text and "Farthest off" in page.text
+    assert (path.parent / "plots" / "target_residuals.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("records", "result", "expected"),
+    [
+        ((), None, ["in training", "No epoch is best yet; 0 of 4 epochs done.", "Nothing is recorded yet"]),
+        (THREE[:1], None, ["in training", "Nothing was validated"]),
+        (THREE[:2], DONE, ["finished"]),
+        (
+            THREE,
+            {"status": "failed", "message": "OSError: full"},
+            ["failed", "3 of 4 epochs done: OSError: full"],
+        ),
+        ((*THREE, '{"phase": "tr'), DONE, ["finished"]),
+        (
+            (record("train", 1, loss=float("nan")), record("validation", 1, loss=float("nan"))),
+            None,
+            ["in training"],
+        ),
+    ],
+    ids=["begun", "without validation", "one epoch", "failed", "cut off", "nan"],
+)
+def test_whatever_is_recorded_is_shown(
+    recorded: Callable[..., Recorded],
+    records: Sequence[str],
+    result: dict[str, Any] | None,
+    expected: list[str],
+) -> None:
+    page = read(write_run_report(recorded(*records, result=result)))
+    for text in expected:
+        assert text in page.text
+
+
+def test_settings_that_are_not_as_by_default(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "run")
+    run.claim(compose("scenario=toy", "epochs=7", "optimizer=sgd", config_dir=TOY / "conf").config)
+    changes = {change.path: (change.value, change.default) for change in Recorded.of(run).changes()}
+    assert changes["trainer.epochs"] == (7, 10)
+    assert changes["optimizer"] == ("sgd", None)
+    assert "trainer.val_every_n" not in changes
+
+
+def test_what_the_curves_say(recorded: Callable[..., Recorded]) -> None:
+    said = {finding.about: finding for finding in findings(recorded(*THREE, result=DONE))}
+    assert said["Does it overfit?"].text.startswith("Yes: the validation loss was lowest at epoch 2 (0.5000)")
+    assert "40% of the time" in said["Does it wait for data?"].text
+    falling = [
+        record(phase, epoch, loss=1 / epoch) for epoch in range(1, 6) for phase in ("train", "validation")
+    ]
+    said = {finding.about: finding for finding in findings(recorded(*falling, result=DONE, name="falling"))}
+    assert said["Does it overfit?"].text.startswith("No")
+    assert "epochs=8" in (said["Would more epochs help?"].hint or "")
+
+
+def test_runs_side_by_side(tmp_path: Path, recorded: Callable[..., Recorded]) -> None:
+    runs = [recorded(*THREE, result=DONE, name="one"), recorded(*THREE[:2], name="two")]
+    write_comparison(runs, tmp_path / "comparison.html")
+    page = read(tmp_path / "comparison.html")
+    assert "one, two" in page.text and "They have the same settings." in page.text
+    assert "val_accuracy" in page.text and "in training" in page.text
+
+
+def test_a_finished_run_and_one_that_lost_its_model(finished: Callable[..., Path], tmp_path: Path) -> None:
+    run = finished(tmp_path / "run", *LIGHT)
+    page = read(report_run(run))
+    assert "Provenance" in page.text and "validation samples" in page.text
+    (run / "best" / "model.keras").write_bytes(b"nothing")
+    assert "There are no figures of single samples" in read(report_run(run)).text
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_run_writes_its_report_where_it_is_to(tmp_path: Path, wanted: bool) -> None:
+    train(tmp_path / "run", *LIGHT, f"trainer.report={wanted}")
+    assert (tmp_path / "run" / "report.html").exists() == wanted
+    assert (tmp_path / "run" / "plots" / "loss_curve.png").exists() == wanted
+
+
+def test_a_report_that_cannot_be_written_never_ends_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("no such figure")
+
+    monkeypatch.setattr(report_page, "curves", fail)
+    result = train(tmp_path / "run", *LIGHT, "trainer.report=true")
+    assert result.status == "finished"
+    assert "the report could not be written: ZeroDivisionError: no such figure" in caplog.text
+    assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match="is not a run directory"):
+        report_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("sample", "picture"),
+    [
+        (np.zeros((8, 8, 3), "uint8"), True),
+        (np.linspace(0, 1, 64, dtype="float32").reshape(8, 8, 1), True),
+        (np.linspace(-3, 90, 64, dtype="float32").reshape(8, 8), True),
+        (np.zeros((8, 8), "float32"), False),
+        (np.full((8, 8), np.nan, "float32"), False),
+        (np.zeros((8, 8, 5), "float32"), False),
+        (np.zeros(64, "float32"), False),
+    ],
+)
+def test_what_can_be_shown_as_a_picture(sample: np.ndarray, picture: bool) -> None:
+    found, text = shown(ArraySource((sample[None], np.zeros(1))), 0)
+    assert (found is not None, text) == (picture, None)
+
+
+def test_outputs_that_have_no_figures() -> None:
+    """Of several outputs, and of those that are too many to keep, nothing single is told."""
+
+    class Model:
+        def __init__(self, give: Callable[[int], Any]) -> None:
+            self.give = give
+
+        def predict_on_batch(self, batch: tf.Tensor) -> Any:
+            return self.give(len(batch))
+
+    scenario = compose("scenario=toy", config_dir=TOY / "conf")
+    source = ArraySource((np.zeros((6, 2), "float32"), np.zeros((6, 1), "float32")))
+    models = [lambda n: {"a": np.zeros((n, 1)), "b": np.zeros((n, 1))}, lambda n: np.zeros((n, 9_000_000))]
+    for give in models:
+        assert judge(Model(give), scenario, source) is None
+    found = judge(Model(lambda n: np.full((n, 1), np.nan)), scenario, source)
+    assert found is not None and found.task is None and found.most_wrong(3) == []
