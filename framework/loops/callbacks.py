@@ -1,5 +1,7 @@
-"""Tells the Keras callbacks of a scenario what happens in a run. It imports Keras, so it is imported only when a model
-is built."""
+"""Tells the Keras callbacks of a scenario what happens in a run.
+
+It imports Keras, so it is imported only when a model is built.
+"""
 
 from __future__ import annotations
 
@@ -144,17 +146,16 @@ def _refuse_schedule(callback: keras.callbacks.Callback) -> None:
             name = type(callback).__name__
             derived = "" if type(callback) is kind else f", a {kind.__name__}"
             raise ScenarioError(
-                f"callbacks() gives a {name}{derived}, which sets the learning rate; that is set by the "
-                "section learning_rate, "
-                "whose state is resumed exactly",
+                f"callbacks() gives a {name}{derived}, which sets the learning rate; the section "
+                "learning_rate sets it, and resumes it exactly",
                 hint=f"leave it out; {instead}",
             )
 
 
 @contextlib.contextmanager
 def _leaving_the_rate() -> Iterator[None]:
-    """Say what is wrong where a callback in the context sets the learning rate. Keras refuses that, since it is
-    a schedule."""
+    """Say what is wrong where a callback in the context sets the learning rate. Keras refuses to change a
+    schedule."""
     try:
         yield
     except (TypeError, AttributeError) as error:

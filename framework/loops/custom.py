@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     from framework.data.structure import Tensors
 
-# A call should take about this long: then calls are so few that they cost nothing, and so many that signals and
-# progress bars are answered soon.
+# A call should take about this long: then calls are so few that they cost nothing, and so many that a signal
+# or a progress bar waits only shortly.
 _SECONDS_PER_CALL = 0.2
 
 
 class Pace:
-    """How many steps make a call of about a fifth of a second, found from the calls so far.
+    """Finds from the calls so far how many steps make a call of about a fifth of a second.
 
     Args:
         most: the most steps of one call; None: as many as fit.
@@ -46,7 +46,7 @@ class Pace:
 
 
 class WaitClock:
-    """How long a compiled function waits for its batches, in seconds.
+    """Measures how long a compiled function waits for its batches, in seconds.
 
     TensorFlow's own clock fails in a graph that is to be deterministic, and Python's costs some tenths of a
     millisecond a batch where all threads are busy. So calls are timed now and then, for one per cent of the
@@ -115,10 +115,9 @@ class WaitClock:
 
 
 class Stepper:
-    """Repeats a step of a model over batches, inside one compiled function. A call does as many steps as fit into a
-    fifth of a second.
+    """Repeats a step of a model over batches, inside one compiled function.
 
-    How many these are changes only the speed.
+    A call does as many steps as fit into a fifth of a second. How many these are changes only the speed.
 
     Args:
         step: `(batch) -> logs`, a model's `train_step` or `test_step`.

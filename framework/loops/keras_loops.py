@@ -1,5 +1,8 @@
-"""The loops that Keras has: `fit` and `train_on_batch`. Everything in a step is Keras' own; the epochs around
-the steps are the trainer's. It imports Keras, so it is imported only when a loop is built."""
+"""The loops of Keras: `fit` and `train_on_batch`.
+
+Keras does all that is in a step; the session does the epochs around the steps. It imports Keras, so it is
+imported only when a loop is built.
+"""
 
 from __future__ import annotations
 

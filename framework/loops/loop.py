@@ -1,5 +1,5 @@
-"""The inner loop: does the training steps between two checks of the session. There are three, and they give the same
-weights."""
+"""The inner loop, which does the training steps between two checks of the session. There are three, which
+give the same weights."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class LoopConfig:
 
     name: ClassVar[str]
     sees_batches: ClassVar[bool] = False
-    """Whether it tells the callbacks of each step (`begin_step`, `end_step`), so that Keras callbacks can look at
-    each."""
+    """Whether it tells the callbacks of each step (`begin_step`, `end_step`), as Keras callbacks of batches
+    need."""
 
     def build(
         self,
@@ -87,7 +87,7 @@ class CustomLoop(LoopConfig):
 
 
 class _OfKeras(LoopConfig):
-    """A loop that Keras has: it calls Python for each step."""
+    """A loop of Keras, which calls Python for each step."""
 
     sees_batches: ClassVar[bool] = True
 

@@ -25,9 +25,9 @@ class Profiler:
     Args:
         folder: where TensorBoard looks; the profile is below `plugins/profile` in it. None profiles nothing.
         times: when it begins and ends.
-        chosen: the first and the last step of the run to profile, counted from 1; empty where none are chosen.
-            What comes between them, such as a validation, is in the profile, too. Where the session ends before
-            the last, the profile ends there.
+        chosen: the first and the last step of the run to profile, counted from 1; empty where none are
+            chosen. What comes between them, such as a validation, is in the profile, too. Where the session
+            ends before the last, the profile ends there.
     """
 
     def __init__(self, folder: Path | None, times: ProfileTimes, chosen: tuple[int, ...] = ()) -> None:

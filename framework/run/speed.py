@@ -1,4 +1,5 @@
-"""The time a run takes, the speed of the steps of an epoch, and the share of the time spent waiting for data."""
+"""The time a run takes, the speed of the steps of an epoch, and the share of the time spent waiting for
+data."""
 
 from __future__ import annotations
 
@@ -65,7 +66,8 @@ class Stopwatch:
 
 
 class RunClock:
-    """Tells the time that is spent on a run: in this session, which begins when it is made, and in all together.
+    """Measures the time that is spent on a run: in this session, which begins when it is made, and in all
+    sessions.
 
     Attributes:
         before: seconds that were spent in earlier sessions.

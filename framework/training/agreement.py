@@ -1,9 +1,9 @@
-"""Checks that data, model and loss of a scenario go together. Keras broadcasts some of what does not, and trains on it
-without a message.
+"""Checks that data, model and loss of a scenario go together.
 
-`check_start` is for each start of a run: it looks at shapes and dtypes, which are known without computing,
-and at the targets of a few samples. `check_batch` is for `check-scenario`: it looks at what a model makes of
-a batch. `check_built` and `check_lengths` look at what a model alone must be.
+Keras broadcasts some of what does not, and trains on it without a message. `check_start` is for each start of
+a run: it checks shapes and dtypes, which are known without computing, and the targets of a few samples.
+`check_batch` is for `check-scenario`: it checks what a model computes from a batch. `check_built` and
+`check_lengths` check a model alone.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 
     from framework.data.structure import Tensors
 
-# Samples whose targets are looked at when a run starts: those that are in memory, and those that have to be
-# read first.
+# How many samples have their targets checked when a run starts: of those in memory, and of those that have to
+# be read first.
 _IN_MEMORY, _TO_BE_READ = 64, 4
 
 
 def check_start(model: keras.Model, objective: Objective, batch: Tensors, source: Source) -> Broken | None:
-    """Look at shapes and dtypes, and at the targets of a few samples. Draws no random numbers and changes no
+    """Check shapes and dtypes, and the targets of a few samples. Draws no random numbers and changes no
     variable.
 
     Args:
         model: built.
-        objective: its loss is looked at.
+        objective: its loss is checked.
         batch: the structure of a training batch, of `tf.TensorSpec`s.
         source: the training samples.
 
     Returns:
-        What is probably wrong, though it can be trained: a loss of probabilities on outputs that are none.
+        What is probably wrong, though it can be trained: a loss of probabilities on other outputs.
 
     Raises:
         Broken: naming the part that does not go with the others.
@@ -62,7 +62,7 @@ def check_start(model: keras.Model, objective: Objective, batch: Tensors, source
 
 
 def check_batch(model: keras.Model, objective: Objective, batch: Tensors) -> None:
-    """Look at a batch, what a new model makes of it, and its loss. The model is compiled.
+    """Check a batch, what a new model computes from it, and its loss. Compiles the model.
 
     Raises:
         Broken: naming the part that does not go with the others.
@@ -102,8 +102,8 @@ def check_splits(training: Tensors, validation: Tensors) -> None:
 
 
 def inputs_of(model: keras.Model) -> Tensors | None:
-    """Find the symbolic inputs of a model, in the structure that it is called with; None where its class keeps
-    that to itself."""
+    """Find the symbolic inputs of a model, in the structure that it is called with; None where its class does
+    not say."""
     import keras
 
     if isinstance(model, keras.Sequential):
@@ -118,7 +118,8 @@ def _inputs_and_targets(batch: Tensors) -> tuple[Tensors, Tensors]:
 
 
 def _steps_by_itself(model: keras.Model) -> bool:
-    """Whether a model takes a batch in a way of its own, of which nothing is known."""
+    """Return whether a model has a `train_step` of its own. Nothing is known of what that does with a
+    batch."""
     import keras
 
     return type(model).train_step is not keras.Model.train_step
@@ -146,7 +147,7 @@ def _symbolic_outputs(model: keras.Model, inputs: Tensors) -> Tensors:
     except Exception as error:  # whatever the model's own code raises
         raise Broken(
             f"the model cannot be called with what the data give: {reason_of(error)}",
-            "mend call() of the model, or what source(split) loads",
+            "correct call() of the model, or what source(split) loads",
         ) from error
 
 
@@ -167,9 +168,7 @@ def _some_targets(source: Source, expected: Tensors) -> Tensors | None:
             {name: (part.dtype, part.shape[1:]) for name, part in named_parts(structure)}
             for structure in (targets, expected)
         )
-    except (
-        Exception
-    ):  # the samples are looked at as a courtesy; what cannot be loaded has messages of its own
+    except Exception:  # what cannot be loaded has messages of its own, later
         return None
     return targets if ours == theirs else None
 
@@ -180,19 +179,19 @@ def _check_inputs(model: keras.Model, inputs: Tensors) -> None:
     given, wanted = (dict(named_parts(structure, "the input")) for structure in (inputs, symbolic))
     if set(wanted) != set(given):
         raise Broken(
-            f"the data have {', '.join(given)}, and the model wants {', '.join(wanted)}",
+            f"the data have {', '.join(given)}, and the model takes {', '.join(wanted)}",
             "keras.Input(name=...) and the keys of the data are the same; several inputs are a dict",
         )
     for name, tensor in wanted.items():
         found, shape = given[name], tuple(tensor.shape[1:])
         if not found.shape[1:].is_compatible_with(shape):
             raise Broken(
-                f"{name} is {described(found.dtype, found.shape[1:])}, and the model wants {shape}",
-                "mend keras.Input(shape) in build_model(), or what source(split) loads",
+                f"{name} is {described(found.dtype, found.shape[1:])}, and the model takes {shape}",
+                "correct keras.Input(shape) in build_model(), or what source(split) loads",
             )
         if (found.dtype.name == "string") != (tensor.dtype == "string"):
             raise Broken(
-                f"{name} is {found.dtype.name}, and the model wants {tensor.dtype}",
+                f"{name} is {found.dtype.name}, and the model takes {tensor.dtype}",
                 'texts go into keras.Input(shape, dtype="string"), and numbers into one of numbers',
             )
 

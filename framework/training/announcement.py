@@ -1,4 +1,4 @@
-"""What a session says: before its first step, and after each epoch."""
+"""Shows what a session is going to do, and what came of each epoch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from framework.training.state import Progress
 log = logging.getLogger(__name__)
 
 MONITOR = {"early_stopping.monitor", "early_stopping.mode"}
-"""The settings whose change has early stopping start anew."""
+"""A change of these settings starts early stopping anew."""
 
 Changes = Mapping[str, tuple[object, object]]
 """The settings that are not what a run had before: path to (before, now)."""

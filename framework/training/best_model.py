@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class BestModel:
-    """The best model in a run directory.
+    """Keeps the best model in a run directory.
 
     Args:
         run: where.
@@ -38,7 +38,7 @@ class BestModel:
 
         Args:
             record: its epoch.
-            keep_earlier: put by the model that was best before.
+            keep_earlier: keep the model that was best before, beside it.
 
         Returns:
             The record, or None where the model cannot be written: then the one before stays the best.
@@ -61,7 +61,7 @@ class BestModel:
         return record
 
     def take_up(self, record: BestEpoch | None) -> BestEpoch | None:
-        """Have the model of a record in its place, where it was put by.
+        """Put the model of a record back in its place, where it was kept beside another one.
 
         Returns:
             The record, or None, with a warning, where the model is lost.
@@ -80,12 +80,12 @@ class BestModel:
         return record
 
     def drop_earlier(self) -> None:
-        """Delete the model that was put by."""
+        """Delete the model that was best before."""
         shutil.rmtree(self._run.earlier_best, ignore_errors=True)
 
 
 def _is_of(folder: Path, record: BestEpoch) -> bool:
-    """Whether an exported model is the one of a record."""
+    """Return whether an exported model is the one of a record."""
     try:
         facts = load_facts(folder)
     except RunDirectoryError:

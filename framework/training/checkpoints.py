@@ -12,8 +12,9 @@ from framework.run.run_records import RunStateFile
 
 
 class Checkpoints:
-    """Loads the newest checkpoint of a run, and writes new ones beside the training. A context manager: what was
-    saved within it is on disk when it ends.
+    """Loads the newest checkpoint of a run, and writes new ones beside the training.
+
+    A context manager: what was saved within it is on disk when it ends.
 
     Args:
         run: where they are.
@@ -35,11 +36,11 @@ class Checkpoints:
         self._writer.__exit__(*exception)
 
     def exist(self) -> bool:
-        """Whether there is any, intact or not."""
+        """Return whether there is any, intact or not."""
         return bool(self._store.steps())
 
     def load_newest(self) -> Snapshot | None:
-        """Load the newest intact one; None where there is none at all.
+        """Load the newest intact one; None where there is none.
 
         Raises:
             CheckpointError: where there are some and each is damaged.
@@ -51,7 +52,7 @@ class Checkpoints:
         self._averages.drop_after(step)
 
     def save(self, snapshot: Snapshot) -> None:
-        """Have a checkpoint written. A failure is a warning, since those before it stay."""
+        """Have a checkpoint written. Where that fails, a warning says so, and those before it stay."""
         self._writer.submit(self._store, snapshot)
 
     def save_averages(self, step: int, averages: Mapping[str, AveragedWeights]) -> None:

@@ -118,8 +118,8 @@ class Components:
             optimizer = scenario.config.optimizer.build(self._schedule)
             scenario.config.optimizer.exclude_from_weight_decay(optimizer, self.model.trainable_variables)
             optimizer.build(self.model.trainable_variables)
-            # 6. Loss and metrics. Keras makes the variables of metrics when it sees a batch. Under a strategy they
-            # cannot be made inside a graph.
+            # 6. Loss and metrics. Keras makes the variables of metrics when it sees a batch. Under a strategy
+            # they cannot be made inside a graph.
             batch = self.stream.from_step(0).element_spec
             self._check_agreement(objective, batch)
             self.model.compile(
@@ -158,8 +158,8 @@ class Components:
     def evaluation_weights(
         self, step: int, given: GivenWeights | None = None
     ) -> contextlib.AbstractContextManager[None]:
-        """Put the weights into the model that it is judged by after `step` steps, or those that are given, for the
-        time of the context."""
+        """Put the weights that the model is judged by after `step` steps, or those that are given, into it
+        for the time of the context."""
         return self.weights.apply(self._recalibration_batches(step), given)
 
     def facts(self, record: Mapping[str, object], **weights: str) -> dict[str, object]:
@@ -204,7 +204,7 @@ class Components:
         return plateau
 
     def _check_agreement(self, objective: Objective, batch: Tensors) -> None:
-        """Say in a sentence what TensorFlow would say in a traceback, or not at all."""
+        """Say in a sentence what TensorFlow would say in a traceback, or would not notice."""
         try:
             suspect = check_start(self.model, objective, batch, self.source)
         except Broken as broken:

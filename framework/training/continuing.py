@@ -1,4 +1,4 @@
-"""What a run that goes on must have in common with the run that was begun."""
+"""Checks that a run that goes on is the run that was begun."""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ def check_data(run: RunDirectory, snapshot: Snapshot, *, steps_per_epoch: int, d
 
 
 def warn_of_mode(run: RunDirectory, components: Components, begun: Mode) -> None:
-    """Warn where a run goes on with another mode than its config says. Earlier versions took the scenario's mode,
-    whatever was monitored.
+    """Warn where a run goes on with another mode than its config says.
+
+    Earlier versions took the scenario's mode, whatever was monitored.
 
     Args:
         begun: the mode that the run was begun with.

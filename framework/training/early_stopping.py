@@ -1,4 +1,4 @@
-"""When to stop before the last epoch, and what counts as better."""
+"""Decides when to stop before the last epoch, and what counts as better."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from framework.evaluators import Mode
 
 
 def is_better(value: float, best: float | None, mode: Mode, min_delta: float = 0.0) -> bool:
-    """Whether `value` improves on `best`. NaN never does; anything else does where there is no best yet.
+    """Return whether `value` improves on `best`.
 
-    A value beyond `best` by less than `min_delta` does not.
+    NaN never does. Any other value does where there is no best yet. A value beyond `best` by less than
+    `min_delta` does not.
     """
     if math.isnan(value):
         return False
@@ -27,8 +28,8 @@ def is_better(value: float, best: float | None, mode: Mode, min_delta: float = 0
 def is_best(
     metrics: Mapping[str, float], best: Mapping[str, float] | None, monitor: str, mode: Mode, loss: str
 ) -> bool:
-    """Whether an epoch is the best so far: by the monitored value, of equal ones by the lower loss. NaN is
-    never best.
+    """Return whether an epoch is the best so far: by the monitored value, of equal ones by the lower loss.
+    NaN is never best.
 
     Args:
         metrics: the values of the epoch by name. Without the monitored one, it is not best.
@@ -58,9 +59,10 @@ _HIGH = re.compile(
 
 
 def mode_of_name(name: str) -> Mode | None:
-    """Whether the lowest or the highest value of a metric is best, as the words of its name say; None where
-    they do not, or contradict each other. In a table, `fake/recall`, what stands behind the last slash
-    counts.
+    """Guess from the words of its name whether the lowest or the highest value of a metric is best; None
+    where they do not say, or contradict each other.
+
+    Of a name from a table, `fake/recall`, the part behind the last slash counts.
 
     >>> mode_of_name("mean_squared_error"), mode_of_name("topAccuracy"), mode_of_name("fake/recall"),
     mode_of_name("samples") ('min', 'max', 'max', None)
@@ -84,7 +86,7 @@ class EarlyStoppingState(TypedDict):
 
 
 class EarlyStopping:
-    """The state of early stopping in one run.
+    """Decides after each epoch whether a run stops.
 
     Args:
         config: when to stop.
@@ -133,7 +135,7 @@ class EarlyStopping:
         return value >= threshold if self.mode == "max" else value <= threshold
 
     def state(self) -> EarlyStoppingState:
-        """What a checkpoint keeps."""
+        """Return the state, for a checkpoint."""
         return {
             "mode": self.mode,
             "best": self._best,
@@ -143,8 +145,8 @@ class EarlyStopping:
         }
 
     def restore(self, state: EarlyStoppingState) -> None:
-        """Take up the state that `state` gave. The mode is taken up, too: a run does not turn around on its
-        way."""
+        """Restore a state that `state` returned. The mode is restored, too: it does not change within a
+        run."""
         self.mode = state.get("mode", self._earlier_mode)
         self._best = state["best"]
         self._seen = state["checked"]

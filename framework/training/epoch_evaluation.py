@@ -1,5 +1,4 @@
-"""What an epoch is judged by at its end: validation, LAV, whether it is the best one, and whether it is the
-last."""
+"""Judges an epoch at its end: validation, LAV, whether it is the best one, and whether it is the last."""
 
 from __future__ import annotations
 
@@ -45,7 +44,7 @@ class Judged:
 
     @property
     def decisive(self) -> dict[str, float]:
-        """The logs that decide how the run goes on: without what was validated at its end alone."""
+        """The logs that decide how the run goes on: without what was validated because the run ends."""
         return self.before_end["final"] if self.before_end else self.logs
 
 
@@ -101,8 +100,11 @@ class EpochEvaluation:
         return judged
 
     def _judge_end(self, judged: Judged, step: int, records: int) -> None:
-        """Evaluate the last epoch in any case. What is done for that alone decides nothing but what is best, and is
-        undone where the run gets more epochs."""
+        """Evaluate the last epoch in any case.
+
+        What is evaluated because the run ends decides only what is best, and is undone where the run gets
+        more epochs.
+        """
         done = len(judged.phases)
         before: BeforeEnd = {"best": judged.best, "final": judged.logs, "records": records + done}
         self._evaluate(
@@ -117,7 +119,7 @@ class EpochEvaluation:
             self._keep(judged, step, keep_earlier=True)
 
     def _evaluate(self, judged: Judged, *, validates: bool, loads: bool) -> None:
-        """Do what is due and not done yet. The logs have the details of a report only where one is
+        """Do what is due and not done yet. A detail of a report is among the logs only where it is
         monitored."""
         validator, prefixes = self._components.validator, {"train": "", "validation": "val_"}
         if validator is not None and validates and "validation" not in judged.phases:

@@ -39,17 +39,17 @@ class LavList:
 
     @property
     def phase(self) -> str:
-        """What its records are filed under: `lav`, or `lav/NAME`."""
+        """The phase of its records: `lav`, or `lav/NAME`."""
         return f"lav/{self.name}" if self.name else "lav"
 
     @property
     def prefix(self) -> str:
-        """What its values are called by: `lav_accuracy`, or `lav_NAME_accuracy`."""
+        """The beginning of the names of its values: `lav_accuracy`, or `lav_NAME_accuracy`."""
         return f"lav_{self.name}_" if self.name else "lav_"
 
 
 def lav_list(config: RunConfig, name: str) -> LavList:
-    """One list of `trainer.lav_lists`.
+    """Make one list of `trainer.lav_lists`.
 
     Raises:
         ConfigError: where there is none of that name.
@@ -59,7 +59,7 @@ def lav_list(config: RunConfig, name: str) -> LavList:
 
 
 def lav_lists(scenario: Scenario) -> list[LavList]:
-    """All lists of a run: those of `trainer.lav_lists`, or else its validation data alone."""
+    """Make all lists of a run: those of `trainer.lav_lists`; without any, its validation data."""
     names = scenario.config.trainer.lav_lists
     return [lav_list(scenario.config, name) for name in names] or [LavList("", scenario, Split.VALIDATION)]
 
@@ -158,7 +158,7 @@ def load_compiled(
 def validator_of(
     model: keras.Model, source: Source, scenario: Scenario, strategy: tf.distribute.Strategy
 ) -> Validator:
-    """What runs a model over samples, in batches of the scenario's size."""
+    """Make what runs a model over samples, in batches of the scenario's size."""
     return Validator(
         model,
         source,

@@ -28,7 +28,7 @@ _CTC = "ctc"
 
 
 class Broken(Exception):  # noqa: N818 - what is found, and no error of ours
-    """The contract of a scenario is broken.
+    """Raised where the contract of a scenario is broken.
 
     Args:
         reason: how, in a sentence.
@@ -53,8 +53,8 @@ def named_parts(structure: object, name: str = "the sample") -> list[tuple[str, 
 
 
 def outputs_of(model: keras.Model) -> Tensors | None:
-    """Find the symbolic outputs of a model, in the structure that it gives; None where its class keeps that to
-    itself."""
+    """Find the symbolic outputs of a model, in the structure that it gives; None where its class does not
+    say."""
     import keras
 
     if isinstance(model, keras.Sequential):
@@ -63,7 +63,7 @@ def outputs_of(model: keras.Model) -> Tensors | None:
 
 
 def check_targets(outputs: Tensors, targets: Tensors, losses: object, values: Tensors | None) -> None:
-    """Look at each target.
+    """Check each target.
 
     Args:
         outputs: what the model gives; shapes are enough.
@@ -88,7 +88,7 @@ def check_targets(outputs: Tensors, targets: Tensors, losses: object, values: Te
 
 
 def _losses(losses: object, outputs: Mapping[str, tf.Tensor]) -> dict[str, object]:
-    """The loss of each output."""
+    """Find the loss of each output."""
     if isinstance(losses, Mapping | list | tuple):
         found = dict(named_parts(losses, "the target"))
         return {name: found.get(name) for name in outputs}
@@ -158,7 +158,7 @@ def _shown(loss: object) -> str:
 
 
 def _range(values: tf.Tensor) -> tuple[float, float]:
-    """The lowest and the highest value; NaN is left for others to find."""
+    """Return the lowest and the highest value. NaN is left out: other checks find it."""
     import numpy as np
 
     found = np.asarray(values).astype("float64").ravel()
@@ -207,5 +207,5 @@ def _unscaled_layer(tensor: keras.KerasTensor) -> keras.layers.Layer | None:
 
 
 def described(dtype: object, shape: Sequence[int | None]) -> str:
-    """What a tensor is, for a message: `float32 (3,)`."""
+    """Describe a tensor for a message: `float32 (3,)`."""
     return f"{getattr(dtype, 'name', dtype)} {tuple(shape)}"

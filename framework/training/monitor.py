@@ -1,4 +1,4 @@
-"""Which value decides what is best, and whether the lowest or the highest of it does."""
+"""Finds the value that decides what is best, and whether the lowest or the highest of it does."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def find_monitor(
     lists: Sequence[LavList],
     section: str = "early_stopping",
 ) -> tuple[str, Mode]:
-    """The monitored value, known to be there before the first step is done, and its mode.
+    """Find the monitored value and its mode, before the first step is done.
 
-    The mode is the one that is set; for the monitor of the scenario, the scenario's; else that of the Keras
-    metric, which knows its direction; else what the name says.
+    The mode is the one that is set. Without one, it is the scenario's for the scenario's monitor; otherwise
+    that of the Keras metric, where it knows its direction; otherwise what the name says.
 
     Args:
         objective: the scenario's.
@@ -42,7 +42,7 @@ def find_monitor(
             `learning_rate`.
 
     Raises:
-        ConfigError: where there is no such value, or nothing says what its mode is.
+        ConfigError: where the value does not exist, or nothing says its mode.
     """
     settings = getattr(scenario.config, section)
     own = settings.monitor
@@ -69,7 +69,7 @@ def find_monitor(
 
 
 def describe_monitor(monitor: str, mode: Mode) -> str:
-    """What is best, in words.
+    """Say what is best, in words.
 
     >>> describe_monitor("val_loss", "min")
     'lowest val_loss'
@@ -80,7 +80,7 @@ def describe_monitor(monitor: str, mode: Mode) -> str:
 def _known_values(
     scenario: Scenario, trained: Sequence[str], *, validates: bool, lists: Sequence[LavList]
 ) -> Mapping[str, str]:
-    """All values that can be monitored, and what each is called without the name of the data that it was
+    """Find all values that can be monitored, and the name of each without that of the data that it was
     measured on."""
     known = {name: name for name in trained}
     if validates:
@@ -115,7 +115,7 @@ def _present(
         raise ConfigError(
             Problem(
                 f"{section}.monitor",
-                "there is no such value",
+                "must be the name of a value of the run",
                 given=monitor,
                 allowed=", ".join(known),
                 hint=hint,
@@ -125,8 +125,8 @@ def _present(
 
 
 def _mode_of_metric(model: keras.Model, name: str) -> Mode | None:
-    """The mode of the Keras metric that gives a value, where it has one. Of several outputs, each has its
-    name before the metric's."""
+    """Find the mode of the Keras metric that gives a value, where it has one. With several outputs, the name
+    of each stands before the metric's."""
     metrics = [metric for metric in _leaves(model.metrics) if getattr(metric, "_direction", None)]
     exact = {metric._direction for metric in metrics if name == metric.name}
     directions = exact or {metric._direction for metric in metrics if name.endswith(f"_{metric.name}")}
@@ -135,7 +135,7 @@ def _mode_of_metric(model: keras.Model, name: str) -> Mode | None:
 
 
 def _leaves(metrics: Sequence[keras.metrics.Metric]) -> Iterator[keras.metrics.Metric]:
-    """The metrics without those that only hold others."""
+    """Pass over metrics that only hold others."""
     for metric in metrics:
         inner = getattr(metric, "metrics", None)
         if inner:

@@ -1,8 +1,7 @@
-"""What becomes of a run whose loss or weights are no longer finite: it is taken back to where they were, and
-the step is found.
+"""Takes a run back where its loss or weights are no longer finite, and finds the step that made them so.
 
 A run repeats itself bit for bit. So nothing is checked within a step, which would cost time: the loss is
-looked at after each call of the loop, the weights before each checkpoint and at each epoch's end. Where a
+checked after each call of the loop, the weights before each checkpoint and at the end of each epoch. Where a
 number is bad, the run goes back to its last good state and does the steps once more, one by one, until the
 bad one is known, its samples, and the layer that made it.
 """
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# More bad steps than that without a good one between are no accident.
+# As many bad steps without a good one between them have another cause than one bad batch.
 _MOST_IN_A_ROW = 10
 
 
@@ -52,24 +51,22 @@ class NanRecovery:
         self._all_finite: Callable[[], tf.Tensor] | None = None
 
     def recover(self, *, thorough: bool) -> bool:
-        """Look at what was computed. Where it is not finite, find the bad step among those since the last good
-        state.
+        """Check what was computed. Where it is not finite, find the bad step and go on behind it.
 
-        Then the state is the one before that step, and with `skip` the run goes on behind it; with `rollback`
-        the state is the last good one, and the run goes on behind the bad step all the same. The callbacks are
-        not told of the steps that are done once more.
+        With `skip` the state is the one before the bad step; with `rollback` it is the last good one. The
+        callbacks are not told of the steps that are done once more.
 
         Args:
-            thorough: look at the weights and the optimizer's variables, too: a step can spoil these while its
+            thorough: check the weights and the optimizer's variables, too: a step can spoil these while its
                 loss is sound.
 
         Returns:
             Whether there was something to recover from.
 
         Raises:
-            NumericsError: with `stop`; where step after step is bad; where the bad numbers do not come a
-                second time.
-            Interrupted: after a signal. The state is the last good one then.
+            NumericsError: with `stop`, in the state before the bad step; where step after step is bad; where
+                the bad numbers do not come a second time.
+            Interrupted: after a signal, in the last good state.
         """
         if not self._is_bad(thorough=thorough):
             return False
@@ -119,7 +116,8 @@ class NanRecovery:
         raise NumericsError(
             f"loss or weights were not finite between steps {first + 1:,} and {end:,}, and are when "
             "these are done once more",
-            hint="a run repeats itself with device.deterministic=true; trainer.trace_nan=true watches each step",
+            hint="a run repeats itself with device.deterministic=true; trainer.trace_nan=true watches each "
+            "step",
         )
 
     def _leave_out(self, bad: int) -> None:
@@ -129,8 +127,8 @@ class NanRecovery:
         if self._on_nan == "stop":
             raise NumericsError(
                 what,
-                hint=f"nothing of it was kept: resume-training goes on from step {bad:,}. Give it a smaller lr, "
-                "optimizer.clip_global_norm=1, or trainer.on_nan=skip to leave such steps out",
+                hint=f"nothing of it was kept: resume-training goes on from step {bad:,}. Give it a smaller "
+                "lr, optimizer.clip_global_norm=1, or trainer.on_nan=skip to leave such steps out",
             )
         if self._on_nan == "rollback":
             self._steps.go_back()
@@ -153,7 +151,8 @@ class NanRecovery:
             self._steps.do(at_most=step - now)
 
     def _find_place(self) -> str:
-        """Find where the next step makes a bad number, and say it in words. The state is of no use then."""
+        """Find where the next step makes a bad number, and say it in words. The state is unusable
+        afterwards."""
         import tensorflow as tf
 
         batches = self._components.batches(self._state.progress.step)
@@ -167,7 +166,7 @@ class NanRecovery:
 
 
 def _make_check(variables: Sequence[keras.Variable]) -> Callable[[], tf.Tensor]:
-    """A compiled function that says whether all floats in variables are finite."""
+    """Compile a function that returns whether all floats in variables are finite."""
     import keras
     import tensorflow as tf
 

@@ -128,7 +128,7 @@ class Session:
                 raise
 
     def _begin(self, changes: Changes, *, resumed: bool) -> None:
-        """Say what is going to be done, and note the state to go back to."""
+        """Announce what is going to be done, and keep the state to go back to."""
         warn_of_versions(self._run)
         self._run.record_session(
             started_at_step=self.state.progress.step,
@@ -145,7 +145,8 @@ class Session:
             changes=changes,
         )
         if resumed and changes:
-            self._save()  # of a run that had stopped, the older one says so, and a kill would leave it at that
+            # The older checkpoint of a run that had stopped says so, and a kill would leave it at that.
+            self._save()
         else:
             self._keep()
 
@@ -153,7 +154,11 @@ class Session:
         return self._due.is_last(self.state.progress.epoch, self.state.progress.stopped)
 
     def _train_epoch(self) -> Speed:
-        """Do the steps of the epoch that are still to do. Gives how fast they went."""
+        """Do the steps of the epoch that are still to do.
+
+        Returns:
+            How fast they went.
+        """
         first, end = self.state.progress.step, self._due.end_of_epoch(self.state.progress.epoch)
         stopwatch = Stopwatch(self.components.loop)
         with self._telling_of_epoch(end) as bar:
@@ -177,7 +182,8 @@ class Session:
         """Judge an epoch by its evaluation weights, and commit it."""
         trained, progress = metric_values(self.components.model), self.state.progress
         with self.components.evaluation_weights(progress.step):
-            # The weights that are validated are the ones that are kept as best. Inside, no training state changes.
+            # The weights that are validated are the ones that are kept as best. No training state changes
+            # here.
             judged = self._evaluation.judge(trained, progress, records=len(self._recorder.history))
         self._commit(judged, speed)
 
@@ -221,7 +227,7 @@ class Session:
     # Pieces -------------------------------------------------------------------------------------------------
 
     def _save(self) -> None:
-        """Save a checkpoint. The run goes back to it where its numbers go bad."""
+        """Save a checkpoint. It is the state to go back to, too."""
         self.state.set_seconds(self.clock.run_seconds())
         self.clock.note_saved()
         snapshot = self.state.snapshot()
@@ -229,7 +235,7 @@ class Session:
         self._checkpoints.save(snapshot)
 
     def _keep(self) -> None:
-        """Note the state to go back to, in memory alone."""
+        """Keep the state to go back to, in memory only."""
         self._steps.keep(self.state.snapshot())
 
     def _record(self, judged: Judged, learning_rate: float, speed: Speed) -> None:
@@ -246,7 +252,7 @@ class Session:
 
     @contextlib.contextmanager
     def _telling_of_epoch(self, end: int) -> Iterator[EpochProgress]:
-        """Tell the callbacks that an epoch begins, or goes on, and show how far it is."""
+        """Tell the callbacks that an epoch begins, or goes on, and show its progress within the context."""
         components, progress = self.components, self.state.progress
         epochs, steps_per_epoch = components.scenario.config.trainer.epochs, components.steps_per_epoch
         done = steps_per_epoch - (end - progress.step)

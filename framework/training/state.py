@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class BestEpoch(TypedDict):
-    """The best epoch of a run, counted from 1, the steps that were done, and its metrics."""
+    """The best epoch of a run, counted from 1, the steps that were done by then, and its metrics."""
 
     epoch: int
     step: int
@@ -32,9 +32,10 @@ class BestEpoch(TypedDict):
 
 
 class BeforeEnd(TypedDict):
-    """What a run goes on from where it gets more epochs: what was validated at its end alone is not in it.
+    """The state that a run goes on from where it gets more epochs: without what was validated because it
+    ended.
 
-    `records` is how many records the history has.
+    `records` is how many records the history has without that.
     """
 
     best: BestEpoch | None
@@ -43,7 +44,7 @@ class BeforeEnd(TypedDict):
 
 
 class RunState(TypedDict):
-    """What `state.json` of a checkpoint holds beside the step and the list of variables."""
+    """The content of `state.json` of a checkpoint, beside the step and the list of variables."""
 
     steps_per_epoch: int
     data: NotRequired[str | None]
@@ -66,7 +67,7 @@ class Progress:
         stopped: why the run ended before its last epoch.
         left_out: the steps, counted from 0, that changed nothing, because their numbers were not finite.
         before_end: what the run goes on from where it gets more epochs. None where nothing was validated at
-            the end of the run alone.
+            the end of the run only.
     """
 
     epoch: int = 0
@@ -80,7 +81,7 @@ class Progress:
 
     @classmethod
     def of(cls, saved: Mapping[str, Any]) -> Progress:
-        """The progress that a checkpoint saved, without what another version keeps beside it."""
+        """Read the progress that a checkpoint saved, without what another version keeps beside it."""
         known = {field.name for field in fields(cls)}
         return cls(**{key: copy.deepcopy(value) for key, value in saved.items() if key in known})
 
@@ -109,8 +110,7 @@ class TrainingState:
 
     @property
     def progress(self) -> Progress:
-        """How far the run is: a value, of which each change makes another one. Nothing else than the methods
-        below changes it."""
+        """How far the run is: a frozen value. Only the methods below put another one in its place."""
         return self._progress
 
     # What moves a run on -----------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ class TrainingState:
         self._change(seconds=seconds)
 
     def undo_end(self) -> None:
-        """Take the run back to before its end, since it is not the end any more."""
+        """Take the run back to before its end, since it gets more epochs."""
         before = self._progress.before_end
         if before is not None:
             self._change(best=before["best"], final=before["final"], before_end=None)
@@ -161,7 +161,7 @@ class TrainingState:
     # What checkpoints keep ---------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        """A copy of the state, which later training leaves alone."""
+        """Copy the state. Later training does not change the copy."""
         state: RunState = {
             "steps_per_epoch": self._steps_per_epoch,
             "data": self.data,
@@ -175,7 +175,7 @@ class TrainingState:
         return Snapshot(step=self._progress.step, state=state, variables=variables)
 
     def restore(self, snapshot: Snapshot, *, new_optimizer: bool = False, new_monitor: bool = False) -> None:
-        """Take up the state of a snapshot, bit for bit.
+        """Restore the state of a snapshot, bit for bit.
 
         Args:
             new_optimizer: leave the optimizer's state as it is, since the run goes on with another one.

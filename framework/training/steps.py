@@ -33,7 +33,7 @@ class Steps:
         self._kept: Snapshot | None = None
         self._batches: tf.data.Iterator = iter(())
         self._next: int | None = None
-        """The step that the next batch belongs to; None where that is not known."""
+        """The step that the next batch is of; None where that is not known."""
         with self._watching():
             components.loop.prepare(components.batches(0))
 
@@ -41,8 +41,8 @@ class Steps:
         """Do the next steps: at least one, and no more than `at_most`.
 
         Raises:
-            NumericsError: where `trainer.trace_nan` finds a number that is not finite. The state is the one that
-                was kept.
+            NumericsError: where `trainer.trace_nan` finds a number that is not finite, in the state that was
+                kept.
             DataError: naming the samples that cannot be loaded.
         """
         import tensorflow as tf
@@ -70,14 +70,15 @@ class Steps:
         self._state.restore(self._kept)
 
     def describe_next(self, what: str) -> str:
-        """What is wrong with the next step, in words, with its number, its epoch and its samples."""
+        """Describe what is wrong with the next step, with its number, its epoch and its samples."""
         components, step = self._components, self._state.progress.step
         names = [components.source.sample_name(i) for i in components.stream.indices(step)]
         epoch = step // components.steps_per_epoch + 1
         return f"{what}: step {step + 1:,}, in epoch {epoch}. Its samples:{listing(names)}"
 
     def _explain(self, error: tf.errors.OpError, at_most: int) -> None:
-        """Raise what a user can use where a call of the loop failed; nothing where it is a fault of the program."""
+        """Raise an error with the cause, where the data or the numbers of a step made a call of the loop
+        fail."""
         if (bad := what_was_bad(error)) is not None:
             what = self.describe_next(bad)
             self.go_back()

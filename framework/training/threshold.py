@@ -1,4 +1,4 @@
-"""The probability above which the positive one of two classes is decided for, where that is not to be 0.5."""
+"""Sets the probability above which a sample is taken for the positive one of two classes, in place of 0.5."""
 
 from __future__ import annotations
 
@@ -14,29 +14,31 @@ _STRINGS = ("accuracy", "acc", "binary_accuracy")
 
 
 def decide_at(scenario: Scenario, threshold: float) -> None:
-    """Have a scenario decide at another threshold: its reports and the labels that it predicts.
+    """Set the threshold of a scenario, for its reports and the labels that it predicts.
 
     Args:
         scenario: of two classes that are told apart by one probability.
         threshold: in [0, 1]. A sample is positive where its probability is above.
 
     Raises:
-        ConfigError: where the scenario has no such thing, or the number is out of range.
+        ConfigError: where the scenario has no threshold, or the number is out of range.
     """
     if not isinstance(scenario, Classification) or len(scenario.classes) != 2:
-        what = f"means nothing for {scenario.name}, which does not tell two classes apart by one probability"
+        what = (
+            f"must not be given for {scenario.name}, which does not tell two classes apart by one probability"
+        )
         raise ConfigError(Problem("--threshold", what, given=threshold), subject="what was asked for")
     if not 0 <= threshold <= 1:
         raise ConfigError(
-            Problem("--threshold", "is not a probability", given=threshold, allowed="a number from 0 to 1"),
+            Problem("--threshold", "must be a probability", given=threshold, allowed="a number from 0 to 1"),
             subject="what was asked for",
         )
     scenario.threshold = threshold
 
 
 def at_threshold(objective: Objective, threshold: float) -> Objective:
-    """The same objective with the metrics that decide at 0.5 deciding at another threshold: accuracy,
-    precision, recall, F1."""
+    """Copy an objective, with another threshold for the metrics that decide at 0.5: accuracy, precision,
+    recall, F1."""
     return dataclasses.replace(
         objective,
         metrics=_changed(objective.metrics, threshold),

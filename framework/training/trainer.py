@@ -1,4 +1,4 @@
-"""The trainer: takes a scenario through its epochs, and never loses a run."""
+"""Trains a scenario in a run directory, and never loses a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended; `result.json` holds the same.
+    """The end of a run; `result.json` holds the same.
 
     Args:
         status: `finished`, `stopped_early`, `interrupted` or `failed`.
@@ -117,10 +117,11 @@ class Trainer:
             console, interruption: as for a new run.
 
         Raises:
-            ScenarioError: where the folder is no run, is in use, or cannot be continued like that.
+            ScenarioError: where the folder is not a run, is in use, or cannot be continued with these
+                changes.
         """
         run = RunDirectory.open(path)
-        run.check_not_in_use()  # who cannot have it shall know before TensorFlow is loaded
+        run.check_not_in_use()  # answered before TensorFlow is loaded
         before = run.load_config()
         scenario = scenario_of(run.load_config(overrides) if overrides else before)
         changes = describe_changes(before, scenario.config) if overrides else {}
@@ -128,8 +129,8 @@ class Trainer:
         return cls(scenario, run, console=console, interruption=interruption, changes=changes)
 
     def ended(self) -> Result | None:
-        """The result of a run that has nothing left to do, or None. One whose exported model is lost has that
-        left to do."""
+        """Return the result of a run that has nothing left to do, or None. A run that lost its exported model
+        has that left to do."""
         found = self.run.load_result() if self.run.claimed else None
         if found is None or found["status"] not in ("finished", "stopped_early") or fault_of(self.run.export):
             return None
@@ -154,7 +155,7 @@ class Trainer:
         if earlier is not None:
             return earlier
         with run_log() as log_to, contextlib.ExitStack() as held:
-            # From here on: what is built may wait for data that do not come, too.
+            # From here on, since what is built may wait for data that do not come.
             held.enter_context(self.interruption.listening(self.give_up))
             if self.run.claimed:
                 held.enter_context(self.run.lock())
@@ -177,8 +178,8 @@ class Trainer:
             return self._run(session, resumed=resumed)
 
     def _prepare(self) -> Session:
-        """Build everything before the folder becomes a run, so that what cannot be built leaves nothing
-        behind."""
+        """Build everything before the folder becomes a run, so that nothing is left behind where that
+        fails."""
         with self._leaving_nothing():
             return Session(self.scenario, self.run, self._console, self.interruption)
 
@@ -217,11 +218,12 @@ class Trainer:
         except OSError as error:
             raise RunDirectoryError(
                 f"the run cannot be written: {error}",
-                hint=f"mend that, then continue from the newest checkpoint: resume-training {self.run.path}",
+                hint="correct that, then continue from the newest checkpoint: resume-training "
+                f"{self.run.path}",
             ) from error
 
     def give_up(self, number: int) -> None:
-        """The run hangs, and is about to be ended. It goes on from its newest checkpoint."""
+        """Note that the run hangs and is about to be ended. It can be resumed from its newest checkpoint."""
         message = f"ended by signal {number} while it hung"
         if self.session is None:
             self._note_interruption(message)
@@ -230,8 +232,8 @@ class Trainer:
         self._write_result(self.session, "interrupted", message)
 
     def _note_interruption(self, message: str) -> None:
-        """A run that was to be continued was interrupted before it was built: result.json says how far it is.
-        One that had ended is as it was."""
+        """Note in result.json how far a run is that was interrupted before its parts were built. One that had
+        ended is left as it is."""
         earlier = self.run.load_result() or {}
         if not self.run.claimed or earlier.get("status") in ("finished", "stopped_early"):
             return

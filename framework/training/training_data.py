@@ -1,4 +1,5 @@
-"""The data of a run: the samples that it trains and validates on, its batches, and the length of an epoch."""
+"""Opens the data of a run: its samples for training and validation, its batches, and the length of an
+epoch."""
 
 from __future__ import annotations
 
@@ -35,8 +36,9 @@ def open_training(scenario: Scenario) -> Source:
 
 
 def open_validation(scenario: Scenario, training: Source) -> Source:
-    """Open the validation samples of a run: the training samples themselves where it is to learn a few batches by
-    heart. Warns where both splits share files.
+    """Open the validation samples of a run, and warn where both splits share files.
+
+    They are the training samples where the run is to learn a few batches by heart.
 
     Args:
         training: what `open_training` gave.
@@ -49,7 +51,7 @@ def open_validation(scenario: Scenario, training: Source) -> Source:
 
 
 def has_validation(scenario: Scenario) -> bool:
-    """Whether a run has validation samples."""
+    """Return whether a run has validation samples."""
     return scenario.config.trainer.overfit_batches is not None or scenario.config.data.validates()
 
 

@@ -1,4 +1,4 @@
-"""Evaluation: a model run over all samples of a split."""
+"""Runs a model over all samples of a split."""
 
 from __future__ import annotations
 
@@ -119,9 +119,9 @@ class Validator:
 def _test_step(model: keras.Model, batch: Tensors) -> Mapping[str, Tensors]:
     """Do the model's `test_step`, with the losses of several outputs as means over samples.
 
-    Keras weighs them by the size that a batch is known to have while the graph is made; where the last batch
-    may be smaller, that is none, and each batch counts alike, so that the mean would depend on the size of
-    the batches.
+    Keras weighs them by the size that a batch is known to have while the graph is made. Where the last batch
+    may be smaller, the size is not known then, and each batch counts alike: the mean would depend on the
+    batch size.
     """
     import keras
     import tensorflow as tf
@@ -156,7 +156,7 @@ def _test_step_with_outputs(model: keras.Model) -> Callable[[Tensors], Tensors]:
         # `test_step` hands them over there, so they are not computed twice.
         with patching(model, compute_metrics=compute_metrics):
             _test_step(model, batch)
-        # A model's own test_step may compute its metrics otherwise.
+        # A model's own test_step may not call it.
         return seen[0] if seen else model(keras.utils.unpack_x_y_sample_weight(batch)[0], training=False)
 
     return step
@@ -198,8 +198,8 @@ def value_names(metrics: Iterable[str], evaluators: Sequence[Evaluator]) -> list
 
 
 def metric_values(model: keras.Model) -> dict[str, float]:
-    """Read loss and metrics of a compiled model as they stand, by name. A metric with several values gives one
-    entry each."""
+    """Read loss and metrics of a compiled model as they stand, by name. A metric with several values has an
+    entry for each."""
     values: dict[str, float] = {}
     for name, value in model.get_metrics_result().items():
         if isinstance(value, Mapping):

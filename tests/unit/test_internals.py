@@ -1,5 +1,7 @@
-"""docs/internals.md names what the code relies on inside Keras, TensorFlow and Hydra: no more, and no less. No object
-uses what is private to another one of ours."""
+"""docs/internals.md names what the code relies on inside Keras, TensorFlow and Hydra: no more, and no less.
+
+No object uses what is private to another one of ours.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ def rows() -> list[list[str]]:
 
 
 def private_names(path: Path) -> Iterator[str]:
-    """The private names of other objects and modules that a file uses, and the private modules that it imports.
+    """Find the private names of other objects and modules that a file uses, and the private modules that it
+    imports.
 
     A class may use its own on any of its objects, as `RunDirectory.open` does on the one that it makes.
     """

@@ -1,4 +1,4 @@
-"""What an object has is born in its `__init__`, and is its own; and the walk of a run stays short enough to be read
+"""All attributes of an object are set in its `__init__`, and the walk of a run stays short enough to be read
 aloud."""
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ def test_the_threshold_decides_labels_accuracy_and_the_report(
     for threshold, label in ((0.0, "dark"), (1.0, "light")):
         assert {row["label"] for row in predict(run, [images], threshold=threshold).rows} == {label}
     assert json.loads(output.read_text())["threshold"] == at
-    with pytest.raises(ConfigError, match=r"--threshold: means nothing for lenet"):
+    with pytest.raises(ConfigError, match=r"--threshold: must not be given for lenet"):
         decide_at(compose("scenario=lenet"), 0.3)
 
 

@@ -219,7 +219,7 @@ def test_a_run_with_another_schedule_can_change_to_it(tmp_path: Path) -> None:
 def test_what_cannot_be_watched_is_answered(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError,
-        match=r"learning_rate.monitor: there is no such value\n.*'val_los'\n.*\n.*did you mean 'val_loss'",
+        match=r"learning_rate.monitor: must be the name of a value of the run\n.*'val_los'\n.*\n.*did you mean 'val_loss'",
     ):
         train(tmp_path / "run", *PLATEAU, "learning_rate.monitor=val_los")
     with pytest.raises(ConfigError, match=r"learning_rate.mode: must be given for lav_mean_output"):

@@ -45,7 +45,7 @@ def test_scenarios_of_each_structure_hold_to_the_contract(words: list[str]) -> N
     [
         ("SameModel", BUILDS, "gives the same model again"),
         ("NotBuilt", BUILDS, "a model without weights"),
-        ("OtherInputs", AGREES, r"the input is float32 \(4,\), and the model wants \(5,\)"),
+        ("OtherInputs", AGREES, r"the input is float32 \(4,\), and the model takes \(5,\)"),
         ("TooManyLabels", AGREES, "the target has labels of 0 to 2, and the model gives 2 classes"),
         ("OtherOutputs", AGREES, r"the target is float32 \(2,\), and the model gives float32 \(3,\)"),
         (

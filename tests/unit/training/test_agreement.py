@@ -27,7 +27,7 @@ WORDS = ("scenario=module", "data.batch_size=8", "epochs=1", "trainer.tensorboar
 @pytest.mark.parametrize(
     ("scenario", "reason"),
     [
-        ("OtherInputs", r"the input is float32 \(4,\), and the model wants \(5,\)"),
+        ("OtherInputs", r"the input is float32 \(4,\), and the model takes \(5,\)"),
         ("Subclassed", r"the model cannot be called with what the data give"),
         ("OtherOutputs", r"the target is float32 \(2,\), and the model gives float32 \(3,\)"),
         ("TooManyLabels", "the target has labels of 0 to 2, and the model gives 2 classes"),
@@ -36,7 +36,7 @@ WORDS = ("scenario=module", "data.batch_size=8", "epochs=1", "trainer.tensorboar
             "the target has values of 0 to 2, and the loss, binary_crossentropy, takes 0 to 1",
         ),
         ("WithoutTargets", r"a sample is not \(inputs, targets\)"),
-        ("Texts", "the input is string, and the model wants float32"),
+        ("Texts", "the input is string, and the model takes float32"),
         ("TextLabels", "the target is a text"),
     ],
 )

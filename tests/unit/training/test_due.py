@@ -137,8 +137,8 @@ def test_which_steps_are_profiled(
 def test_no_edge_is_passed_over(
     steps_per_epoch: int, every: int | None, profile: tuple[int, int] | None, most: int
 ) -> None:
-    """However many steps a call does, the run stands still at the end of each epoch, at each step of a checkpoint,
-    and before and after the chosen steps; and it does not stand still for nothing."""
+    """However many steps a call does, the run stops at the end of each epoch, at each step of a checkpoint,
+    and before and after the chosen steps, and nowhere else."""
     chosen = (profile[0], sum(profile)) if profile else ()
     says = due(steps_per_epoch, checkpoint_every_n_steps=every, profile_steps=chosen)
     end, step = 3 * steps_per_epoch, 0
