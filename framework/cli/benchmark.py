@@ -10,7 +10,7 @@ from framework.run.console import Console
 
 
 @command
-def main(words: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Time the training batches of a scenario."""
     parser = ScenarioArgumentParser(
         prog="benchmark-input-pipeline",
@@ -19,7 +19,7 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "--seconds", type=_positive, default=5.0, help="how long to measure (default: %(default)s)"
     )
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(argv)
     config = compose_config(arguments.overrides, config_dir=arguments.config_dir)
 
     check_ownership()
@@ -47,10 +47,10 @@ def main(words: list[str]) -> int:
     return OK
 
 
-def _positive(word: str) -> float:
-    value = float(word)
+def _positive(text: str) -> float:
+    value = float(text)
     if not value > 0:
-        raise argparse.ArgumentTypeError("a number > 0 is wanted")
+        raise argparse.ArgumentTypeError("must be a number > 0")
     return value
 
 

@@ -7,7 +7,7 @@ from framework.config.compose import compose_config
 
 
 @command
-def main(words: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Try the contract of a scenario, one line a check."""
     parser = ScenarioArgumentParser(
         prog="check-scenario",
@@ -18,7 +18,7 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "--traceback", action="store_true", help="show where the scenario's code raised what it raised"
     )
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(argv)
     # A wrong override is answered before TensorFlow is loaded.
     config = compose_config(arguments.overrides, config_dir=arguments.config_dir)
 

@@ -21,7 +21,7 @@ _BROKEN_PIPE = 128 + 13
 
 
 def command(main: Callable[[list[str]], int], *, outlives_output: bool = False) -> Callable[[], None]:
-    """Make a console script of a function from the words behind the command to the exit code.
+    """Make a console script of a function from the arguments behind the command to the exit code.
 
     An error that a user can mend is printed to stderr as its message alone. Anything else is a defect of
     ours, or of the scenario's code, and keeps its traceback.
@@ -42,12 +42,12 @@ def training_command(main: Callable[[list[str]], int]) -> Callable[[], None]:
     return command(main, outlives_output=True)
 
 
-def run(main: Callable[[list[str]], int], words: list[str], *, outlives_output: bool = False) -> int:
-    """Run a command in this process; its exit code."""
+def run(main: Callable[[list[str]], int], argv: list[str], *, outlives_output: bool = False) -> int:
+    """Run a command in this process, and return its exit code."""
     guard_standard_streams(note_lost if outlives_output else end_command)
     try:
         try:
-            return _run(main, words)
+            return _run(main, argv)
         finally:
             for stream in (sys.stdout, sys.stderr):
                 if isinstance(stream, Output):
@@ -60,21 +60,21 @@ def run(main: Callable[[list[str]], int], words: list[str], *, outlives_output: 
         return FAILED
 
 
-def _run(main: Callable[[list[str]], int], words: list[str]) -> int:
+def _run(main: Callable[[list[str]], int], argv: list[str]) -> int:
     from framework.run.logs import start_logging
 
     try:
         _check_current_folder()
         start_logging()
-        if "--version" in words:
+        if "--version" in argv:
             print(_versions())
             return OK
-        if words and words[0] in _COMPLETION:
+        if argv and argv[0] in _COMPLETION:
             from framework.cli.completion import complete
 
-            complete(words)
+            complete(argv)
             return OK
-        return main(words)
+        return main(argv)
     except ScenarioError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -136,8 +136,8 @@ def check_ownership() -> None:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """The words behind a command. `--version` and `--shell-completion`, which all commands have, are answered
-    by `run`."""
+    """Parser of the arguments of a command. `run` answers `--version` and `--shell-completion`, which all
+    commands have."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -147,24 +147,23 @@ class CommandParser(argparse.ArgumentParser):
         )
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """The words in any order: options may stand between those that are none."""
+        """Parse the arguments; options may stand among the positional ones."""
         return self.parse_intermixed_args(args, namespace)
 
 
 class ScenarioArgumentParser(CommandParser):
-    """Words for a command on a scenario: those of `train-scenario`."""
+    """Parser for a command on a scenario: its overrides are those of `train-scenario`."""
 
     def __init__(self, prog: str, description: str, *, epilog: str | None = None) -> None:
         super().__init__(prog=prog, description=description, epilog=epilog)
         self.add_argument(
-            "overrides", nargs="+", metavar="key=value", help="the same words as for train-scenario"
+            "overrides", nargs="+", metavar="key=value", help="overrides, as for train-scenario"
         )
         self.add_argument("--config-dir", "-cd", help="a further folder of group options")
 
 
 class RunArgumentParser(CommandParser):
-    """Words for a command on an existing run: the run directory, then whatever else, then `key=value` words
-    anywhere."""
+    """Parser for a command on an existing run: the run directory, whatever else, and overrides anywhere."""
 
     def __init__(
         self, prog: str, description: str, *, epilog: str | None = None, takes_weights: bool = False
@@ -203,6 +202,17 @@ class RunArgumentParser(CommandParser):
             help="the best model, the final state (export), or another folder",
         )
 
+    def add_overrides(self) -> None:
+        """`key=value`, any number of them."""
+        self.add_argument("overrides", nargs="*", metavar="key=value", help="settings to change")
+
+    def overrides_of(self, arguments: argparse.Namespace) -> list[str]:
+        """The overrides that were typed; the command ends where something else stands among them."""
+        overrides, others = split_overrides(arguments.overrides)
+        if others:
+            self.error(f"{others[0]!r} must be an override, key=value")
+        return overrides
+
 
 def add_output_option(parser: argparse.ArgumentParser, about: str, default: str | None = None) -> None:
     """`--output FILE`, and `--overwrite`."""
@@ -212,21 +222,19 @@ def add_output_option(parser: argparse.ArgumentParser, about: str, default: str 
     )
 
 
-def _probability(word: str) -> float:
+def _probability(text: str) -> float:
     try:
-        value = float(word)
+        value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"a number from 0 to 1 is wanted, not {word!r}")
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, not {text!r}")
     return value
 
 
-def is_override(word: str) -> bool:
-    """Whether a word is `key=value` and not the name of an existing file."""
-    return "=" in word and not word.startswith("-") and not os.path.exists(word)
-
-
-def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words that are `key=value`, and the others."""
-    return [word for word in words if is_override(word)], [word for word in words if not is_override(word)]
+def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Tell overrides, `key=value`, from the other arguments. The name of an existing file is not an override."""
+    overrides = [
+        text for text in arguments if "=" in text and not text.startswith("-") and not os.path.exists(text)
+    ]
+    return overrides, [text for text in arguments if text not in overrides]

@@ -24,20 +24,20 @@ from framework.errors import ConfigError, Problem
 _TYPED = "COMP_LINE"
 
 
-def complete(words: Sequence[str]) -> None:
+def complete(argv: Sequence[str]) -> None:
     """Answer `--shell-completion install=SHELL`, `uninstall=SHELL` or `query=SHELL`."""
-    if len(words) != 2 or not re.fullmatch("(install|uninstall|query)=(bash|zsh|fish)", words[1]):
+    if len(argv) != 2 or not re.fullmatch("(install|uninstall|query)=(bash|zsh|fish)", argv[1]):
         raise ConfigError(
             Problem(
-                words[0],
+                argv[0],
                 "must be told what to do",
-                given=" ".join(words[1:]),
+                given=" ".join(argv[1:]),
                 allowed="install=bash, zsh or fish; uninstall=...",
             ),
             subject="the command line",
         )
-    if not (words[1].startswith("query=") and _TYPED in os.environ):
-        run_hydra(words)
+    if not (argv[1].startswith("query=") and _TYPED in os.environ):
+        run_hydra(argv)
         return
     line, config_dir = shown_to_hydra(os.environ[_TYPED])
     option = ["--config-dir", config_dir] if config_dir else []
@@ -48,15 +48,17 @@ def complete(words: Sequence[str]) -> None:
         contextlib.redirect_stderr(nowhere),
         told_to_hydra(_defaults_of(line, config_dir)),
     ):
-        run_hydra([*option, *words], environment={_TYPED: line})
+        run_hydra([*option, *argv], environment={_TYPED: line})
 
 
 def _defaults_of(line: str, config_dir: str | None) -> Mapping[str, PlainValue]:
     """The defaults of the classes that the finished overrides of a line choose; one that is wrong counts for
     nothing."""
-    words = line.split(" ")[1:-1]
+    overrides = line.split(" ")[1:-1]
     with composer(config_dir) as hydra:
-        return class_defaults(hydra.compose_files([override.composed for override in hydra.read(words, [])]))
+        return class_defaults(
+            hydra.compose_files([override.composed for override in hydra.read(overrides, [])])
+        )
 
 
 def shown_to_hydra(line: str) -> tuple[str, str | None]:

@@ -97,19 +97,19 @@ class _Callbacks:
 
 
 def run_hydra(
-    words: Sequence[str],
+    argv: Sequence[str],
     task: Callable[[], float | None] = lambda: None,
     environment: Mapping[str, str] | None = None,
 ) -> None:
     """Run Hydra's own command line: for a sweep, for completion, and for what Hydra tells of itself.
 
     Args:
-        words: options and overrides.
+        argv: options and overrides.
         task: the application, which each job of a sweep is; what it gives is for the sweeper.
         environment: variables that Hydra is to find.
 
     Raises:
-        ConfigError: where Hydra refuses the words. What `task` raises passes through; of a `JobFailedError`
+        ConfigError: where Hydra refuses them. What `task` raises passes through; of a `JobFailedError`
             the sweeper is told.
     """
     import hydra
@@ -131,7 +131,7 @@ def run_hydra(
     main = hydra.main(config_path=str(conf_directory()), config_name=CONFIG_NAME, version_base="1.3")
     try:
         # Hydra then raises what it would print, and we print it.
-        with _started_with(words, {"HYDRA_FULL_ERROR": "1", **(environment or {})}):
+        with _started_with(argv, {"HYDRA_FULL_ERROR": "1", **(environment or {})}):
             main(application)()
     except Exception as error:
         if raised:
@@ -144,17 +144,17 @@ def run_hydra(
 
 
 @contextmanager
-def _started_with(words: Sequence[str], environment: Mapping[str, str]) -> Iterator[None]:
-    """A process that was started with these words and these variables, for as long as the context lasts: Hydra's
-    command line can be handed neither."""
-    argv = sys.argv
+def _started_with(argv: Sequence[str], environment: Mapping[str, str]) -> Iterator[None]:
+    """Have the process look as if it was started with these arguments and variables: `hydra.main` takes neither as
+    its own argument."""
+    started = sys.argv
     before = {name: os.environ.get(name) for name in environment}
-    sys.argv = [argv[0], *words]
+    sys.argv = [started[0], *argv]
     os.environ.update(environment)
     try:
         yield
     finally:
-        sys.argv = argv
+        sys.argv = started
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -28,7 +28,7 @@ class HydraOptions:
     """What was typed behind train-scenario.
 
     Args:
-        overrides: the words that are no options, in their order.
+        overrides: what is not an option, in its order.
         cfg: the part of the config to show; None: none.
         package: of what is shown, the section.
         resolve: whether references are shown resolved.
@@ -58,7 +58,7 @@ class HydraOptions:
         values = {"--info": self.info, **self.of_config()}
         return [
             *(flag for flag, given in flags.items() if given),
-            *(word for option, value in values.items() if value is not None for word in (option, value)),
+            *(text for option, value in values.items() if value is not None for text in (option, value)),
         ]
 
     def of_config(self) -> dict[str, str]:
@@ -67,7 +67,7 @@ class HydraOptions:
         return name | ({"--config-dir": self.config_dir} if self.config_dir is not None else {})
 
 
-def parse_options(words: Sequence[str]) -> HydraOptions:
+def parse_options(argv: Sequence[str]) -> HydraOptions:
     """Read what stands behind train-scenario. Options may stand among the overrides, where Hydra wants them before
     or behind.
 
@@ -75,18 +75,16 @@ def parse_options(words: Sequence[str]) -> HydraOptions:
         ConfigError: where options do not go together, or are not supported.
         SystemExit: where there is no such option.
     """
-    given = _parser().parse_intermixed_args(words)
+    given = _parser().parse_intermixed_args(argv)
     for name, (reason, hint) in _REFUSED.items():
         if getattr(given, name) is not None:
-            raise _fault(_option(name), f"is not supported: {reason}", hint)
+            raise _fault(_option(name), f"must be left out: {reason}", hint)
     if given.resolve and not given.cfg:
-        raise _fault(
-            "--resolve", "goes together with --cfg", "`--cfg job --resolve` prints the configuration"
-        )
+        raise _fault("--resolve", "must stand with --cfg", "`--cfg job --resolve` prints the configuration")
     asked = [name for name in _ACTIONS if getattr(given, name)]
     if len(asked) > 1:
         first, second = map(_option, asked[:2])
-        raise _fault(first, f"does not go together with {second}")
+        raise _fault(first, f"must stand without {second}")
     return HydraOptions(
         overrides=given.overrides,
         cfg=given.cfg,

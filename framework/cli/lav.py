@@ -10,23 +10,22 @@ from framework.cli.command import (
     add_output_option,
     check_ownership,
     command,
-    split_overrides,
 )
 from framework.run.console import Console, format_value, without_details
 
 
 @command
-def main(words: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Load the model and evaluate it on the data of the run, or on others."""
     parser = RunArgumentParser(
         "load-and-validate",
         "Load the exported model of a run, or a file of weights, in a fresh process and evaluate it.",
-        epilog="key=value words change settings: load-and-validate outputs/run1 data.val_dir=OTHER\n"
+        epilog="key=value overrides change settings: load-and-validate outputs/run1 data.val_dir=OTHER\n"
         "load-and-validate Meso4_DF.h5 scenario=mesonet data=image_folder data.val_dir=DIR "
         "data.positive_class=real",
         takes_weights=True,
     )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings to change")
+    parser.add_overrides()
     parser.add_model_option()
     parser.add_argument(
         "--weights",
@@ -43,10 +42,8 @@ def main(words: list[str]) -> int:
     add_output_option(
         parser, "where to write the report as JSON (default: RUN/lav.json, or nowhere where there is no run)"
     )
-    arguments = parser.parse_args(words)
-    overrides, others = split_overrides(arguments.overrides)
-    if others:
-        parser.error(f"{others[0]!r} is no key=value word")
+    arguments = parser.parse_args(argv)
+    overrides = parser.overrides_of(arguments)
 
     check_ownership()
     from framework.evaluation.load_and_validate import load_and_validate

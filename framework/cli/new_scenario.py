@@ -9,7 +9,7 @@ from framework.testing.new_scenario import new_scenario
 
 
 @command
-def main(words: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Write the package, and say how it is trained."""
     parser = CommandParser(
         prog="new-scenario",
@@ -22,7 +22,7 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "--dir", metavar="DIR", default=".", help="where the folder NAME is made (default: here)"
     )
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(argv)
     place = new_scenario(arguments.name, arguments.dir)
     for path in sorted(path for path in place.rglob("*") if path.is_file()):
         print(path)

@@ -18,7 +18,7 @@ from framework.run.console import Console, format_value
 
 
 @command
-def main(words: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Predict what is named, and write a CSV or the arrays."""
     parser = RunArgumentParser(
         "predict-scenario",
@@ -29,7 +29,10 @@ def main(words: list[str]) -> int:
         takes_weights=True,
     )
     parser.add_argument(
-        "inputs", nargs="+", metavar="DIR_OR_FILE", help="what to predict; key=value words change settings"
+        "inputs",
+        nargs="+",
+        metavar="DIR_OR_FILE",
+        help="what to predict; key=value overrides change settings",
     )
     parser.add_model_option()
     add_output_option(
@@ -37,7 +40,7 @@ def main(words: list[str]) -> int:
         "the CSV to write, or a .npz for what the model gives as arrays (default: %(default)s)",
         "predictions.csv",
     )
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(argv)
     overrides, inputs = split_overrides(arguments.inputs)
     if not inputs:
         parser.error("nothing is named to predict")

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from framework.cli.command import OK, RunArgumentParser, check_ownership, split_overrides, training_command
+from framework.cli.command import OK, RunArgumentParser, check_ownership, training_command
 from framework.run.console import Console, plural
 
 
 @training_command
-def main(words: list[str]) -> int:
-    """Continue a run; `key=value` words change its settings."""
+def main(argv: list[str]) -> int:
+    """Continue a run; overrides change its settings."""
     parser = RunArgumentParser(
         "resume-training",
         "Continue a run from where its newest intact checkpoint left it.",
-        epilog="key=value words change settings: resume-training outputs/run1 epochs=60",
+        epilog="key=value overrides change settings: resume-training outputs/run1 epochs=60",
     )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings to change")
-    arguments = parser.parse_args(words)
-    overrides, others = split_overrides(arguments.overrides)
-    if others:
-        parser.error(f"{others[0]!r} is no key=value word")
+    parser.add_overrides()
+    arguments = parser.parse_args(argv)
+    overrides = parser.overrides_of(arguments)
 
     check_ownership()
     from framework.cli.summary import print_result

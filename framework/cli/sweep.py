@@ -1,8 +1,8 @@
 """train-scenario --multirun: each job in a process of its own, so that none can stop or slow another.
 
-`jobs.jsonl` in the folder of the sweep has a line for each start of a job: its words, its folder, and, when
-it has ended, its exit code. The same sweep again finds its jobs there by their words, whatever their order
-and number is now.
+`jobs.jsonl` in the folder of the sweep has a line for each start of a job: its overrides (`words`), its folder, and,
+when it has ended, its exit code. The same sweep again finds its jobs there by their overrides, whatever their
+order and number is now.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def sweep(options: HydraOptions) -> int:
         console.print(sought)
     interruption = Interruption()
     asks = not tries_all(swept.sweeper)
-    extra = [word for pair in options.of_config().items() for word in pair]
+    extra = [text for pair in options.of_config().items() for text in pair]
     started = len(read_jobs(folder))
     place = [] if given else [f"output_dir={folder}"]
     again = shlex.join(["train-scenario", *options.typed(), *options.overrides, *place])
@@ -101,7 +101,7 @@ def sweep(options: HydraOptions) -> int:
 
 
 def _quoted(folder: Path) -> str:
-    """A path as one value of a word, whatever its characters are."""
+    """Return a path as one value of an override, whatever its characters are."""
     return "'" + str(folder).replace("'", "\\'") + "'"
 
 
@@ -125,20 +125,20 @@ def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> flo
 
     interruption.check()
     job = HydraConfig.get()
-    words = [word.lstrip("+") for word in job.overrides.task]
+    overrides = [override.lstrip("+") for override in job.overrides.task]
     sweep_folder = Path(job.runtime.output_dir).parent
-    folder = folder_of_job(words, Path(job.runtime.output_dir))
+    folder = folder_of_job(overrides, Path(job.runtime.output_dir))
     run = RunDirectory(folder)
     resumes = run.config_file.exists() or run.config_copy.exists()
     done = resumes and (run.load_result() or {}).get("status") in ("finished", "stopped_early")
     print(
         f"job {job.job.num}: "
-        f"{' '.join(words)}{' (done before)' if done else ' (continued)' if resumes else ''}",
+        f"{' '.join(overrides)}{' (done before)' if done else ' (continued)' if resumes else ''}",
         flush=True,
     )
     # Relative where it can be, so that a sweep that was moved is found again.
     place = folder.relative_to(sweep_folder) if folder.is_relative_to(sweep_folder) else folder.absolute()
-    record: dict[str, Any] = {"job": job.job.num, "words": words, "directory": str(place)}
+    record: dict[str, Any] = {"job": job.job.num, "words": overrides, "directory": str(place)}
     append_job(sweep_folder, record)
     if done:
         append_job(sweep_folder, record | {"exit_code": OK})
@@ -146,11 +146,8 @@ def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> flo
     if resumes:
         command = ["framework.cli.resume", str(folder)]
     else:
-        directory = (
-            []
-            if _OUTPUT_KEYS & {word.partition("=")[0] for word in words}
-            else [f"++output_dir={_quoted(folder)}"]
-        )
+        placed = not _OUTPUT_KEYS.isdisjoint(map(key_of, overrides))
+        directory = [] if placed else [f"++output_dir={_quoted(folder)}"]
         command = ["framework.cli.train", *extra, *job.overrides.task, *directory]
     # -P: unlike the installed command, `-m` would let modules be imported from the current folder.
     code = _wait(
@@ -163,16 +160,16 @@ def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> flo
     return value_of(run) if asks else None
 
 
-def folder_of_job(words: Sequence[str], proposed: Path) -> Path:
-    """Where the run of a job is: where a job of the same words was before, where its words say, or a folder
-    that no other job has."""
-    for key, _, value in (word.partition("=") for word in words):
+def folder_of_job(overrides: Sequence[str], proposed: Path) -> Path:
+    """Return where the run of a job is: where its overrides say, where a job of the same overrides was before, or
+    a folder that no other job has."""
+    for key, _, value in (override.partition("=") for override in overrides):
         if key in _OUTPUT_KEYS:
             return Path(value.strip("'\""))
     taken = set()
     for record in read_jobs(proposed.parent):
         taken.add(folder := proposed.parent / record["directory"])
-        if sorted(record["words"]) == sorted(words):
+        if sorted(record["words"]) == sorted(overrides):
             if _is_below(proposed.parent, record["directory"]):
                 return folder
             log.warning(
@@ -258,7 +255,7 @@ def _summarise(folder: Path, console: Console, started: int, command: str | None
             else "-"
         )
         rows.append((job["job"], " ".join(job["words"]), path, status, metrics))
-    console.table(f"sweep in {folder}", ("job", "words", "run directory", "status", "best"), rows)
+    console.table(f"sweep in {folder}", ("job", "overrides", "run directory", "status", "best"), rows)
     if failed:
         named = ", ".join(f"{job['job']} ({' '.join(job['words'])})" for job in failed)
         console.print(f"{len(failed)} of {len(jobs)} jobs are not finished: {named}", style="red")

@@ -14,9 +14,9 @@ from framework.run.output import Output, end_command
 
 
 @training_command
-def main(words: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Train as the overrides say. All of Hydra's options are there; its messages are replaced by ours."""
-    options = parse_options(words)
+    options = parse_options(argv)
     if options.shell_completion:
         from framework.cli.completion import complete
 

@@ -20,7 +20,7 @@ _SHOWN = 50
 
 
 @command
-def main(words: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Load each sample of each split, and tell what cannot be used and what is unusual."""
     parser = ScenarioArgumentParser(
         prog="validate-data",
@@ -36,7 +36,7 @@ def main(words: list[str]) -> int:
         help="find images that are nearly the same in two splits or two classes, too; each is decoded once "
         "more for it",
     )
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(argv)
     config = compose_config(arguments.overrides, config_dir=arguments.config_dir)
 
     check_ownership()

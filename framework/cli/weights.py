@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from framework.cli.command import OK, RunArgumentParser, check_ownership, command, split_overrides
+from framework.cli.command import OK, RunArgumentParser, check_ownership, command
 from framework.errors import ScenarioError
 from framework.run.console import Console, format_value
 
 
 @command
-def main(words: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Compare the weights that a run holds, and export some of them."""
     parser = RunArgumentParser(
         "ema-weights",
@@ -20,9 +20,9 @@ def main(words: list[str]) -> int:
         "trainer.calc_ema; the average of its checkpoints; and averages of any length, where it was trained "
         "with\n"
         "trainer.post_hoc_ema. The run may be finished or in training; nothing of it is changed.",
-        epilog="key=value words change settings: ema-weights outputs/run1 data.val_dir=OTHER",
+        epilog="key=value overrides change settings: ema-weights outputs/run1 data.val_dir=OTHER",
     )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings to change")
+    parser.add_overrides()
     parser.add_argument(
         "--last", type=_count, metavar="N", help="average that many checkpoints (default: all that are kept)"
     )
@@ -41,10 +41,8 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace the model in the folder of --output"
     )
-    arguments = parser.parse_args(words)
-    overrides, others = split_overrides(arguments.overrides)
-    if others:
-        parser.error(f"{others[0]!r} is no key=value word")
+    arguments = parser.parse_args(argv)
+    overrides = parser.overrides_of(arguments)
     if arguments.output and not arguments.export:
         parser.error("--output says where to export to; --export NAME says what")
 
@@ -88,18 +86,18 @@ def main(words: list[str]) -> int:
     return OK
 
 
-def _count(word: str) -> int:
-    value = int(word)
+def _count(text: str) -> int:
+    value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError("a number >= 1 is wanted")
+        raise argparse.ArgumentTypeError("must be a whole number >= 1")
     return value
 
 
-def _numbers(word: str) -> list[float]:
+def _numbers(text: str) -> list[float]:
     try:
-        return [float(part) for part in word.split(",")]
+        return [float(part) for part in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError("numbers with commas between them are wanted: 0.05,0.1") from None
+        raise argparse.ArgumentTypeError("must be numbers with commas between them: 0.05,0.1") from None
 
 
 if __name__ == "__main__":

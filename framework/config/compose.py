@@ -104,7 +104,7 @@ class Composer:
         """Note the problem of overrides that choose no scenario, where the primary config chooses none."""
         if self.config_name == CONFIG_NAME and not chooses_scenario(overrides):
             allowed = ", ".join(self.options.of("scenario"))
-            problems.append(Problem("scenario", "none is chosen", allowed=allowed, hint="add scenario=NAME"))
+            problems.append(Problem("scenario", "must be chosen", allowed=allowed, hint="add scenario=NAME"))
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """Have Hydra compose, and fill in the defaults of the classes. References are not resolved.
@@ -123,7 +123,7 @@ class Composer:
         """Have Hydra compose, and fill in nothing; see `compose`."""
         from hydra import compose
 
-        with in_our_words():
+        with as_config_errors():
             return compose(
                 self.config_name, overrides=[*overrides, *self.searchpath], return_hydra_config=True
             )
@@ -242,7 +242,7 @@ def resolved(composed: DictConfig, broken: dict[str, Problem]) -> dict[str, Any]
         if key == "hydra" or OmegaConf.is_missing(composed, key):
             continue
         try:
-            with in_our_words():
+            with as_config_errors():
                 value = composed[key]
                 if OmegaConf.is_config(value):
                     value = OmegaConf.to_container(value, resolve=True, throw_on_missing=False)
@@ -273,7 +273,7 @@ def _as_typed(problem: Problem, overrides: Sequence[TypedOverride]) -> Problem:
 
 
 @contextlib.contextmanager
-def in_our_words() -> Iterator[None]:
+def as_config_errors() -> Iterator[None]:
     """Raise what Hydra and OmegaConf raise as a `ConfigError`."""
     try:
         yield

@@ -66,7 +66,7 @@ class EarlyStoppingConfig:
         ):
             yield Problem(
                 "lower_threshold",
-                "is not below upper_threshold",
+                "must be below upper_threshold",
                 given=self.lower_threshold,
                 allowed=f"a number < {self.upper_threshold:g}",
             )

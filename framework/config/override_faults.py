@@ -69,7 +69,7 @@ def _repeated(override: TypedOverride, known: dict[str, TypedOverride]) -> Probl
                 )
                 return Problem(
                     path.removesuffix("="),
-                    f"is given twice, as {other.text!r} and as {override.text!r}",
+                    f"must be given once, and is given as {other.text!r} and as {override.text!r}",
                     hint=f"{short} is short for {path}" if short else "leave one of them out",
                 )
     known.update(dict.fromkeys(override.paths(), override))
@@ -82,7 +82,7 @@ def _fault_of(override: TypedOverride, multirun: bool) -> Problem | None:
     if override.parsed.is_delete():
         return Problem(
             text,
-            "nothing can be taken out of a configuration",
+            "must set a value: nothing can be taken out of a configuration",
             hint="set another value; an override that is left out has its default",
         )
     if override.sets_hydra:
@@ -90,7 +90,7 @@ def _fault_of(override: TypedOverride, multirun: bool) -> Problem | None:
     if override.parsed.package is not None:
         return Problem(
             f"{key}@{override.parsed.package}",
-            "an option cannot be put at another place",
+            "must choose an option at its own place",
             given=text,
             hint=f"write {key}=NAME",
         )
@@ -99,7 +99,9 @@ def _fault_of(override: TypedOverride, multirun: bool) -> Problem | None:
     value = override.parsed.value()
     if SHORT_FORMS.get(key, key) == "trainer.output_dir" and value == "":
         return Problem(
-            key, "is empty", hint="name a folder, or leave the override out for a new one in outputs/"
+            key,
+            "must name a folder",
+            hint="name a folder, or leave the override out for a new one in outputs/",
         )
     return _fault_of_option(key, value, override.group) if override.group else None
 
@@ -107,11 +109,11 @@ def _fault_of(override: TypedOverride, multirun: bool) -> Problem | None:
 def _fault_of_hydras(override: TypedOverride, multirun: bool) -> Problem | None:
     found = next((name for path in override.paths() for name in _HYDRA_KEYS if _meets(path, name)), None)
     if found:
-        return Problem(found, "is not supported", given=override.text, hint=_HYDRA_KEYS[found])
+        return Problem(found, "must be left out", given=override.text, hint=_HYDRA_KEYS[found])
     if not multirun and override.key.startswith(_OF_A_SWEEP):
         return Problem(
             override.key,
-            "has an effect in a sweep alone",
+            "must be left out, since it has an effect in a sweep alone",
             given=override.text,
             hint="a sweep needs --multirun (-m)",
         )
@@ -125,12 +127,12 @@ def _meets(path: str, name: str) -> bool:
 def _fault_of_values(override: TypedOverride, multirun: bool) -> Problem | None:
     key, group, given = override.key, override.group, override.text.partition("=")[2]
     if not multirun:
-        return Problem(key, "has several values", given=given, hint="a sweep needs --multirun (-m)")
+        return Problem(key, "must have one value", given=given, hint="a sweep needs --multirun (-m)")
     if override.parsed.is_interval_sweep():
         return None  # what can be done with it, the sweeper knows
     names = override.chosen()
     if names == [] or (names is None and next(iter(override.parsed.sweep_iterator()), None) is None):
-        return Problem(key, "has no values", given=given, allowed=", ".join(group) or None)
+        return Problem(key, "must have values", given=given, allowed=", ".join(group) or None)
     faults = (_fault_of_option(key, name, group) for name in names or ())
     return next((fault for fault in faults if fault), None)
 

@@ -156,7 +156,9 @@ def read_all(
         except HydraException as error:
             reason = str(error).splitlines()[0]
         problems.append(
-            Problem(text, "cannot be read", hint=f"write key=value, and quote special characters ({reason})")
+            Problem(
+                text, "must be an override", hint=f"write key=value, and quote special characters ({reason})"
+            )
         )
 
 

@@ -102,7 +102,10 @@ def lav_config(config: RunConfig, name: str) -> tuple[RunConfig, str]:
     if changes.get("name", plain.get("name")) != plain.get("name"):
         problems.append(
             Problem(
-                f"{path}.name", "is another kind of data", given=changes["name"], allowed=f"{plain['name']}"
+                f"{path}.name",
+                "must be the kind of data of the run",
+                given=changes["name"],
+                allowed=f"{plain['name']}",
             )
         )
     data = None if problems else read_variant(scenario_class.datas, plain | changes, path, problems)
@@ -192,7 +195,7 @@ def _fault_of_class(cls: type) -> str | None:
     return (
         None
         if dataclasses.is_dataclass(cls) and own
-        else f"{name} is registered, but is not a config dataclass"
+        else f"{name} is registered, and must be a config dataclass"
     )
 
 
@@ -217,7 +220,7 @@ def find_scenario(node: object, problems: list[Problem]) -> tuple[ScenarioClass 
         problems.append(
             Problem(
                 "scenario.target",
-                "no scenario class is named",
+                "must name the class of a scenario",
                 allowed="package.module:Class",
                 hint="choose a scenario with scenario=NAME; `train-scenario --help` lists them",
             )
@@ -233,7 +236,7 @@ def find_scenario(node: object, problems: list[Problem]) -> tuple[ScenarioClass 
         problems.append(
             Problem(
                 "scenario.target",
-                "is not a scenario",
+                "must name a scenario",
                 given=node["target"],
                 allowed='a class derived from framework.Scenario and decorated with @register_scenario("name")',
             )
@@ -241,7 +244,7 @@ def find_scenario(node: object, problems: list[Problem]) -> tuple[ScenarioClass 
         return None, ""
     if node.get("name", found.name) != found.name:
         problems.append(
-            Problem("scenario.name", "is not the name of its target", given=node["name"], allowed=found.name)
+            Problem("scenario.name", "must be the name of its target", given=node["name"], allowed=found.name)
         )
         return None, ""
     return found, target

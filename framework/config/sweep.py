@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framework.config.compose import CONFIG_NAME, composer, in_our_words, resolved
+from framework.config.compose import CONFIG_NAME, as_config_errors, composer, resolved
 from framework.config.defaults import add_defaults, class_defaults
 from framework.config.override_faults import offered
 from framework.config.overrides import GroupOptions, TypedOverride, read_override
@@ -119,7 +119,7 @@ def _of_hydra(composed: DictConfig) -> tuple[Mapping[str, Any], str | None]:
 
     sweeper = OmegaConf.to_container(composed.hydra.sweeper, resolve=False, enum_to_str=True)
     assert isinstance(sweeper, dict)
-    with in_our_words():
+    with as_config_errors():
         return {str(key): value for key, value in sweeper.items()}, OmegaConf.select(
             composed, "trainer.output_dir"
         )

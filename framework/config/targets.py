@@ -21,7 +21,7 @@ def locate(target: str, path: str = "target") -> Any:
     """
     module_name, colon, name = target.partition(":")
     if not colon or not module_name or not name:
-        raise ConfigError(Problem(path, "names no class", given=target, allowed="package.module:Class"))
+        raise ConfigError(Problem(path, "must name a class", given=target, allowed="package.module:Class"))
     module = _import(module_name, target, path)
     if not hasattr(module, name):
         raise ConfigError(
@@ -55,12 +55,14 @@ def complete_target(target: str, path: str) -> str:
     if found:
         allowed = ", ".join(f"{target}:{name}" for name in found)
         raise ConfigError(
-            Problem(path, "is a module that holds several scenarios", given=target, allowed=allowed)
+            Problem(
+                path, "must name one of the scenarios that the module holds", given=target, allowed=allowed
+            )
         )
     raise ConfigError(
         Problem(
             path,
-            "is a module that holds no scenario",
+            "must name a module that holds a scenario",
             given=target,
             allowed="package.module:Class",
             hint='a scenario is a class derived from framework.Scenario and decorated with @register_scenario("name")',

@@ -152,16 +152,21 @@ class TrainerConfig:
         for name in self.lav_lists:
             if not re.fullmatch(r"\w[\w-]*", name):
                 yield Problem(
-                    f"lav_lists.{name}", "is no name for a list", allowed="letters, digits, - and _"
+                    f"lav_lists.{name}", "must be a name for a list", allowed="letters, digits, - and _"
                 )
         if self.no_train_scope is not None and (reason := regex_fault(self.no_train_scope)):
-            yield Problem("no_train_scope", f"is no regular expression: {reason}", given=self.no_train_scope)
+            yield Problem(
+                "no_train_scope", f"must be a regular expression: {reason}", given=self.no_train_scope
+            )
         if self.calc_ema is not None and self.calc_ema != -1 and not 0 <= self.calc_ema < 1:
             yield Problem(
-                "calc_ema", "is no rate", given=self.calc_ema, allowed="a number >= 0 and < 1, or -1, or null"
+                "calc_ema",
+                "must be a rate",
+                given=self.calc_ema,
+                allowed="a number >= 0 and < 1, or -1, or null",
             )
         if len(set(self.post_hoc_ema)) < len(self.post_hoc_ema):
-            yield Problem("post_hoc_ema", "names a length twice", given=list(self.post_hoc_ema))
+            yield Problem("post_hoc_ema", "must name each length once", given=list(self.post_hoc_ema))
         if self.profile_steps and (
             len(self.profile_steps) != 2 or self.profile_steps[0] > self.profile_steps[1]
         ):

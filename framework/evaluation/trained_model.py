@@ -103,7 +103,7 @@ def _scenario_of_weights(path: Path, overrides: Sequence[str], config_dir: str |
     )
     if belongs and not any(key_of(override).startswith("scenario") for override in overrides):
         raise ConfigError(
-            Problem("scenario", "none is chosen", hint=f"{path} belongs to a run: name {belongs}"),
+            Problem("scenario", "must be chosen", hint=f"{path} belongs to a run: name {belongs}"),
             subject=subject,
         )
     weights_only = not (path.is_file() and zipfile.is_zipfile(path)) and not (path / MODEL_FILE).is_file()

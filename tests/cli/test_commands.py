@@ -60,7 +60,7 @@ def test_too_little_memory_is_one_line(name: str, capsys: pytest.CaptureFixture[
 def test_resolve_goes_together_with_cfg(command: Command) -> None:
     result = command("train-scenario", *TOY_WORDS, "--resolve")
     assert_clean(result, 2)
-    assert "--resolve: goes together with --cfg" in result.stderr
+    assert "--resolve: must stand with --cfg" in result.stderr
 
 
 NAMES = [

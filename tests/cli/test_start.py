@@ -140,7 +140,7 @@ def test_a_module_with_one_scenario_is_enough_of_a_target(monkeypatch: pytest.Mo
     assert compose_module("toy") == "toy:Toy"
     config = compose_config(["scenario=module", "scenario.target=toy"])
     assert parse(config.to_plain()) == config
-    with pytest.raises(ConfigError, match="holds no scenario"):
+    with pytest.raises(ConfigError, match="must name a module that holds a scenario"):
         compose_module("json")
 
 

@@ -103,7 +103,7 @@ def test_weights_by_themselves_are_validated(
 @pytest.mark.parametrize(
     ("kind", "words", "problem"),
     [
-        ("weights", (), r"scenario: none is chosen"),
+        ("weights", (), r"scenario: must be chosen"),
         (
             "weights",
             SHAPE,
