@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from framework.run.checkpoint import CheckpointStore
 from framework.run.run_directory import RunDirectory
 from framework.training.trainer import Trainer
 from tests.runs import InterruptedAfter, comparable, final_state, quiet, records, resume, train, trainer
+
+Finished = Callable[..., Path]
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
@@ -63,23 +66,42 @@ def test_a_run_leaves_behind_what_it_says(undisturbed: Path) -> None:
     assert "tensorflow" in session["versions"]
 
 
-# The trainer asks for a signal when all is built, before each call of the loop, and after each call of
-# validation and LAV.
-@pytest.mark.parametrize("count", [2, 4, 8, 9, 10, 15, 16])
-def test_an_interrupted_run_ends_with_the_same_bits(undisturbed: Path, tmp_path: Path, count: int) -> None:
-    path = tmp_path / "run"
-    first = trainer(path, *WORDS, "loop.max_steps_per_call=2")
+def interrupt(first: Trainer, path: Path, count: int) -> None:
+    """The trainer asks for a signal when all is built, before each call of the loop, and after each call of
+    validation and LAV."""
     first.interruption = InterruptedAfter(count)
     with pytest.raises(Interrupted):
         first.train()
     assert json.loads((path / "result.json").read_text())["status"] == "interrupted"
     assert final_state(path).step < 48
-    resume(path)
+
+
+def assert_the_same_end(path: Path, undisturbed: Path) -> None:
     assert comparable(path) == comparable(undisturbed)
-    assert (
-        json.loads((path / "result.json").read_text())["best"]
-        == json.loads((undisturbed / "result.json").read_text())["best"]
-    )
+    best, expected = (json.loads((run / "result.json").read_text())["best"] for run in (path, undisturbed))
+    assert best == expected
+
+
+def test_an_interrupted_run_ends_with_the_same_bits(undisturbed: Path, tmp_path: Path) -> None:
+    """Before any step, between steps, in validation, in LAV, and in the next epoch, one after the other."""
+    path, steps = tmp_path / "run", []
+    first = trainer(path, *WORDS, "loop.max_steps_per_call=2")
+    for count in (2, 4, 9, 9, 20):
+        interrupt(first, path, count)
+        steps.append(final_state(path).step)
+        first = Trainer.resume(path, console=quiet())
+    assert steps[0] == 0 < steps[1] < steps[2] == steps[3] == 12 < steps[4]
+    first.train()
+    assert_the_same_end(path, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4, 8, 9, 10, 15, 16])
+def test_so_does_one_that_was_interrupted_once(undisturbed: Path, tmp_path: Path, count: int) -> None:
+    path = tmp_path / "run"
+    interrupt(trainer(path, *WORDS, "loop.max_steps_per_call=2"), path, count)
+    resume(path)
+    assert_the_same_end(path, undisturbed)
 
 
 def test_a_resume_that_is_interrupted_while_it_is_built_says_so(undisturbed: Path, tmp_path: Path) -> None:
@@ -133,10 +155,9 @@ def test_resume_of_a_finished_run_touches_nothing(undisturbed: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")} == before
 
 
-def test_more_epochs_continue_a_finished_run(tmp_path: Path) -> None:
-    train(tmp_path / "a", "epochs=2")
-    result = resume(tmp_path / "a", "epochs=3")
-    train(tmp_path / "b", "epochs=3")
+def test_more_epochs_continue_a_finished_run(tmp_path: Path, finished: Finished) -> None:
+    result = resume(finished(tmp_path / "a", "epochs=2"), "epochs=3")
+    finished(tmp_path / "b", "epochs=3")
     assert result.epochs == 3
     assert comparable(tmp_path / "a") == comparable(tmp_path / "b")
     sessions = json.loads((tmp_path / "a" / "provenance.json").read_text())["sessions"]
@@ -183,9 +204,8 @@ def test_another_monitor_starts_early_stopping_anew(tmp_path: Path) -> None:
     assert other.best["epoch"] == 6, "the best so far had no such value"
 
 
-def test_another_optimizer_starts_its_state_anew(tmp_path: Path) -> None:
-    train(tmp_path / "run", "epochs=1")
-    assert resume(tmp_path / "run", "epochs=2", "optimizer=sgd").epochs == 2
+def test_another_optimizer_starts_its_state_anew(tmp_path: Path, finished: Finished) -> None:
+    assert resume(finished(tmp_path / "run", "epochs=1"), "epochs=2", "optimizer=sgd").epochs == 2
     names = [member.name for member in final_state(tmp_path / "run").variables["optimizer"]]
     assert names
     assert not any("velocity" in name for name in names), "Adam's moments are gone"
@@ -205,8 +225,8 @@ def test_changes_that_would_break_a_run_are_refused(undisturbed: Path, word: str
     assert caught.value.exit_code == 2
 
 
-def test_a_run_whose_data_changed_says_so(tmp_path: Path) -> None:
-    train(tmp_path / "run", "epochs=1")
+def test_a_run_whose_data_changed_says_so(tmp_path: Path, finished: Finished) -> None:
+    finished(tmp_path / "run", "epochs=1")
     with pytest.raises(RunDirectoryError, match="they were 101 samples, and are 50 samples now"):
         resume(tmp_path / "run", "epochs=2", "scenario.samples=50")
     settings: Any = RunDirectory.open(tmp_path / "run").load_config().scenario.settings
@@ -231,9 +251,11 @@ def test_recalibration_leaves_the_training_alone(tmp_path: Path) -> None:
     assert with_ != without
 
 
-def test_averaging_leaves_the_training_alone_and_decides_what_is_best(tmp_path: Path) -> None:
-    for name, value in (("with", "-1"), ("without", "null")):
-        train(tmp_path / name, "epochs=2", f"trainer.calc_ema={value}")
+def test_averaging_leaves_the_training_alone_and_decides_what_is_best(
+    tmp_path: Path, finished: Finished
+) -> None:
+    train(tmp_path / "with", "epochs=2", "trainer.calc_ema=-1")
+    finished(tmp_path / "without", "epochs=2")
     with_, without = (comparable(tmp_path / name)["variables"] for name in ("with", "without"))
     average = with_.pop("average")
     assert with_ == without
@@ -255,9 +277,8 @@ def test_averaging_leaves_the_training_alone_and_decides_what_is_best(tmp_path: 
     assert report.metrics["loss"] == pytest.approx(recorded["val_loss"], abs=1e-6)
 
 
-def test_averaging_may_begin_in_a_resume(tmp_path: Path) -> None:
-    train(tmp_path / "run", "epochs=1")
-    resume(tmp_path / "run", "epochs=2", "trainer.calc_ema=0.9")
+def test_averaging_may_begin_in_a_resume(tmp_path: Path, finished: Finished) -> None:
+    resume(finished(tmp_path / "run", "epochs=1"), "epochs=2", "trainer.calc_ema=0.9")
     assert "average" in final_state(tmp_path / "run").variables
 
 
