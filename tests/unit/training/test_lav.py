@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from framework.errors import ConfigError
 from framework.evaluation.load_and_validate import load_and_validate
-from tests.runs import comparable, compose_toy, records, resume, train, trainer
+from tests.runs import LIGHT, comparable, compose_toy, records, resume, train, trainer
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
@@ -71,9 +72,9 @@ def test_the_values_are_in_tensorboard(run: Path) -> None:
     assert [event.step for event in events.Tensors("mean_output")] == [12, 36, 60]
 
 
-def test_lav_leaves_the_training_alone(tmp_path: Path) -> None:
+def test_lav_leaves_the_training_alone(tmp_path: Path, finished: Callable[..., Path]) -> None:
     train(tmp_path / "with", "epochs=2", "trainer.lav_every_n=1")
-    train(tmp_path / "without", "epochs=2")
+    finished(tmp_path / "without", "epochs=2")
     assert comparable(tmp_path / "with")["variables"] == comparable(tmp_path / "without")["variables"]
     assert list(metrics(tmp_path / "with", "lav")) == [1, 2], (
         "without lists the validation data, under the name `lav`"
@@ -93,16 +94,15 @@ def test_a_lav_value_decides_what_is_best(tmp_path: Path) -> None:
 
 
 def test_a_model_that_cannot_be_exported_is_a_warning(tmp_path: Path) -> None:
-    first = trainer(tmp_path / "run", "epochs=1", "trainer.lav_every_n=1")
+    first = trainer(tmp_path / "run", *LIGHT, "trainer.lav_every_n=1")
     (tmp_path / "run" / "..lav.draft").write_text("in the way, as a full disk would be")
     assert first.train().status == "finished"
     assert "no LAV" in (tmp_path / "run" / "train.log").read_text()
     assert not (tmp_path / "run" / ".lav").exists()
 
 
-def test_lav_may_begin_in_a_resume(tmp_path: Path) -> None:
-    train(tmp_path / "run", "epochs=2")
-    resume(tmp_path / "run", "epochs=3", "trainer.lav_every_n=1")
+def test_lav_may_begin_in_a_resume(tmp_path: Path, finished: Callable[..., Path]) -> None:
+    resume(finished(tmp_path / "run", "epochs=2"), "epochs=3", "trainer.lav_every_n=1")
     assert list(metrics(tmp_path / "run", "lav")) == [3]
 
 
