@@ -28,7 +28,7 @@ from framework.model.export import load_model
 from framework.model.warm_start import warm_start
 from framework.model.weight_files import open_weights
 from framework.run.run_directory import RunDirectory
-from tests.runs import compose_toy, resume, train
+from tests.runs import LIGHT, compose_toy, resume, train
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
@@ -49,7 +49,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, toy_on_the_path: None) -> 
     run = tmp_path_factory.mktemp("smuggling") / "run"
     train(
         run,
-        "epochs=1",
+        *LIGHT,
         "trainer.post_hoc_ema=[0.1]",
         "trainer.export_saved_model=true",
         "trainer.tensorboard=true",
@@ -74,7 +74,7 @@ def open_everything(run: Path) -> None:
         lambda: load_and_validate(run, model="export"),
         lambda: RunWeights(run).candidates(lengths=[0.1]),
         lambda: open_weights(str(run / "best" / "saved_model")),
-        lambda: warm_start(compose_toy().build_model(), WarmStartConfig(model=str(run))),
+        lambda: warm_start(compose_toy(*LIGHT).build_model(), WarmStartConfig(model=str(run))),
         lambda: resume(run, "epochs=2"),
     ):
         with contextlib.suppress(ScenarioError):
@@ -213,8 +213,7 @@ LAYERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", LAYERS)
-def test_code_in_a_model_is_not_run(run: Path, kind: str) -> None:
+def hide_in_models(run: Path, kind: str) -> None:
     (run / "payload.py").write_text("open('smuggled-by-import', 'w').close()\nclass Evil: pass\n")
 
     def add_layer(name: str, content: bytes) -> bytes:
@@ -226,8 +225,23 @@ def test_code_in_a_model_is_not_run(run: Path, kind: str) -> None:
 
     for folder in ("best", "export"):
         rezip(run / folder / "model.keras", add_layer)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_code_in_a_model_is_not_run(run: Path, kind: str) -> None:
+    hide_in_models(run, kind)
+    for folder in ("best", "export"):
         with pytest.raises(ScenarioError):
             load_model(run / folder)
+        with contextlib.suppress(ScenarioError):  # it reads the weights alone
+            open_weights(str(run / folder / "model.keras"))
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] if kind != "a module" else []) for kind in LAYERS]
+)
+def test_nor_is_it_by_anything_that_opens_a_run(run: Path, kind: str) -> None:
+    hide_in_models(run, kind)
     open_everything(run)
 
 
