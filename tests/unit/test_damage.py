@@ -18,7 +18,7 @@ from framework.model.export import fault_of
 from framework.run.run_directory import RunDirectory
 from framework.training.trainer import Trainer
 from tests.conftest import REPOSITORY
-from tests.runs import quiet, records, resume, train
+from tests.runs import LIGHT, quiet, records, resume, train
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
@@ -52,6 +52,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_on_the_path: None)
     keras.utils.clear_session()
     train(
         run,
+        *LIGHT,
+        "trainer.steps_per_epoch=12",
         "epochs=4",
         "trainer.calc_ema=0.9",
         "trainer.post_hoc_ema=[0.1]",
