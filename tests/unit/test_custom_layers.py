@@ -119,6 +119,7 @@ def test_a_class_that_is_missing_all_the_same_is_named(run: Path, tmp_path: Path
         load_and_validate(renamed, output=tmp_path / "lav.json")
 
 
+@pytest.mark.slow
 def test_check_scenario_loads_in_a_process_of_its_own(run: Path, tmp_path: Path) -> None:
     name = "the exported model loads in a process of its own"
     subject = Subject(["scenario=module"], None, tmp_path)
