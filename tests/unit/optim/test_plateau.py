@@ -4,6 +4,7 @@ bit."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from framework.errors import ConfigError, Interrupted, ScenarioError
 from framework.optim.plateau import Plateau, PlateauSettings
 from framework.run.signals import Interruption
 from framework.training.trainer import Trainer
-from tests.runs import comparable, compose_toy, final_state, records, resume, train, trainer
+from tests.runs import LIGHT, comparable, compose_toy, final_state, records, resume, train, trainer
 from tests.unit.loops.test_loop import train_with
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
@@ -181,6 +182,7 @@ def test_bad_numbers_take_the_rate_back_too(tmp_path: Path) -> None:
 def test_epochs_without_the_value_and_those_before_the_offset_change_nothing(tmp_path: Path) -> None:
     words = (
         *PLATEAU,
+        *LIGHT,
         "epochs=6",
         "learning_rate.patience=1",
         "learning_rate.monitor=val_loss",
@@ -203,14 +205,14 @@ def test_what_is_validated_at_the_end_of_a_run_alone_does_not_change_the_rate(tm
 
 
 def test_the_mode_of_a_value_of_its_own_is_what_its_name_says(tmp_path: Path) -> None:
-    train(tmp_path / "run", *PLATEAU, "epochs=1", "learning_rate.monitor=val_loss")
+    train(tmp_path / "run", *PLATEAU, *LIGHT, "learning_rate.monitor=val_loss")
     state = final_state(tmp_path / "run").state["learning_rate"]
     assert (state["monitor"], state["mode"]) == ("val_loss", "min")
 
 
-def test_a_run_with_another_schedule_can_change_to_it(tmp_path: Path) -> None:
+def test_a_run_with_another_schedule_can_change_to_it(tmp_path: Path, finished: Callable[..., Path]) -> None:
     """Its checkpoints have no state of a plateau."""
-    train(tmp_path / "run", "epochs=1")
+    finished(tmp_path / "run", "epochs=1")
     assert "learning_rate" not in final_state(tmp_path / "run").state
     resume(tmp_path / "run", *PLATEAU, "epochs=4", "learning_rate.patience=1")
     assert final_state(tmp_path / "run").state["learning_rate"]["rate"] == pytest.approx(0.3**2 * 1e-3)
