@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from framework.errors import ConfigError, NumericsError
 from framework.loops.loop import CustomLoop
 from framework.model.trace_nan import watching, what_was_bad
 from framework.optim.optimizers import OPTIMIZERS
-from tests.runs import comparable, compose_toy, records, resume, train
+from tests.runs import LIGHT, comparable, compose_toy, records, resume, train
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
@@ -122,9 +123,9 @@ def test_a_run_names_step_epoch_and_samples(tmp_path: Path) -> None:
     assert "NaN in the batch" in (tmp_path / "run" / "result.json").read_text()
 
 
-def test_a_sound_run_goes_through(tmp_path: Path) -> None:
-    for name, value in (("watched", "true"), ("plain", "false")):
-        train(tmp_path / name, "epochs=2", f"trainer.trace_nan={value}")
+def test_a_sound_run_goes_through(tmp_path: Path, finished: Callable[..., Path]) -> None:
+    train(tmp_path / "watched", "epochs=2", "trainer.trace_nan=true")
+    finished(tmp_path / "plain", "epochs=2")
     for watched, plain in zip(records(tmp_path / "watched"), records(tmp_path / "plain"), strict=True):
         assert watched["metrics"] == pytest.approx(plain["metrics"], abs=1e-5)
 
@@ -139,7 +140,7 @@ def test_eager_steps_are_plain_python(tmp_path: Path, monkeypatch: pytest.Monkey
         return call(self, inputs, training)
 
     monkeypatch.setattr(keras.layers.Dropout, "call", counted)
-    words = ("epochs=1", "trainer.steps_per_epoch=5")
+    words = (*LIGHT, "trainer.steps_per_epoch=5")
     train(tmp_path / "eager", *words, "trainer.run_eagerly=true")
     assert calls == [True] * 5
     calls.clear()
@@ -151,20 +152,25 @@ def test_eager_steps_are_plain_python(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_eager_steps_may_be_traced_too(tmp_path: Path) -> None:
     with pytest.raises(NumericsError, match="NaN in the batch itself"):
-        train(tmp_path / "run", "scenario.poison=[3]", "trainer.trace_nan=true", "trainer.run_eagerly=true")
+        words = ("scenario.noise=0", "scenario.poison=[3]", "trainer.trace_nan=true")
+        train(tmp_path / "run", *words, "trainer.run_eagerly=true")
 
 
 def test_a_profile_of_some_steps(tmp_path: Path) -> None:
-    train(tmp_path / "with", "epochs=2", "trainer.profile=true")
+    """After a run that failed while it was profiled: a process profiles one thing at a time."""
+    profile = (*LIGHT, "trainer.steps_per_epoch=12", "trainer.profile=true")
+    with pytest.raises(NumericsError):
+        train(tmp_path / "failed", *profile, "scenario.poison=[3]", "trainer.trace_nan=true")
+    train(tmp_path / "with", *profile, "epochs=2")
     (found,) = (tmp_path / "with" / "tensorboard" / "plugins" / "profile").rglob("*.xplane.pb")
     assert found.stat().st_size > 1000
     assert "profile of steps 2 to 12: tensorboard --logdir" in (tmp_path / "with" / "train.log").read_text()
 
 
 @pytest.mark.slow
-def test_a_profile_of_chosen_steps(tmp_path: Path) -> None:
+def test_a_profile_of_chosen_steps(tmp_path: Path, finished: Callable[..., Path]) -> None:
     """Wherever the calls of the loop and the epochs end; the training is not touched."""
-    train(tmp_path / "plain", "epochs=2")
+    finished(tmp_path / "plain", "epochs=2")
     path = tmp_path / "profiled"
     train(path, "epochs=2", "trainer.profile_steps=[11,15]")
     assert "profile of steps 11 to 15" in (path / "train.log").read_text()
@@ -181,16 +187,3 @@ def test_steps_that_cannot_be_profiled_are_answered(words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         compose_toy(f"trainer.profile_steps={words[0]}", *words[1:])
     assert [problem.path.partition("[")[0] for problem in caught.value.problems] == ["trainer.profile_steps"]
-
-
-def test_a_run_that_fails_while_it_is_profiled_lets_the_next_one_profile(tmp_path: Path) -> None:
-    with pytest.raises(NumericsError):
-        train(
-            tmp_path / "first",
-            "scenario.poison=[3]",
-            "trainer.trace_nan=true",
-            "trainer.profile=true",
-            "epochs=1",
-        )
-    train(tmp_path / "second", "epochs=1", "trainer.profile=true")
-    assert list((tmp_path / "second" / "tensorboard").rglob("*.xplane.pb"))
