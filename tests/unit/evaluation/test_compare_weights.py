@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from framework.errors import ConfigError, RunDirectoryError
 from framework.evaluation.compare_weights import RunWeights
 from framework.evaluation.load_and_validate import load_and_validate
 from framework.run.checkpoint import CheckpointStore
-from tests.runs import final_state, records, resume, train
+from tests.runs import LIGHT, final_state, records, resume, train
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
@@ -51,10 +52,17 @@ def test_what_a_run_holds(run: Path, weights: RunWeights) -> None:
     np.testing.assert_allclose(last_two.arrays[0], np.mean(kernels[-2:], axis=0), atol=1e-7)
 
 
-def test_an_average_made_afterwards_is_nearly_one_that_was_kept(weights: RunWeights, tmp_path: Path) -> None:
-    """The same training, with averages of other lengths kept: they leave the training alone."""
-    train(tmp_path / "other", *WORDS, "trainer.post_hoc_ema=[0.07,0.15]")
-    kept = final_state(tmp_path / "other").variables
+@pytest.fixture(scope="module")
+def other(toy_on_the_path: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same training, validated with its raw weights, with averages of other lengths kept: they leave it
+    alone."""
+    path = tmp_path_factory.mktemp("weights") / "other"
+    train(path, *WORDS, "trainer.calc_ema=null", "trainer.post_hoc_ema=[0.07,0.15]")
+    return path
+
+
+def test_an_average_made_afterwards_is_nearly_one_that_was_kept(weights: RunWeights, other: Path) -> None:
+    kept = final_state(other).variables
     for length, most in ((0.07, 0.02), (0.15, 0.06)):
         made = weights.candidate(f"power-{length}")
         for array, named, raw in zip(
@@ -64,14 +72,11 @@ def test_an_average_made_afterwards_is_nearly_one_that_was_kept(weights: RunWeig
             assert np.linalg.norm(array - named.array) <= most * way, (length, named.name)
 
 
-def test_raw_and_ema_are_judged_as_training_judged_them(
-    run: Path, weights: RunWeights, tmp_path: Path
-) -> None:
+def test_raw_and_ema_are_judged_as_training_judged_them(run: Path, weights: RunWeights, other: Path) -> None:
     ema = weights.judge(weights.candidate("ema"))
     assert ema == pytest.approx(records(run)[-1]["metrics"], abs=1e-6)
-    train(tmp_path / "raw", *WORDS[:2], *WORDS[3:])
     raw = weights.judge(weights.candidate("raw"))
-    assert raw == pytest.approx(records(tmp_path / "raw")[-1]["metrics"], abs=1e-6)
+    assert raw == pytest.approx(records(other)[-1]["metrics"], abs=1e-6)
     assert raw["loss"] != ema["loss"]
 
 
@@ -118,7 +123,7 @@ def test_a_resume_goes_back_to_the_averages_of_its_checkpoint(tmp_path: Path) ->
     import shutil
 
     path = tmp_path / "run"
-    train(path, "epochs=3", "trainer.steps_per_epoch=2", "trainer.post_hoc_ema=[0.1]")
+    train(path, *LIGHT, "epochs=3", "trainer.steps_per_epoch=2", "trainer.post_hoc_ema=[0.1]")
     for folder in ("step-00000006", "step-00000004"):
         shutil.rmtree(path / "checkpoints" / folder)
     (path / "result.json").unlink()
@@ -130,13 +135,14 @@ def test_a_resume_goes_back_to_the_averages_of_its_checkpoint(tmp_path: Path) ->
         np.testing.assert_array_equal(named.array, saved.array)
 
 
-def test_what_is_not_there_is_answered(weights: RunWeights, tmp_path: Path) -> None:
+def test_what_is_not_there_is_answered(
+    weights: RunWeights, tmp_path: Path, finished: Callable[..., Path]
+) -> None:
     with pytest.raises(ConfigError, match=r"did you mean 'raw'"):
         weights.candidate("rw")
     with pytest.raises(ConfigError, match=r"> 0 and <= 0.28"):
         weights.candidates(lengths=(0.3,))
-    train(tmp_path / "plain", "epochs=1")
-    plain = RunWeights(tmp_path / "plain")
+    plain = RunWeights(finished(tmp_path / "plain", "epochs=1"))
     assert [candidate.name for candidate in plain.candidates()] == ["raw"], "one checkpoint has no average"
     with pytest.raises(RunDirectoryError, match=r"post_hoc_ema=\[0.05,0.1\]"):
         plain.candidates(lengths=(0.1,))
@@ -144,10 +150,10 @@ def test_what_is_not_there_is_answered(weights: RunWeights, tmp_path: Path) -> N
         resume(tmp_path / "plain", "epochs=2", "trainer.post_hoc_ema=[0.1]")
 
 
-def test_a_run_without_a_checkpoint_is_answered(tmp_path: Path) -> None:
+def test_a_run_without_a_checkpoint_is_answered(tmp_path: Path, finished: Callable[..., Path]) -> None:
     import shutil
 
-    train(tmp_path / "run", "epochs=1")
+    finished(tmp_path / "run", "epochs=1")
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     with pytest.raises(RunDirectoryError, match="no checkpoint yet"):
         RunWeights(tmp_path / "run")
