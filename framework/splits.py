@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from framework.data.adapt import as_source
 from framework.data.cache import cached
-from framework.data.source import Source, Split, spread
+from framework.data.source import Source, Split
+from framework.data.subset import spread
 from framework.errors import DataError
 from framework.scenario import Scenario
 

@@ -287,7 +287,7 @@ def read_everything(words: list[str]) -> int:
 
     def record_session() -> None:
         with contextlib.suppress(OSError):  # the trainer reports what cannot be written
-            run.record_session(started_at_step=1, changes={}, hardware={})
+            run.provenance.record_session(started_at_step=1, changes={}, hardware={})
 
     refused = 0
     for read in (
@@ -295,8 +295,8 @@ def read_everything(words: list[str]) -> int:
         run.load_config,
         lambda: run.load_config(["epochs=7", "lr=0.1"]),
         run.load_result,
-        run.load_provenance,
-        run.changed_versions,
+        run.provenance.load,
+        run.provenance.changed_versions,
         record_session,
         run.check_not_in_use,
         CheckpointStore(run.checkpoints, holds=RunStateFile).load_newest,

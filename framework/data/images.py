@@ -24,7 +24,8 @@ from framework.data.image_files import (
     visible_entries,
     warn_of_ignored,
 )
-from framework.data.source import Fault, Split, held_out
+from framework.data.source import Fault, Split
+from framework.data.subset import held_out
 from framework.errors import ConfigError, DataError, Problem, listing, nearest
 
 _FIELDS = {Split.TRAIN: "train_dir", Split.VALIDATION: "val_dir", Split.TEST: "test_dir"}

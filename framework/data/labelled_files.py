@@ -13,7 +13,8 @@ from framework.config.schema import setting
 from framework.data.classes import Renaming, check_classes, check_renaming, with_classes
 from framework.data.image_files import hint_for_missing
 from framework.data.rows import KINDS, Row, refuse
-from framework.data.source import DataConfig, Split, held_out
+from framework.data.source import DataConfig, Split
+from framework.data.subset import held_out
 from framework.errors import ConfigError, DataError, Problem, listing, nearest
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framework.data.source import Fault, Source, Subset
+from framework.data.source import Fault, Source
 from framework.data.stream import in_order
+from framework.data.subset import Subset
 from framework.errors import DataError, ScenarioError
 from framework.evaluation.trained_model import open_trained
 from framework.run.device import apply_device

@@ -15,13 +15,8 @@ from typing import TYPE_CHECKING, Literal
 
 from framework.config.warm_start_config import WarmStartConfig
 from framework.errors import ConfigError, Problem, listing, nearest
-from framework.model.weight_files import (
-    ModelVariable,
-    WeightSource,
-    model_variables,
-    open_weights,
-    structure_of,
-)
+from framework.model.hdf5_weights import WeightSource
+from framework.model.weight_files import ModelVariable, model_variables, open_weights, structure_of
 
 if TYPE_CHECKING:
     import keras

@@ -15,27 +15,24 @@ Lambda is run. What each kind of file says about paths:
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
 import os
-import re
 import tempfile
 import zipfile
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from framework.errors import ConfigError, Problem, reason_of
 from framework.model.checkpoint_weights import load_checkpoint, weights_of
+from framework.model.hdf5_weights import WeightSource, read_hdf5, unique
 from framework.model.layers import inner_layers
 from framework.model.model_files import check_datasets, check_keras_file
 from framework.run.run_files import read_bytes
 
 if TYPE_CHECKING:
-    import h5py
     import keras
     import numpy as np
     import tensorflow as tf
@@ -68,21 +65,6 @@ class ModelVariable:
     graph_name: str
 
 
-@dataclass(frozen=True)
-class WeightSource:
-    """The weights of a file.
-
-    Args:
-        arrays: by path, in the order of the file.
-        naming: the attribute of `ModelVariable` that the paths correspond to.
-        keys: if the variables are numbered, Keras' key of each path.
-    """
-
-    arrays: Mapping[str, np.ndarray]
-    naming: Literal["path", "number", "graph_name"] = "path"
-    keys: Mapping[str, str] = field(default_factory=dict)
-
-
 def model_variables(model: keras.Model) -> list[ModelVariable]:
     """List the variables of a built model in the order of `model.weights`.
 
@@ -106,8 +88,8 @@ def model_variables(model: keras.Model) -> list[ModelVariable]:
     visit(model, "")
     if not found:
         raise ValueError(f"the model {model.name!r} has no weights yet: build it first")
-    paths = _unique(path for path, *_ in found.values())
-    graph_names = _unique(
+    paths = unique(path for path, *_ in found.values())
+    graph_names = unique(
         _graph_name(weight.value).removeprefix(f"{model.name}/") for *_, weight in found.values()
     )
     return [
@@ -126,7 +108,7 @@ def structure_of(model: keras.Model) -> dict[str, str]:
         path = Path(folder) / "own.weights.h5"
         model.save_weights(path)
         with h5py.File(path) as file:
-            return dict(_read_hdf5(file).keys)
+            return dict(read_hdf5(file).keys)
 
 
 def open_weights(location: str) -> WeightSource:
@@ -160,7 +142,7 @@ def open_weights(location: str) -> WeightSource:
         if path.is_file() and h5py.is_hdf5(path):
             with h5py.File(path) as file:
                 check_datasets(file)
-                return _read_hdf5(file)
+                return read_hdf5(file)
     except Exception as error:  # for damaged files, the libraries raise errors of many kinds
         raise ConfigError(
             Problem("warmstart.model", f"cannot be read: {reason_of(error)}", given=location, allowed=_KINDS)
@@ -196,7 +178,7 @@ def _read_keras(path: Path) -> WeightSource:
             zipfile.ZipFile(path) as archive,
             h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file,
         ):
-            return _read_hdf5(file)
+            return read_hdf5(file)
     return WeightSource({v.path: keras.ops.convert_to_numpy(v.variable) for v in model_variables(model)})
 
 
@@ -235,112 +217,10 @@ def _read_saved_model(path: Path) -> WeightSource:
 
 def _graph_named(found: Sequence[tuple[str, np.ndarray]]) -> WeightSource:
     """Make a source of arrays with TensorFlow's names."""
-    paths = _unique(name for name, _ in found)
+    paths = unique(name for name, _ in found)
     return WeightSource(
         {path: array for path, (_, array) in zip(paths, found, strict=True)}, naming="graph_name"
     )
-
-
-def _read_hdf5(file: h5py.File) -> WeightSource:
-    group = file.get("model_weights", file)
-    layers = _attribute(group, "layer_names")
-    return _read_keras_3(file) if layers is None else _read_legacy(group, layers)
-
-
-def _read_legacy(group: h5py.Group, layers: list[str]) -> WeightSource:
-    """Read a legacy file, which has one group for each layer.
-
-    The names of a layer's weights begin with the name of the layer, with that name and a number, or with the
-    names of the models around it.
-    """
-    found = []
-    for layer in layers:
-        for name in _attribute(group[layer], "weight_names") or []:
-            parts = name.removesuffix(":0").split("/")
-            own = (
-                i for i, part in enumerate(parts[:-1]) if re.fullmatch(rf"{re.escape(layer)}(_\d+)?", part)
-            )
-            found.append(("/".join([layer, *parts[next(own, -1) + 1 :]]), _array(group[layer][name], group)))
-    paths = _unique(path for path, _ in found)
-    return WeightSource({path: array for path, (_, array) in zip(paths, found, strict=True)})
-
-
-def _read_keras_3(file: h5py.File) -> WeightSource:
-    """Read the keys of Keras 3: `layers/dense_1/vars/0` is the first variable of the second Dense layer.
-
-    The attribute `name` of `vars` is the name of the layer.
-    """
-    import h5py
-
-    found: dict[str, h5py.Dataset] = {}
-
-    def visit(key: str, node: h5py.Group | h5py.Dataset) -> None:
-        parts = key.split("/")
-        if (
-            isinstance(node, h5py.Dataset)
-            and "vars" in parts
-            and parts[0] != "optimizer"
-            and "seed_generator" not in key
-        ):
-            found[key] = _array(node, file)
-
-    file.visititems(visit)
-    if not found:
-        raise ValueError("it holds no weights")
-    names = [_named(file, key) for key in found]
-    counts = Counter(names)
-    # Keras sorts the parts of a layer by attribute, so two layers of one name cannot be told apart. They keep
-    # their keys.
-    paths = [name if counts[name] == 1 else key for name, key in zip(names, found, strict=True)]
-    return WeightSource(
-        dict(zip(paths, found.values(), strict=True)),
-        naming="number",
-        keys=dict(zip(paths, found, strict=True)),
-    )
-
-
-def _array(dataset: h5py.Dataset, within: h5py.Group) -> np.ndarray:
-    """Read a dataset. HDF5 has no bfloat16: Keras writes two raw bytes, and the dtype as an attribute."""
-    if dataset.external or dataset.is_virtual or dataset.file.filename != within.file.filename:
-        raise ValueError(f"{dataset.name} is not in the file itself, but refers to another one")
-    if dataset.attrs.get("dtype") != "bfloat16":
-        return dataset[()]
-    import ml_dtypes
-
-    return dataset[()].view(ml_dtypes.bfloat16)
-
-
-def _named(file: h5py.File, key: str) -> str:
-    """Return the path that the names in a file give to a key; the key itself if a name is missing."""
-    *parts, _, number = key.split("/")
-    names = []
-    for end in range(1, len(parts) + 1):
-        own = "/".join([*parts[:end], "vars"])
-        if own in file:  # else it is a list of layers, such as `layers`, and has no name
-            with contextlib.suppress(KeyError):
-                names.append(str(file[own].attrs["name"]))
-                continue
-            return key
-    return "/".join([*names, number])
-
-
-def _attribute(group: h5py.Group, name: str) -> list[str] | None:
-    """Read a list of texts from the attributes of a group. Keras splits a long one: `name0`, `name1`, ..."""
-    names = [name] if name in group.attrs else []
-    while f"{name}{len(names)}" in group.attrs:
-        names.append(f"{name}{len(names)}")
-    values = [value for part in names for value in group.attrs[part]]
-    return [v.decode() if isinstance(v, bytes) else str(v) for v in values] if names else None
-
-
-def _unique(names: Iterable[str]) -> list[str]:
-    """Make names unique: `~2` is appended to the second of a kind, and so on."""
-    counts: Counter[str] = Counter()
-    result = []
-    for name in names:
-        counts[name] += 1
-        result.append(name if counts[name] == 1 else f"{name}~{counts[name]}")
-    return result
 
 
 def _graph_name(variable: tf.Variable) -> str:

@@ -61,7 +61,7 @@ class Recorded:
             history = read_json_lines(run.metrics_file, MetricsRecord)
         except UnusableFileError:
             history = []
-        sessions = run.load_provenance().get("sessions") or []
+        sessions = run.provenance.load().get("sessions") or []
         return cls(run, run.load_config(), history, run.load_result(), sessions)
 
     @property

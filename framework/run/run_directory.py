@@ -8,11 +8,9 @@ import errno
 import itertools
 import logging
 import os
-import socket
 import stat
-import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from framework.config.resume import apply_overrides
@@ -20,18 +18,17 @@ from framework.config.run_config import parse
 from framework.config.sections import RunConfig
 from framework.errors import ConfigError, RunDirectoryError
 from framework.run import run_lock
-from framework.run.config_file import FORMAT, UnreadableConfigError, config_text, read_config
+from framework.run.config_file import UnreadableConfigError, config_text, read_config
 from framework.run.files import (
-    now,
     recover_directories,
     standing,
-    strict_json,
     write_atomically,
     write_durably,
 )
 from framework.run.import_guard import refuse_imports_from
-from framework.run.run_files import JsonObject, MissingFileError, UnusableFileError, read_json
-from framework.run.run_records import ProvenanceFile, ResultFile
+from framework.run.provenance import Provenance
+from framework.run.run_files import JsonObject, UnusableFileError, read_json
+from framework.run.run_records import ResultFile
 
 log = logging.getLogger(__name__)
 
@@ -327,50 +324,7 @@ class RunDirectory:
         """Raise a `RunDirectoryError` if another process holds the run. Nothing is written."""
         run_lock.check_not_held(self.path, self.lock_file)
 
-    def record_session(
-        self, *, started_at_step: int, changes: Mapping[str, object], hardware: Mapping[str, object]
-    ) -> None:
-        """Add this start or resume to provenance.json."""
-        provenance = self.load_provenance()
-        sessions = provenance.setdefault("sessions", [])
-        sessions.append(
-            {
-                "time": now(),
-                "command": sys.argv,
-                "started_at_step": started_at_step,
-                "changes": dict(changes),
-                "versions": _versions(),
-                "host": socket.gethostname(),
-                "hardware": dict(hardware),
-            }
-        )
-        write_atomically(self.provenance_file, strict_json(provenance, indent=2))
-
-    def changed_versions(self) -> dict[str, tuple[str, str]]:
-        """Return the versions that changed since the session before: name to (version then, version now)."""
-        sessions = self.load_provenance().get("sessions") or [{}]
-        then, now = sessions[-1].get("versions", {}), _versions()
-        return {name: (then[name], now[name]) for name in now if name in then and then[name] != now[name]}
-
-    def load_provenance(self) -> JsonObject:
-        """Load provenance.json, or an empty history if it is missing or damaged.
-
-        No command depends on it.
-        """
-        try:
-            return read_json(self.provenance_file, ProvenanceFile)
-        except MissingFileError:
-            pass
-        except UnusableFileError as error:
-            log.warning("%s; the history of the run begins anew", error)
-        return {"format": FORMAT}
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    versions = {"python": sys.version.split()[0]}
-    for name in ("tf-scenarios", "tensorflow", "keras", "numpy", "hydra-core", "omegaconf"):
-        with contextlib.suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    return versions
+    @property
+    def provenance(self) -> Provenance:
+        """The sessions of the run, and what they ran with."""
+        return Provenance(self.provenance_file)

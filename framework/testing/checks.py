@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from framework.config.compose import compose_config
 from framework.config.run_config import parse
-from framework.config.sections import SHORT_FORMS, RunConfig
 from framework.data.source import Source, Split
 from framework.data.stream import in_order
 from framework.errors import ConfigError
@@ -25,122 +20,16 @@ from framework.evaluation.compare_runs import differences
 from framework.evaluation.load_and_validate import load_and_validate
 from framework.model.export import SAVED_MODEL, load_model
 from framework.model.layers import all_layers
-from framework.run.patching import patching
 from framework.run.run_directory import RunDirectory
-from framework.scenario import Scenario, scenario_of
 from framework.splits import prepare_source
+from framework.testing.subject import Subject, finish, without
 from framework.training.agreement import Broken, check_batch, check_splits, inputs_of, named_parts
-from framework.training.components import Components
 from framework.training.training_data import training_stream
 
 if TYPE_CHECKING:
     from framework.data.structure import Tensors
 
 _STEPS = 300  # within which a model must learn a batch
-_SAMPLES, _BATCH = 64, 8
-# These keep runs small, so that all checks together take about a minute.
-_SMALL = (
-    "trainer.epochs=2",
-    "trainer.steps_per_epoch=4",
-    "trainer.checkpoint_every_n_steps=1",
-    "trainer.tensorboard=false",
-)
-
-
-class Subject:
-    """The scenario under test, and what several checks use of it.
-
-    Args:
-        words: overrides, as for `train-scenario`.
-        config_dir: as `--config-dir`.
-        folder: the folder for runs.
-        config: what the overrides compose, if that is known; None composes them.
-    """
-
-    def __init__(
-        self,
-        words: Sequence[str],
-        config_dir: str | Path | None,
-        folder: Path,
-        config: RunConfig | None = None,
-    ) -> None:
-        self.words, self.config_dir, self.folder = list(words), config_dir, folder
-        self._known = config
-
-    @cached_property
-    def config(self) -> RunConfig:
-        """The config that the overrides compose."""
-        return self._known or compose_config(self.words, config_dir=self.config_dir)
-
-    def small_words(self, *more: str) -> list[str]:
-        """Return the overrides, with data, epochs and batches made small.
-
-        Those given here take precedence over both.
-        """
-        data = self.config.data
-        limit, batch = (
-            min(data.limit or _SAMPLES, _SAMPLES),
-            min(data.batch_size, _BATCH * self.config.device.replicas),
-        )
-        # Each setting may be given only once, so a later override replaces an earlier one.
-        ours = {
-            word.partition("=")[0]: word
-            for word in (*_SMALL, f"data.limit={limit}", f"data.batch_size={batch}", *more)
-        }
-        return [*_without(self.words, *ours), *ours.values()]
-
-    def scenario(self, *more: str) -> Scenario:
-        """Build a new, small scenario."""
-        return scenario_of(compose_config(self.small_words(*more), config_dir=self.config_dir))
-
-    def components(self, *more: str, augment: bool = True) -> Components:
-        """Build data, model and loop of a new, small scenario."""
-        scenario = self.scenario(*more)
-        with contextlib.ExitStack() as stack:
-            if not augment:
-                stack.enter_context(patching(scenario, augments=lambda: False))
-            return Components(scenario, fresh=True, lav_folder=self.folder / ".lav")
-
-    def start(self, name: str, run: Path, *words: str) -> subprocess.Popen[str]:
-        """Start a command of the framework in a new process."""
-        command = [sys.executable, "-P", "-m", f"framework.cli.{name}", *words]
-        if name == "train":
-            config_dir = ["--config-dir", str(self.config_dir)] if self.config_dir else []
-            command += [*config_dir, *self.small_words(f"trainer.output_dir='{run}'")]
-        # The new process must find the same packages as this one.
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        return subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-
-    @cached_property
-    def undisturbed(self) -> Path:
-        """The directory of a small run that was not interrupted."""
-        run = self.folder / "undisturbed"
-        _finish(self.start("train", run))
-        return run
-
-    @cached_property
-    def freshly_loaded(self) -> Mapping[str, float]:
-        """The metrics of load-and-validate in batches of 1, in a process that has not built the model."""
-        report = self.folder / "fresh.json"
-        _finish(
-            self.start(
-                "lav", self.undisturbed, str(self.undisturbed), "batch_size=1", "--output", str(report)
-            ),
-            "load-and-validate",
-        )
-        metrics: Mapping[str, float] = json.loads(report.read_text())["metrics"]
-        return metrics
-
-
-def _finish(process: subprocess.Popen[str], what: str = "training") -> None:
-    _, errors = process.communicate()
-    if process.returncode:
-        raise Broken(
-            f"{what} failed: {errors.strip() or f'exit code {process.returncode}'}", "see the message"
-        )
-
 
 Check = Callable[[Subject], None]
 CHECKS: dict[str, Check] = {}
@@ -211,7 +100,7 @@ def _answers_bad_config(subject: Subject) -> None:
                 wrong[f"{section}.{name}"] = "no_number"
     for path, value in wrong.items():
         try:
-            compose_config([*_without(subject.words, path), f"{path}={value}"], config_dir=subject.config_dir)
+            compose_config([*without(subject.words, path), f"{path}={value}"], config_dir=subject.config_dir)
         except ConfigError as error:
             if not any(path in problem.path for problem in error.problems):
                 raise Broken(
@@ -222,13 +111,6 @@ def _answers_bad_config(subject: Subject) -> None:
                 f"{path}={value} is taken",
                 "settings are a frozen dataclass of `setting(...)`s, with their types",
             )
-
-
-def _without(words: Sequence[str], *paths: str) -> list[str]:
-    """Return the overrides except those that set `paths`, also by a short form."""
-    return [
-        word for word in words if SHORT_FORMS.get(key := word.partition("=")[0].lstrip("+"), key) not in paths
-    ]
 
 
 @_check("the stream is the same from any step")
@@ -326,7 +208,7 @@ def _survives_a_kill(subject: Subject) -> None:
     _, errors = process.communicate()
     if not (run / "config.yaml").exists():
         raise Broken(f"training failed: {errors.strip()}", "see the message")
-    _finish(subject.start("resume", run, str(run)))
+    finish(subject.start("resume", run, str(run)))
     if found := differences(run, subject.undisturbed):
         raise Broken(
             f"what differs from an undisturbed run: {', '.join(found)}",

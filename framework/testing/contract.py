@@ -19,7 +19,8 @@ from pathlib import Path
 
 from framework.config.sections import RunConfig
 from framework.errors import ScenarioError
-from framework.testing.checks import CHECKS, GROUND, Check, Subject
+from framework.testing.checks import CHECKS, GROUND, Check
+from framework.testing.subject import Subject
 from framework.training.agreement import Broken
 
 

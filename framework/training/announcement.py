@@ -27,7 +27,7 @@ Changes = Mapping[str, tuple[object, object]]
 
 def warn_of_versions(run: RunDirectory) -> None:
     """Warn where a run goes on with other versions of what computes."""
-    if newer := run.changed_versions():
+    if newer := run.provenance.changed_versions():
         listed = ", ".join(f"{name} {now} (before: {then})" for name, (then, now) in newer.items())
         log.warning("continued with %s: the same bits are promised for the same versions only", listed)
 

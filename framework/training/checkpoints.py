@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from framework.model.evaluation_weights import AveragedWeights
 from framework.model.post_hoc_ema import power_average
-from framework.run.checkpoint import CheckpointStore, CheckpointWriter, Snapshot, copy_variables
+from framework.run.checkpoint import CheckpointStore, Snapshot, copy_variables
+from framework.run.checkpoint_writer import CheckpointWriter
 from framework.run.run_directory import RunDirectory
 from framework.run.run_records import RunStateFile
 

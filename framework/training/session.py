@@ -130,7 +130,7 @@ class Session:
     def _begin(self, changes: Changes, *, resumed: bool) -> None:
         """Announce what is going to be done, and keep the state to go back to."""
         warn_of_versions(self._run)
-        self._run.record_session(
+        self._run.provenance.record_session(
             started_at_step=self.state.progress.step,
             changes={path: list(values) for path, values in changes.items()},
             hardware=describe_hardware(self.components.scenario.config.device),

@@ -4,8 +4,9 @@ epoch."""
 from __future__ import annotations
 
 from framework.data.duplicates import warn_of_shared_files
-from framework.data.source import Source, Split, spread
+from framework.data.source import Source, Split
 from framework.data.stream import Stream
+from framework.data.subset import spread
 from framework.errors import ConfigError, Problem
 from framework.scenario import Scenario
 from framework.splits import prepare_source

@@ -22,7 +22,8 @@ from framework.evaluation.predict import predict
 from framework.model.export import load_model
 from framework.run.run_directory import RunDirectory
 from framework.scenario import compose
-from framework.testing.checks import CHECKS, Subject
+from framework.testing.checks import CHECKS
+from framework.testing.subject import Subject
 from framework.training.agreement import Broken
 from framework.training.trainer import Trainer
 from tests.conftest import REPOSITORY, environment

@@ -180,7 +180,7 @@ def test_a_run_of_the_first_format_is_continued(tmp_path: Path) -> None:
     assert (result.status, result.epochs) == ("finished", 3)
     assert records(run)[: len(before)] == before
     assert [
-        session["started_at_step"] for session in RunDirectory.open(run).load_provenance()["sessions"]
+        session["started_at_step"] for session in RunDirectory.open(run).provenance.load()["sessions"]
     ] == [0, 24]
 
 

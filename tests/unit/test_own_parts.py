@@ -89,7 +89,7 @@ def test_a_class_without_the_decorator_is_answered(register: Any) -> None:
         register("optimizer", name, cls)
     for name in ("bare", "no_config"):
         with pytest.raises(
-            ConfigError, match=r"optimizer.name: .* is registered, but is not a config dataclass"
+            ConfigError, match=r"optimizer.name: .* is registered, and must be a config dataclass"
         ):
             compose_toy(f"optimizer={name}")
     assert compose_toy("optimizer=named").composed.optimizer == Named()

@@ -21,13 +21,15 @@ from PIL import Image
 from framework.data.adapt import as_source
 from framework.data.cache import cached
 from framework.data.map_source import MapSource
-from framework.data.source import ArraySource, Source, Split, Subset
+from framework.data.source import ArraySource, Source, Split
 from framework.data.stream import Stream, in_order
+from framework.data.subset import Subset
 from framework.errors import DataError, Interrupted, ScenarioError
 from framework.run.run_directory import RunDirectory
 from framework.scenario import Scenario, compose
 from framework.splits import prepare_source
-from framework.testing.checks import CHECKS, Subject
+from framework.testing.checks import CHECKS
+from framework.testing.subject import Subject
 from framework.training.agreement import Broken
 from framework.training.trainer import Trainer
 from tests.runs import InterruptedAfter, comparable, final_state, quiet, resume

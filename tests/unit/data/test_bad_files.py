@@ -16,7 +16,8 @@ from PIL import Image
 
 from framework.data.image_files import load_image
 from framework.data.images import ImageFolder
-from framework.data.source import ArraySource, Fault, Split, Subset
+from framework.data.source import ArraySource, Fault, Split
+from framework.data.subset import Subset
 from framework.errors import DataError
 from framework.evaluation.validate_data import check_data, write_faults
 from framework.scenario import Scenario, compose

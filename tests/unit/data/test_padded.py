@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framework.data.padded import PaddedSource
-from framework.data.source import Split, Subset
+from framework.data.source import Split
 from framework.data.stream import Stream, in_order
+from framework.data.subset import Subset
 from framework.errors import DataError, Interrupted
 from framework.evaluation.load_and_validate import load_and_validate
 from framework.run.run_directory import RunDirectory

@@ -13,13 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from framework.errors import CheckpointError
-from framework.run.checkpoint import (
-    CheckpointStore,
-    CheckpointWriter,
-    NamedArray,
-    Snapshot,
-    restore_variables,
-)
+from framework.run.checkpoint import CheckpointStore, NamedArray, Snapshot, restore_variables
+from framework.run.checkpoint_writer import CheckpointWriter
 from framework.run.files import recover_directories
 
 ARRAYS = [

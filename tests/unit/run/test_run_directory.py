@@ -202,8 +202,8 @@ def test_a_damaged_result_is_none(run: RunDirectory, content: str) -> None:
 @pytest.mark.parametrize("content", ["", "[]", '{"sessions": 1}', "\x00"])
 def test_a_damaged_provenance_begins_anew(run: RunDirectory, content: str) -> None:
     run.provenance_file.write_text(content)
-    run.record_session(started_at_step=3, changes={}, hardware={})
-    assert [session["started_at_step"] for session in run.load_provenance()["sessions"]] == [3]
+    run.provenance.record_session(started_at_step=3, changes={}, hardware={})
+    assert [session["started_at_step"] for session in run.provenance.load()["sessions"]] == [3]
 
 
 def test_a_later_format_is_refused(run: RunDirectory) -> None:

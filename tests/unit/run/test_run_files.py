@@ -113,7 +113,7 @@ def test_what_is_no_file_or_too_large_is_answered_at_once(run: RunDirectory, nam
     with pytest.raises(UnusableFileError, match=what):
         read_bytes(path, 1000)
     assert run.load_result() is None
-    assert run.load_provenance() == {"format": FORMAT}
+    assert run.provenance.load() == {"format": FORMAT}
     if name == "config.yaml":
         with pytest.raises(RunDirectoryError, match=what):
             read_config(path)
@@ -180,7 +180,7 @@ def test_what_runs_write_is_read(tmp_path: Path) -> None:
     assert type(read_json(path, ResultFile)["epochs"]) is int
     old = RunDirectory(OLD_RUN)
     assert old.load_result() == json.loads(old.result_file.read_text())
-    assert old.load_provenance() == json.loads(old.provenance_file.read_text())
+    assert old.provenance.load() == json.loads(old.provenance_file.read_text())
     assert CheckpointStore(old.checkpoints, holds=RunStateFile).load_newest() is not None
     assert differences(OLD_RUN, OLD_RUN) == []
 

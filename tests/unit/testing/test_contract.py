@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from framework.testing import check_scenario
-from framework.testing.checks import CHECKS, Subject
+from framework.testing.checks import CHECKS
+from framework.testing.subject import Subject
 from framework.training.agreement import Broken
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
