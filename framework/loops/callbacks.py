@@ -1,4 +1,4 @@
-"""Tells the Keras callbacks of a scenario what happens in a run.
+"""The Keras callbacks of a scenario, and what they are told of a run.
 
 It imports Keras, so it is imported only when a model is built.
 """
@@ -25,7 +25,7 @@ _BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", 
 
 
 class Callbacks:
-    """Tells Keras callbacks of the training of one session, in Keras' order, however the steps are done.
+    """The Keras callbacks of one session. They are told of it in Keras' order, however the steps are done.
 
     `on_train_begin` comes once a session. A resume in the middle of an epoch begins that epoch again for the
     callbacks, at its step. `on_epoch_end` comes after validation, with its values among the logs; the model

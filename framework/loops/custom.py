@@ -18,7 +18,7 @@ _SECONDS_PER_CALL = 0.2
 
 
 class Pace:
-    """Finds from the calls so far how many steps make a call of about a fifth of a second.
+    """The number of steps that make a call of about a fifth of a second, found from the calls so far.
 
     Args:
         most: the most steps of one call; None: as many as fit.
@@ -46,7 +46,7 @@ class Pace:
 
 
 class WaitClock:
-    """Measures how long a compiled function waits for its batches, in seconds.
+    """The time that a compiled function waits for its batches, in seconds.
 
     TensorFlow's own clock fails in a graph that is to be deterministic, and Python's costs some tenths of a
     millisecond a batch where all threads are busy. So calls are timed now and then, for one per cent of the
@@ -115,7 +115,7 @@ class WaitClock:
 
 
 class Stepper:
-    """Repeats a step of a model over batches, inside one compiled function.
+    """A step of a model, repeated over batches inside one compiled function.
 
     A call does as many steps as fit into a fifth of a second. How many these are changes only the speed.
 

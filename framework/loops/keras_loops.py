@@ -145,7 +145,7 @@ class Fit(_KerasLoop):
 
 
 class _Steps(keras.callbacks.CallbackList):
-    """Passes on what `fit` tells its callbacks of steps, and nothing of its epochs."""
+    """The callbacks of `fit`: passes on what they are told of steps, and nothing of its epochs."""
 
     def __init__(self, callbacks: StepListener, model: keras.Model) -> None:
         super().__init__(add_history=True, model=model)

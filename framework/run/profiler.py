@@ -20,7 +20,7 @@ class ProfileTimes(Protocol):
 
 
 class Profiler:
-    """Writes one profile in a session, of the steps for which it is due.
+    """The profile of a session, of the steps for which it is due.
 
     Args:
         folder: where TensorBoard looks; the profile is below `plugins/profile` in it. None profiles nothing.

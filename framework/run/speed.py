@@ -66,7 +66,7 @@ class Stopwatch:
 
 
 class RunClock:
-    """Measures the time that is spent on a run: in this session, which begins when it is made, and in all
+    """The time that is spent on a run: in this session, which begins when it is made, and in all
     sessions.
 
     Attributes:

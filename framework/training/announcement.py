@@ -1,4 +1,4 @@
-"""Shows what a session is going to do, and what came of each epoch."""
+"""The messages of a session: before its first step, and after each epoch."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class BestModel:
-    """Keeps the best model in a run directory.
+    """The best model in a run directory.
 
     Args:
         run: where.

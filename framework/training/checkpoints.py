@@ -13,7 +13,7 @@ from framework.run.run_records import RunStateFile
 
 
 class Checkpoints:
-    """Loads the newest checkpoint of a run, and writes new ones beside the training.
+    """The checkpoints of a run: the newest is loaded, and new ones are written beside the training.
 
     A context manager: what was saved within it is on disk when it ends.
 

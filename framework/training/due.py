@@ -1,4 +1,4 @@
-"""Says when something is due in a run: validation, LAV, checkpoints, averages, a profile.
+"""The times of a run: when validation, LAV, checkpoints, averages and a profile are due.
 
 Nothing here reads a clock or has a state. `epoch` and `step` are how many are done: the first epoch ends as
 epoch 1, and a run begins at step 0.
@@ -27,7 +27,7 @@ def is_nth(done: int, every: int | None) -> bool:
 
 @dataclass(frozen=True)
 class Due:
-    """Answers each "is it due?" of a run.
+    """The answer to each "is it due?" of a run.
 
     Args:
         settings: how often.

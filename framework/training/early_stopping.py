@@ -1,4 +1,4 @@
-"""Decides when to stop before the last epoch, and what counts as better."""
+"""The end of a run before its last epoch, and what counts as better."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class EarlyStoppingState(TypedDict):
 
 
 class EarlyStopping:
-    """Decides after each epoch whether a run stops.
+    """Early stopping in one run.
 
     Args:
         config: when to stop.

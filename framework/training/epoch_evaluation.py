@@ -1,4 +1,5 @@
-"""Judges an epoch at its end: validation, LAV, whether it is the best one, and whether it is the last."""
+"""The evaluation of an epoch at its end: validation, LAV, whether it is the best one and whether it is the
+last."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Judged:
-    """What was found of an epoch.
+    """The results of an epoch.
 
     Args:
         epoch: its number, counted from 1.
@@ -49,7 +50,7 @@ class Judged:
 
 
 class EpochEvaluation:
-    """Judges the epochs of a run.
+    """The evaluation of the epochs of a run.
 
     Args:
         components: what the run trains with.

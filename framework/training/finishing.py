@@ -1,4 +1,4 @@
-"""What is exported at the end of a run."""
+"""The export at the end of a run."""
 
 from __future__ import annotations
 

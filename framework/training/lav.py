@@ -65,7 +65,7 @@ def lav_lists(scenario: Scenario) -> list[LavList]:
 
 
 class LavInTraining:
-    """Exports the model in training, loads what was exported, and validates that on each list.
+    """LAV in training: the model is exported, loaded, and validated on each list.
 
     Args:
         lists: what to validate on.

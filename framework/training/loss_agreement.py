@@ -28,7 +28,7 @@ _CTC = "ctc"
 
 
 class Broken(Exception):  # noqa: N818 - what is found, and no error of ours
-    """Raised where the contract of a scenario is broken.
+    """A broken contract of a scenario.
 
     Args:
         reason: how, in a sentence.

@@ -1,4 +1,4 @@
-"""Finds the value that decides what is best, and whether the lowest or the highest of it does."""
+"""The value that decides what is best, and whether the lowest or the highest of it does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes a run back where its loss or weights are no longer finite, and finds the step that made them so.
+"""The recovery of a run with a loss or weights that are not finite: it goes back, and the bad step is found.
 
 A run repeats itself bit for bit. So nothing is checked within a step, which would cost time: the loss is
 checked after each call of the loop, the weights before each checkpoint and at the end of each epoch. Where a
@@ -33,7 +33,7 @@ _MOST_IN_A_ROW = 10
 
 
 class NanRecovery:
-    """Takes a run over a step that makes bad numbers, as `trainer.on_nan` says.
+    """The recovery of a run from a step that makes bad numbers, as `trainer.on_nan` says.
 
     Args:
         components: what the run trains with.

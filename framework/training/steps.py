@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Steps:
-    """Takes a run forward, and back to the last state that was kept.
+    """The steps of a run: forward, and back to the last state that was kept.
 
     The batches follow the state: after it was taken elsewhere, they go on from there.
 

@@ -1,4 +1,4 @@
-"""Sets the probability above which a sample is taken for the positive one of two classes, in place of 0.5."""
+"""The probability above which a sample is taken for the positive one of two classes, where it is not 0.5."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trains a scenario in a run directory, and never loses a run."""
+"""The training of a scenario in a run directory, from its start or resume to its result."""
 
 from __future__ import annotations
 

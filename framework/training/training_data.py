@@ -1,5 +1,4 @@
-"""Opens the data of a run: its samples for training and validation, its batches, and the length of an
-epoch."""
+"""The data of a run: its samples for training and validation, its batches, and the length of an epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a model over all samples of a split."""
+"""The evaluation of a model on all samples of a split."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Validator:
-    """Runs a compiled model over all samples of a source.
+    """The evaluation of a compiled model on all samples of a source.
 
     Args:
         model: compiled; its metrics are used, and reset.
