@@ -19,7 +19,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--seconds", type=_positive, default=5.0, help="how long to measure (default: %(default)s)"
     )
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse(argv)
     config = compose_config(arguments.overrides, config_dir=arguments.config_dir)
 
     check_ownership()

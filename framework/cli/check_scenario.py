@@ -18,7 +18,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--traceback", action="store_true", help="show where the scenario's code raised what it raised"
     )
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse(argv)
     # A wrong override is answered before TensorFlow is loaded.
     config = compose_config(arguments.overrides, config_dir=arguments.config_dir)
 

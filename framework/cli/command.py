@@ -8,7 +8,6 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from framework.errors import Interrupted, ScenarioError, reason_of
 from framework.run.output import Output, OutputLost, end_command, guard_standard_streams, note_lost
@@ -139,16 +138,23 @@ class CommandParser(argparse.ArgumentParser):
     """Parser of the arguments of a command. `run` answers `--version` and `--shell-completion`, which all
     commands have."""
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
+    def __init__(
+        self,
+        prog: str,
+        description: str,
+        *,
+        epilog: str | None = None,
+        formatter_class: type[argparse.HelpFormatter] = argparse.HelpFormatter,
+    ) -> None:
+        super().__init__(prog=prog, description=description, epilog=epilog, formatter_class=formatter_class)
         self.add_argument("--version", action="store_true", help="show the versions and exit")
         self.add_argument(
             "--shell-completion", "-sc", action="store_true", help="install=bash, zsh or fish: see README.md"
         )
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse the arguments; options may stand among the positional ones."""
-        return self.parse_intermixed_args(args, namespace)
+        return self.parse_intermixed_args(argv)
 
 
 class ScenarioArgumentParser(CommandParser):

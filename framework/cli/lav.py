@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
     add_output_option(
         parser, "where to write the report as JSON (default: RUN/lav.json, or nowhere where there is no run)"
     )
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse(argv)
     overrides = parser.overrides_of(arguments)
 
     check_ownership()

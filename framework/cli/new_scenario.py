@@ -22,7 +22,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--dir", metavar="DIR", default=".", help="where the folder NAME is made (default: here)"
     )
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse(argv)
     place = new_scenario(arguments.name, arguments.dir)
     for path in sorted(path for path in place.rglob("*") if path.is_file()):
         print(path)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing
 from collections.abc import Mapping
-from typing import Any
 
 from framework.cli.hydra_app import JobFailedError
 from framework.config.run_config import parse
@@ -16,14 +15,14 @@ from framework.errors import ConfigError, Problem, ScenarioError
 from framework.run.run_directory import RunDirectory
 
 # Where the sweepers that optimise have their direction: the setting, and its values for "min" and for "max".
-_DIRECTIONS: dict[str, dict[str, Any]] = {
+_DIRECTIONS: dict[str, dict[str, object]] = {
     "direction": {"min": "minimize", "max": "maximize"},  # Optuna
     "optim.maximize": {"min": False, "max": True},  # Nevergrad
     "ax_config.experiment.minimize": {"min": True, "max": False},  # Ax
 }
 
 
-def tries_all(sweeper: Mapping[str, Any]) -> bool:
+def tries_all(sweeper: Mapping[str, object]) -> bool:
     """Whether a sweeper is Hydra's own, which tries all combinations and asks for no value."""
     return str(sweeper.get("_target_")).endswith(".BasicSweeper")
 
@@ -78,7 +77,7 @@ def value_of(run: RunDirectory) -> float:
     return float(value)
 
 
-def _get(node: Any, path: str) -> Any:
+def _get(node: object, path: str) -> object:
     for key in path.split("."):
         node = node.get(key) if isinstance(node, Mapping) else None
     return node
@@ -95,7 +94,7 @@ def _monitored(config: RunConfig) -> tuple[str, str]:
     return monitor, mode
 
 
-def _ask_objective(plain: Mapping[str, Any]) -> tuple[str, str, str | None]:
+def _ask_objective(plain: Mapping[str, object]) -> tuple[str, str, str | None]:
     from framework.run.device import import_tensorflow
     from framework.scenario import scenario_of
     from framework.training.early_stopping import mode_of_name

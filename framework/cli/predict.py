@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
         "the CSV to write, or a .npz for what the model gives as arrays (default: %(default)s)",
         "predictions.csv",
     )
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse(argv)
     overrides, inputs = split_overrides(arguments.inputs)
     if not inputs:
         parser.error("nothing is named to predict")

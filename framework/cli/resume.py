@@ -15,7 +15,7 @@ def main(argv: list[str]) -> int:
         epilog="key=value overrides change settings: resume-training outputs/run1 epochs=60",
     )
     parser.add_overrides()
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse(argv)
     overrides = parser.overrides_of(arguments)
 
     check_ownership()

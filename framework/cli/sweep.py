@@ -138,7 +138,7 @@ def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> flo
     )
     # Relative where it can be, so that a sweep that was moved is found again.
     place = folder.relative_to(sweep_folder) if folder.is_relative_to(sweep_folder) else folder.absolute()
-    record: dict[str, Any] = {"job": job.job.num, "words": overrides, "directory": str(place)}
+    record: dict[str, object] = {"job": job.job.num, "words": overrides, "directory": str(place)}
     append_job(sweep_folder, record)
     if done:
         append_job(sweep_folder, record | {"exit_code": OK})
@@ -198,7 +198,7 @@ def _end_with_parent() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
-def append_job(folder: Path, record: Mapping[str, Any]) -> None:
+def append_job(folder: Path, record: Mapping[str, object]) -> None:
     try:
         # Not through a link, and not into a pipe.
         handle = os.open(

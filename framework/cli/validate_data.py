@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
         help="find images that are nearly the same in two splits or two classes, too; each is decoded once "
         "more for it",
     )
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse(argv)
     config = compose_config(arguments.overrides, config_dir=arguments.config_dir)
 
     check_ownership()

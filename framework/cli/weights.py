@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace the model in the folder of --output"
     )
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse(argv)
     overrides = parser.overrides_of(arguments)
     if arguments.output and not arguments.export:
         parser.error("--output says where to export to; --export NAME says what")

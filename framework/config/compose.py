@@ -12,7 +12,7 @@ import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from framework.config.defaults import add_defaults, class_defaults, told_to_hydra
 from framework.config.hydra_errors import problem_of
@@ -225,7 +225,7 @@ def composer(config_dir: str | Path | None = None, config_name: str = CONFIG_NAM
         GlobalHydra.instance().hydra = previous
 
 
-def resolved(composed: DictConfig, broken: dict[str, Problem]) -> dict[str, Any]:
+def resolved(composed: DictConfig, broken: dict[str, Problem]) -> dict[str, object]:
     """The plain values of a composed config but for Hydra's own, with all references resolved. A value that must
     be given, and is not, is left out.
 
@@ -236,7 +236,7 @@ def resolved(composed: DictConfig, broken: dict[str, Problem]) -> dict[str, Any]
     """
     from omegaconf import OmegaConf
 
-    plain: dict[str, Any] = {}
+    plain: dict[str, object] = {}
     # Short forms first: where one is a broken reference, it is the one to be named.
     for key in sorted(map(str, composed), key=lambda key: key not in SHORT_FORMS):
         if key == "hydra" or OmegaConf.is_missing(composed, key):

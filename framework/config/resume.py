@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from framework.config.compose import Composer, composer, resolved
 from framework.config.defaults import add_defaults, class_defaults
@@ -15,8 +14,8 @@ from framework.errors import ConfigError, Problem
 
 
 def apply_overrides(
-    plain: Mapping[str, Any], overrides: Sequence[str], *, config_dir: str | Path | None = None
-) -> dict[str, Any]:
+    plain: Mapping[str, object], overrides: Sequence[str], *, config_dir: str | Path | None = None
+) -> dict[str, object]:
     """The plain values of a run with overrides applied: `epochs=60`, `trainer.val_every_n=2`, `optimizer=sgd`.
 
     An override that chooses another option of a group brings that option's section in. What the section refers
@@ -25,7 +24,7 @@ def apply_overrides(
     Raises:
         ConfigError: naming every override that cannot be used. Keys, types and ranges are for `parse` to check.
     """
-    result: dict[str, Any] = copy.deepcopy(dict(plain))
+    result: dict[str, object] = copy.deepcopy(dict(plain))
     if not overrides:
         return result
     problems: list[Problem] = []
@@ -53,8 +52,8 @@ def apply_overrides(
 
 
 def _sections_of(
-    chosen: Sequence[TypedOverride], plain: Mapping[str, Any], hydra: Composer
-) -> dict[str, Any]:
+    chosen: Sequence[TypedOverride], plain: Mapping[str, object], hydra: Composer
+) -> dict[str, object]:
     """The sections that overrides choose other options for; everything else is as the run has it."""
     from omegaconf import open_dict
 
@@ -73,21 +72,23 @@ def _sections_of(
     return {group: values[group] for group in groups}
 
 
-def _get(plain: Mapping[str, Any], path: str) -> object:
+def _get(plain: Mapping[str, object], path: str) -> object:
     node: object = plain
     for key in path.split("."):
         node = node.get(key) if isinstance(node, Mapping) else None
     return node
 
 
-def _set(plain: dict[str, Any], path: str, value: object) -> None:
+def _set(plain: dict[str, object], path: str, value: object) -> None:
     *parents, last = path.split(".")
-    for key in parents:
-        if not isinstance(plain.get(key), dict):
-            plain[key] = {}
-        plain = plain[key]
-    if isinstance(value, Mapping) and isinstance(plain.get(last), dict):
-        for key, inner in value.items():  # as Hydra does in a new run: what is not named stays
-            _set(plain[last], str(key), inner)
+    for parent in parents:
+        inner = plain.get(parent)
+        if not isinstance(inner, dict):
+            inner = plain[parent] = {}
+        plain = inner
+    section = plain.get(last)
+    if isinstance(value, Mapping) and isinstance(section, dict):
+        for key, setting in value.items():  # as Hydra does in a new run: what is not named stays
+            _set(section, str(key), setting)
     else:
         plain[last] = value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from framework.config.compose import CONFIG_NAME, as_config_errors, composer, resolved
 from framework.config.defaults import add_defaults, class_defaults
@@ -39,10 +39,10 @@ class Sweep:
 
     read: Sequence[TypedOverride]
     overrides: Sequence[str]
-    sweeper: Mapping[str, Any]
+    sweeper: Mapping[str, object]
     output_dir: str | None
     defaults: Mapping[str, PlainValue]
-    first: Mapping[str, Any]
+    first: Mapping[str, object]
     broken: Mapping[str, Problem]
 
     def first_job(self) -> RunConfig:
@@ -113,7 +113,7 @@ def _has(composed: DictConfig, key: str) -> bool:
     return isinstance(node, DictConfig) and last in node.keys()  # noqa: SIM118 - `in` resolves references
 
 
-def _of_hydra(composed: DictConfig) -> tuple[Mapping[str, Any], str | None]:
+def _of_hydra(composed: DictConfig) -> tuple[Mapping[str, object], str | None]:
     """The settings of the sweeper, and where the runs are to go."""
     from omegaconf import OmegaConf
 
