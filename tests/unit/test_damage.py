@@ -82,20 +82,31 @@ def run(undisturbed: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", DAMAGES)
+# Files that are damaged together, and the kind that each is damaged with in `scripts/test --all`. What reads them is
+# tried with all kinds in tests of its own; all kinds end to end take minutes.
+FILES = {
+    ("config.yaml",): ("truncated", "one bit flipped"),
+    ("checkpoints/config.yaml",): ("emptied",),
+    ("checkpoints/step-00000036/variables.npz",): ("one bit flipped",),
+    ("checkpoints/step-00000036/state.json", "checkpoints/step-00000024/manifest.json"): ("truncated",),
+    ("provenance.json", "metrics.jsonl", "train.log", ".lock", "tensorboard/*/*"): ("emptied",),
+    ("averages/step-00000036/variables.npz", "best/model.json"): ("missing",),
+    ("best/model.keras",): ("truncated",),
+}
+
+
 @pytest.mark.parametrize(
-    "names",
+    ("names", "kind"),
     [
-        ("config.yaml",),
-        ("checkpoints/config.yaml",),
-        ("checkpoints/step-00000036/variables.npz",),
-        ("checkpoints/step-00000036/state.json", "checkpoints/step-00000024/manifest.json"),
-        ("provenance.json", "metrics.jsonl", "train.log", ".lock", "tensorboard/*/*"),
-        ("averages/step-00000036/variables.npz", "best/model.json"),
-        ("best/model.keras",),
+        pytest.param(
+            names,
+            kind,
+            id=f"{names[0]}-{kind}",
+            marks=pytest.mark.slow if kind in chosen else pytest.mark.long,
+        )
+        for names, chosen in FILES.items()
+        for kind in DAMAGES
     ],
-    ids=lambda names: names[0],
 )
 def test_a_damaged_run_ends_as_an_undisturbed_one_or_says_what_is_damaged(
     run: Path,
@@ -154,8 +165,16 @@ def test_without_an_intact_checkpoint_the_best_model_is_usable(run: Path) -> Non
     assert report.metrics["accuracy"] == pytest.approx(best["val_accuracy"], abs=1e-6)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_model_is_told(undisturbed: Path, tmp_path: Path, kind: str) -> None:
+    shutil.copytree(undisturbed / "best", tmp_path / "best")
+    assert fault_of(tmp_path / "best") is None
+    damage(tmp_path / "best" / "model.keras", kind)
+    assert fault_of(tmp_path / "best") is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["one bit flipped"])
 def test_an_exported_model_that_was_lost_is_exported_again(
     undisturbed: Path, tmp_path: Path, kind: str
 ) -> None:
