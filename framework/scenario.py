@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from framework.config.compose import compose_config
 from framework.config.registry import Registry
+from framework.config.schema import Section
 from framework.config.sections import RunConfig
 from framework.config.targets import SCENARIOS, locate
 from framework.data.source import DataConfig, Source, Split
@@ -95,11 +96,11 @@ class Scenario:
     """
 
     name: ClassVar[str]
-    Config: ClassVar[type] = NoSettings
+    Config: ClassVar[type[Section]] = NoSettings
     """Frozen dataclass of the scenario's own settings (`setting`): the section `scenario` of the config."""
-    models: ClassVar[Registry | type] = NoSettings
+    models: ClassVar[Registry | type[Section]] = NoSettings
     """Config class of the section `model`, or a `Registry` of config classes for the options of the group."""
-    datas: ClassVar[Registry | type] = DataConfig
+    datas: ClassVar[Registry | type[DataConfig]] = DataConfig
     """Config class of the section `data`, derived from `DataConfig`, or a `Registry` of such classes."""
 
     settings: Any
