@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -106,6 +105,8 @@ def _check_current_folder() -> None:
 
 def _versions() -> str:
     """The version of the package, and of what it stands on."""
+    import importlib.metadata
+
     import framework
 
     found = {name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "hydra-core")}
@@ -118,6 +119,8 @@ def _versions() -> str:
 def check_ownership() -> None:
     """Raise a `ScenarioError` where another distribution has installed a package named like ours: one
     overwrites the other."""
+    import importlib.metadata
+
     for package in ("framework", "scenarios"):
         owners = sorted(
             {
