@@ -33,7 +33,7 @@ def best_rates(contenders: dict[str, Callable[[], float]]) -> dict[str, float]:
 def show(title: str, unit: str, rates: dict[str, float]) -> None:
     """Print a table of rates, relative to the first contender."""
     first = next(iter(rates.values()))
-    Console().table(
+    Console().print_table(
         title,
         ("", unit, "relative"),
         [(name, f"{rate:,.0f}", f"{rate / first:.2f}") for name, rate in rates.items()],
@@ -148,7 +148,7 @@ def measure_input() -> None:
         started = time.perf_counter()
         next(iter(stream.from_step(step)))
         rows.append((f"{step:,}", f"{time.perf_counter() - started:.3f} s"))
-    Console().table("first batch of a stream that starts at a step", ("step", "time"), rows)
+    Console().print_table("first batch of a stream that starts at a step", ("step", "time"), rows)
 
 
 def measure_start() -> None:
@@ -166,7 +166,7 @@ def measure_start() -> None:
             subprocess.run([str(script), *words], capture_output=True, check=False)
             times.append(time.perf_counter() - started)
         rows.append((title, f"{min(times):.2f} s"))
-    Console().table("start", ("", "best of five"), rows)
+    Console().print_table("start", ("", "best of five"), rows)
 
 
 MEASUREMENTS = {"loop": measure_loop, "input": measure_input, "start": measure_start}

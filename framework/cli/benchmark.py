@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
 
     measured = benchmark_input_pipeline(scenario, seconds=arguments.seconds)
     console = Console()
-    console.table(
+    console.print_table(
         f"input pipeline of {config.scenario.name}, batches of {measured.batch_size}",
         ("", "measured"),
         [

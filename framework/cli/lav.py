@@ -84,10 +84,10 @@ def main(argv: list[str]) -> int:
     )
     at = f", deciding at {arguments.threshold:g}" if arguments.threshold is not None else ""
     columns = ("metric", "now", *(["recorded in training"] if recorded else []))
-    console.table(f"{model} on {report.samples:,} {data}{at}", columns, rows)
+    console.print_table(f"{model} on {report.samples:,} {data}{at}", columns, rows)
     if report.not_comparable:
         console.print(f"what was recorded in training is left out: {report.not_comparable}")
-    console.details(report.metrics)
+    console.print_details(report.metrics)
     if arguments.output or run:
         console.print(f"written to {arguments.output or f'{arguments.run}/lav.json'}")
     return OK

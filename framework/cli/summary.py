@@ -25,7 +25,7 @@ def print_result(result: Result, run: RunDirectory, scenario: Scenario) -> None:
             for name, v in result.best["metrics"].items()
             if name == monitor or not name.startswith("lav_")
         }
-        console.values(f"best epoch {result.best['epoch']}:", shown)
+        console.print_values(f"best epoch {result.best['epoch']}:", shown)
     console.print(
         f"everything is in {run.path}: best/ and export/ hold the models, metrics.jsonl the metrics, "
         "train.log the log"

@@ -255,7 +255,7 @@ def _summarise(folder: Path, console: Console, started: int, command: str | None
             else "-"
         )
         rows.append((job["job"], " ".join(job["words"]), path, status, metrics))
-    console.table(f"sweep in {folder}", ("job", "overrides", "run directory", "status", "best"), rows)
+    console.print_table(f"sweep in {folder}", ("job", "overrides", "run directory", "status", "best"), rows)
     if failed:
         named = ", ".join(f"{job['job']} ({' '.join(job['words'])})" for job in failed)
         console.print(f"{len(failed)} of {len(jobs)} jobs are not finished: {named}", style="red")

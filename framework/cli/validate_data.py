@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
             ("", f"  {kind}" if fatal else f"unusual: {kind}", f"{count:,}")
             for kind, count, fatal in report.kinds()
         ]
-    console.table(f"data of {config.scenario.name}", ("split", "kind", "samples"), rows)
+    console.print_table(f"data of {config.scenario.name}", ("split", "kind", "samples"), rows)
     for report in reports:
         if report.problem:
             console.print(f"{report.split.value}: {report.problem}", style="red")

@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
     judged = [(candidate, weights.judge(candidate)) for candidate in candidates]
     best = weights.best_of([metrics for _, metrics in judged])
     console = Console()
-    console.table(
+    console.print_table(
         f"weights of {arguments.run} after step {weights.step:,}, on its validation data",
         ("weights", *(judged[0][1]), "", "what they are"),
         [

@@ -45,7 +45,7 @@ class Console:
         self._rich.print(text, style=style, markup=False, highlight=False)
         self._note(text)
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    def print_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Print a table."""
         table = Table(title=title or None, title_justify="left")
         for column in columns:
@@ -56,7 +56,7 @@ class Console:
         for row in rows:
             self._note("  ".join(f"{column} {cell}" for column, cell in zip(columns, row, strict=True)))
 
-    def epoch(
+    def print_epoch(
         self,
         epoch: int,
         epochs: int,
@@ -75,11 +75,11 @@ class Console:
             style="bold" if best else None,
         )
 
-    def values(self, title: str, values: Mapping[str, float]) -> None:
+    def print_values(self, title: str, values: Mapping[str, float]) -> None:
         """Print a line of values, without the details, which have a slash in their names."""
         self.print(f"{title}  {_join(without_details(values))}")
 
-    def details(self, values: Mapping[str, float]) -> None:
+    def print_details(self, values: Mapping[str, float]) -> None:
         """Print a table of the values with a slash in their names, if there are any.
 
         For example `fake/recall` is in the row `fake` and the column `recall`.
@@ -88,10 +88,10 @@ class Console:
         rows, columns = dict.fromkeys(row for row, _ in cells), dict.fromkeys(column for _, column in cells)
         if cells:
             shown = [_format_column([cells.get((row, column)) for row in rows]) for column in columns]
-            self.table("", ("", *columns), list(zip(rows, *shown, strict=True)))
+            self.print_table("", ("", *columns), list(zip(rows, *shown, strict=True)))
 
     @contextlib.contextmanager
-    def progress(
+    def show_progress(
         self,
         description: str,
         *,

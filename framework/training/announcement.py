@@ -52,7 +52,7 @@ def announce(
         changes: as `Trainer.resume` found them.
     """
     if changes:
-        console.table(
+        console.print_table(
             "changed settings",
             ("setting", "before", "now"),
             [(path, old, new) for path, (old, new) in changes.items()],
@@ -65,7 +65,7 @@ def announce(
     console.print(components.summary)
     if components.warm_started:
         columns = ("variable", "shape", "source", "outcome")
-        console.table(
+        console.print_table(
             f"warm start from {components.scenario.config.warmstart.model}",
             columns,
             describe(components.warm_started),
@@ -110,10 +110,12 @@ def announce_epoch(
     """
     shown = {name: value for name, value in judged.logs.items() if not name.startswith("lav_")}
     epochs = components.scenario.config.trainer.epochs
-    console.epoch(judged.epoch, epochs, shown, best=judged.improved, learning_rate=learning_rate, speed=speed)
+    console.print_epoch(
+        judged.epoch, epochs, shown, best=judged.improved, learning_rate=learning_rate, speed=speed
+    )
     for phase, metrics in judged.phases.items():
         if phase.startswith("lav"):
-            console.values(f"  {phase}", metrics)
+            console.print_values(f"  {phase}", metrics)
     if reduction:
         console.print(f"  {reduction}")
 

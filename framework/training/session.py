@@ -257,7 +257,7 @@ class Session:
         epochs, steps_per_epoch = components.scenario.config.trainer.epochs, components.steps_per_epoch
         done = steps_per_epoch - (end - progress.step)
         components.callbacks.begin_epoch(progress.epoch, done)
-        with self._console.progress(
+        with self._console.show_progress(
             f"epoch {progress.epoch + 1}/{epochs}",
             done=done,
             total=steps_per_epoch,

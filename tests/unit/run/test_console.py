@@ -88,7 +88,7 @@ def test_a_run_without_the_table_goes_on_and_gets_it_back(shown: tuple[Path, str
 def test_a_bar_shows_how_the_epoch_is_going() -> None:
     text = io.StringIO()
     console = Console(RichConsole(file=text, width=80, force_terminal=True))
-    with console.progress(
+    with console.show_progress(
         "epoch 1/2", done=4, total=8, after=8, step_size=8, metrics=lambda: {"loss": 0.25, "a": 1, "b": 1}
     ) as bar:
         bar.advance(0)
@@ -109,7 +109,7 @@ def test_counts_are_whole_numbers_in_a_table_of_details() -> None:
         "real/samples": 1.0,
         "both/samples": 1151.0,
     }
-    Console(RichConsole(file=text, width=100)).details(values)
+    Console(RichConsole(file=text, width=100)).print_details(values)
     rows = [re.split(r"\s*│\s*", line)[1:-1] for line in text.getvalue().splitlines() if "│" in line]
     assert rows == [["fake", "1.0000", "150"], ["real", "0.5000", "1"], ["both", "", "1,151"]]
 

@@ -57,8 +57,8 @@ def test_a_console_that_cannot_be_written_raises_nothing(terminal: bool) -> None
     with open(writer, "w") as pipe:
         rich = RichConsole(file=pipe, force_terminal=terminal)
         console = Console(rich, progress_interval=0)
-        with console.progress("epoch 1/1", done=0, total=2, after=0, step_size=8, metrics=dict) as bar:
+        with console.show_progress("epoch 1/1", done=0, total=2, after=0, step_size=8, metrics=dict) as bar:
             bar.advance(1)
         console.print("a line")
-        console.table("a table", ("a", "b"), [(1, 2)])
+        console.print_table("a table", ("a", "b"), [(1, 2)])
         rich.file.finish()  # type: ignore[attr-defined]
