@@ -219,18 +219,14 @@ def read_yaml(path: Path) -> tuple[str, object]:
 def _check_events(text: str) -> None:
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
-            raise ValueError(
-                f"line {event.start_mark.line + 1} has an alias, *{event.anchor}, and a run's configuration "
-                "has none"
-            )
+            raise ValueError(f"line {line} has an alias, *{event.anchor}, and a run's configuration has none")
         if isinstance(event, yaml.ScalarEvent) and len(event.value) > _YAML_TEXT:
-            raise ValueError(
-                f"line {event.start_mark.line + 1} has a text of {len(event.value):,} characters"
-            )
+            raise ValueError(f"line {line} has a text of {len(event.value):,} characters")
         depth += isinstance(event, _EVENTS_THAT_OPEN) - isinstance(event, _EVENTS_THAT_CLOSE)
         if depth > _DEPTH:
-            raise ValueError(f"line {event.start_mark.line + 1} is nested too deeply")
+            raise ValueError(f"line {line} is nested too deeply")
         if count > _YAML_NODES:
             raise ValueError("it holds too many values")
 
