@@ -24,12 +24,13 @@ import abc
 import inspect
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.figure import Figure
 
 T = TypeVar("T")
 
@@ -56,6 +57,26 @@ class Sample:
     weight: float = 1.0
 
 
+def samples_of(inputs: Any, targets: Any, outputs: Any, weights: Any = None) -> Iterator[Sample]:
+    """Take the samples out of a batch.
+
+    Args:
+        inputs, targets, outputs: tensors or NumPy arrays with a batch dimension, or structures of them.
+        weights: [batch]; None: 1 each.
+    """
+    import tensorflow as tf
+
+    def as_array(part: Any) -> Any:
+        return part.numpy() if hasattr(part, "numpy") else part
+
+    batch = tf.nest.map_structure(as_array, (inputs, targets, outputs, weights))
+    for i in range(len(tf.nest.flatten(batch[0])[0])):
+        x, y, output, weight = tf.nest.map_structure(
+            lambda array, i=i: None if array is None else array[i], batch
+        )
+        yield Sample(inputs=x, target=y, output=output, weight=1.0 if weight is None else float(weight))
+
+
 class Evaluator(abc.ABC):
     """A measure that gets every sample of an evaluation once. Each evaluation needs a new instance."""
 
@@ -72,6 +93,19 @@ class Evaluator(abc.ABC):
     @abc.abstractmethod
     def result(self) -> Mapping[str, float]:
         """Return the values, by exactly the names in `names`; nan where the data do not define a value."""
+
+    def figures(self) -> Mapping[str, Figure]:
+        """Return figures for the report of a run, by names for their files; none by default.
+
+        def figures(self):
+            from framework.report.drawing import drawing
+
+            with drawing() as (figure, axes):
+                axes.hist(self.errors, 40)
+                axes.set(title="Errors", xlabel="pixels")
+            return {"errors": figure}
+        """
+        return {}
 
 
 class _Report(Evaluator):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from framework.classification import Classification
 from framework.data.source import Source
 from framework.data.stream import in_order
+from framework.evaluators import Evaluator, samples_of
 from framework.scenario import Scenario
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
+    from matplotlib.figure import Figure
 
 Task = Literal["binary", "classes", "regression"]
 
@@ -35,6 +37,7 @@ class Judged:
         task: which figures they are good for; None: none of them.
         outputs: what the model gives, float [samples, ...].
         targets: what it should give, [samples, ...].
+        figures: those of the scenario's evaluators, by their names.
     """
 
     scenario: Scenario
@@ -42,6 +45,7 @@ class Judged:
     task: Task | None
     outputs: np.ndarray
     targets: np.ndarray
+    figures: Mapping[str, Figure] = field(default_factory=dict)
 
     @property
     def classes(self) -> Sequence[str]:
@@ -143,7 +147,7 @@ class WrongSample:
     text: str | None = None
 
 
-def judge(model: keras.Model, scenario: Scenario, source: Source) -> Judged | None:
+def judge(model: keras.Model, scenario: Scenario, source: Source) -> Judged:
     """Run a model over all samples of a source.
 
     Args:
@@ -152,22 +156,31 @@ def judge(model: keras.Model, scenario: Scenario, source: Source) -> Judged | No
         source: samples with targets.
 
     Returns:
-        What it gives; None where the model has several outputs, or gives too many numbers to keep.
+        What it gives; without a task where the model has several outputs, or gives too many numbers to keep.
     """
+    import keras
     import numpy as np
 
-    outputs: list[np.ndarray] = []
-    targets: list[np.ndarray] = []
+    drawing = [one for one in scenario.evaluators() if type(one).figures is not Evaluator.figures]
+    kept: list[tuple[np.ndarray, np.ndarray]] | None = []
     for batch in in_order(source, batch_size=scenario.config.data.batch_size):
-        output, target = model.predict_on_batch(batch[0]), batch[1]
-        if not isinstance(output, np.ndarray) or not hasattr(target, "numpy"):
-            return None
-        if (output.size // len(output) + 1) * len(source) > _NUMBERS:
-            return None
-        outputs.append(output.astype(np.float64))
-        targets.append(target.numpy())
-    given, wanted = np.concatenate(outputs), np.concatenate(targets)
-    return Judged(scenario, source, _task(scenario, given, wanted), given, wanted)
+        inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        outputs = model.predict_on_batch(inputs)
+        if drawing:
+            for sample in samples_of(inputs, targets, outputs, weights):
+                for evaluator in drawing:
+                    evaluator.update(sample)
+        single = isinstance(outputs, np.ndarray) and hasattr(targets, "numpy")
+        if kept is not None and single and (outputs.size // len(outputs) + 1) * len(source) <= _NUMBERS:
+            kept.append((outputs.astype(np.float64), targets.numpy()))
+        else:
+            kept = None
+    figures = {name: figure for evaluator in drawing for name, figure in evaluator.figures().items()}
+    if kept is None:
+        nothing = np.zeros((len(source), 0))
+        return Judged(scenario, source, None, nothing, nothing, figures)
+    given, wanted = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+    return Judged(scenario, source, _task(scenario, given, wanted), given, wanted, figures)
 
 
 def _task(scenario: Scenario, outputs: np.ndarray, targets: np.ndarray) -> Task | None:

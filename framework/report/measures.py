@@ -6,6 +6,7 @@ in falling order: what is at or above a threshold is a leading part of it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -330,7 +331,9 @@ def _bootstrap(measure: Callable[[np.ndarray], list[float]], samples: int, seed:
 def _intervals(values: list[float], resampled: list[list[float]]) -> Iterator[Interval]:
     import numpy as np
 
-    low, high = np.nanpercentile(np.array(resampled), [2.5, 97.5], axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a measure that no resampling defines is nan
+        low, high = np.nanpercentile(np.array(resampled), [2.5, 97.5], axis=0)
     for value, start, end in zip(values, low, high, strict=True):
         yield Interval(value, float(start), float(end))
 

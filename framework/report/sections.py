@@ -131,11 +131,13 @@ def speed(recorded: Recorded) -> Section | None:
 
 def judgement(judged: Judged) -> tuple[list[Tile], list[Section]]:
     """What the outputs for all samples show: numbers to be seen first, and sections."""
-    if judged.task is None:
-        return [], []
-    if judged.task == "regression":
-        return _regression(judged)
-    return _classes(judged)
+    tiles: list[Tile] = []
+    sections: list[Section] = []
+    if judged.task is not None:
+        tiles, sections = _regression(judged) if judged.task == "regression" else _classes(judged)
+    if judged.figures:
+        sections.append(Section("Figures of the scenario", figures=judged.figures))
+    return tiles, sections
 
 
 def _classes(judged: Judged) -> tuple[list[Tile], list[Section]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from framework.data.source import Source, raise_unreadable
 from framework.data.stream import in_order
 from framework.errors import ScenarioError
-from framework.evaluators import Evaluator, Sample
+from framework.evaluators import Evaluator, samples_of
 from framework.loops.custom import Stepper
 from framework.run.patching import patching
 from framework.run.signals import Interruption
@@ -103,7 +103,7 @@ class Validator:
         local = self._strategy.experimental_local_results
         for part, given in zip(local(batch), local(outputs), strict=True):
             inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(part)
-            for sample in _samples(inputs, targets, given, weights):
+            for sample in samples_of(inputs, targets, given, weights):
                 for evaluator in evaluators:
                     evaluator.update(sample)
 
@@ -160,22 +160,6 @@ def _test_step_with_outputs(model: keras.Model) -> Callable[[Tensors], Tensors]:
         return seen[0] if seen else model(keras.utils.unpack_x_y_sample_weight(batch)[0], training=False)
 
     return step
-
-
-def _samples(
-    inputs: Tensors, targets: Tensors, outputs: Tensors, weights: tf.Tensor | None
-) -> Iterator[Sample]:
-    """Take the samples out of a batch: NumPy, without the batch dimension."""
-    import tensorflow as tf
-
-    batch = tf.nest.map_structure(
-        lambda tensor: None if tensor is None else tensor.numpy(), (inputs, targets, outputs, weights)
-    )
-    for i in range(len(tf.nest.flatten(batch[0])[0])):
-        x, y, output, weight = tf.nest.map_structure(
-            lambda array, i=i: None if array is None else array[i], batch
-        )
-        yield Sample(inputs=x, target=y, output=output, weight=1.0 if weight is None else float(weight))
 
 
 def value_names(metrics: Iterable[str], evaluators: Sequence[Evaluator]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from matplotlib.figure import Figure
+from sklearn.metrics import mean_absolute_error
 
 from framework.data.source import ArraySource, Source
 from framework.errors import RunDirectoryError
+from framework.evaluators import ScikitLearnMetric
 from framework.report import report as report_page
+from framework.report.drawing import drawing
 from framework.report.findings import findings
 from framework.report.judged import Judged, judge, shown
 from framework.report.recorded import Recorded
@@ -310,20 +314,46 @@ def test_what_can_be_shown_as_a_picture(sample: np.ndarray, picture: bool) -> No
     assert (found is not None, text) == (picture, None)
 
 
+class Model:
+    """Gives what is asked for, for each batch."""
+
+    def __init__(self, give: Callable[[int], Any]) -> None:
+        self.give = give
+
+    def predict_on_batch(self, batch: tf.Tensor) -> Any:
+        return self.give(len(batch))
+
+
 def test_outputs_that_have_no_figures() -> None:
     """Of several outputs, and of those that are too many to keep, nothing single is told."""
-
-    class Model:
-        def __init__(self, give: Callable[[int], Any]) -> None:
-            self.give = give
-
-        def predict_on_batch(self, batch: tf.Tensor) -> Any:
-            return self.give(len(batch))
 
     scenario = compose("scenario=toy", config_dir=TOY / "conf")
     source = ArraySource((np.zeros((6, 2), "float32"), np.zeros((6, 1), "float32")))
     models = [lambda n: {"a": np.zeros((n, 1)), "b": np.zeros((n, 1))}, lambda n: np.zeros((n, 9_000_000))]
-    for give in models:
-        assert judge(Model(give), scenario, source) is None
-    found = judge(Model(lambda n: np.full((n, 1), np.nan)), scenario, source)
-    assert found is not None and found.task is None and found.most_wrong(3) == []
+    for give in [*models, lambda n: np.full((n, 1), np.nan)]:
+        found = judge(Model(give), scenario, source)
+        assert found.task is None and found.most_wrong(3) == []
+
+
+class Errors(ScikitLearnMetric):
+    """An evaluator with a figure of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("error", mean_absolute_error)
+
+    def figures(self) -> Mapping[str, Figure]:
+        with drawing() as (figure, axes):
+            axes.plot([0, self.result()["error"]])
+        return {"own_errors": figure}
+
+
+def test_evaluators_add_figures_of_their_own(
+    recorded: Callable[..., Recorded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = recorded(*THREE, result=DONE)
+    scenario = compose("scenario=toy", config_dir=TOY / "conf")
+    monkeypatch.setattr(scenario, "evaluators", lambda: [Errors()])
+    source = ArraySource((np.zeros((6, 2), "float32"), np.zeros((6, 1), "float32")))
+    path = write_run_report(found, judge(Model(lambda n: np.ones((n, 1))), scenario, source))
+    assert "Figures of the scenario" in read(path).text
+    assert (path.parent / "plots" / "own_errors.svg").exists()
