@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
 
 from framework.errors import Interrupted, NumericsError
 from framework.run.console import Console, EpochProgress
@@ -159,9 +158,12 @@ class Session:
         Returns:
             How fast they went.
         """
-        first, end = self.state.progress.step, self._due.end_of_epoch(self.state.progress.epoch)
-        stopwatch = Stopwatch(self.components.loop)
-        with self._telling_of_epoch(end) as bar:
+        components, progress = self.components, self.state.progress
+        first, end = progress.step, self._due.end_of_epoch(progress.epoch)
+        done = components.steps_per_epoch - (end - first)
+        stopwatch = Stopwatch(components.loop)
+        components.callbacks.begin_epoch(progress.epoch, done)
+        with self._show_progress(done) as bar:
             while (step := self.state.progress.step) < end:
                 self._interruption.check()
                 self._profiler.before_call(step)
@@ -176,7 +178,7 @@ class Session:
                 bar.advance(now - step)
                 if due:
                     self._save()
-        return stopwatch.stop((end - first) * self.components.stream.step_size)
+        return stopwatch.stop((end - first) * components.stream.step_size)
 
     def _end_epoch(self, speed: Speed) -> None:
         """Judge an epoch by its evaluation weights, and commit it."""
@@ -250,22 +252,17 @@ class Session:
                 speed=speed.values() if in_training else None,
             )
 
-    @contextlib.contextmanager
-    def _telling_of_epoch(self, end: int) -> Iterator[EpochProgress]:
-        """Tell the callbacks that an epoch begins, or goes on, and show its progress within the context."""
-        components, progress = self.components, self.state.progress
+    def _show_progress(self, done: int) -> contextlib.AbstractContextManager[EpochProgress]:
+        components, epoch = self.components, self.state.progress.epoch
         epochs, steps_per_epoch = components.scenario.config.trainer.epochs, components.steps_per_epoch
-        done = steps_per_epoch - (end - progress.step)
-        components.callbacks.begin_epoch(progress.epoch, done)
-        with self._console.show_progress(
-            f"epoch {progress.epoch + 1}/{epochs}",
+        return self._console.show_progress(
+            f"epoch {epoch + 1}/{epochs}",
             done=done,
             total=steps_per_epoch,
-            after=epochs * steps_per_epoch - end,
+            after=(epochs - epoch - 1) * steps_per_epoch,
             step_size=components.stream.step_size,
             metrics=functools.partial(metric_values, components.model),
-        ) as bar:
-            yield bar
+        )
 
     def _announce_profile(self, steps: tuple[int, int]) -> None:
         self._console.print(
