@@ -1,4 +1,4 @@
-"""benchmark-input-pipeline: how many samples a second reach the model."""
+"""benchmark-input-pipeline: measure how many samples per second reach the model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from framework.run.console import Console
 
 @command
 def main(argv: list[str]) -> int:
-    """Time the training batches of a scenario."""
+    """Measure the time for the training batches of a scenario."""
     parser = ScenarioArgumentParser(
         prog="benchmark-input-pipeline",
         description="Time the training batches of a scenario, without a model behind them.",
@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     from framework.scenario import scenario_of
 
     scenario = scenario_of(config)
-    config = scenario.config  # the data are looked at before TensorFlow is waited for
+    config = scenario.config  # reads the data, before TensorFlow is loaded
     import_tensorflow()
     from framework.evaluation.input_benchmark import benchmark_input_pipeline
 

@@ -1,4 +1,4 @@
-"""check-scenario: is a scenario what everything that is promised of its runs rests on?"""
+"""check-scenario: check the properties of a scenario that the promises about its runs rely on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from framework.config.compose import compose_config
 
 @command
 def main(argv: list[str]) -> int:
-    """Try the contract of a scenario, one line a check."""
+    """Run the checks of a scenario, and print a line for each."""
     parser = ScenarioArgumentParser(
         prog="check-scenario",
         description="Try the contract of a scenario on a few of its samples, one line a check. Takes about "
@@ -19,7 +19,7 @@ def main(argv: list[str]) -> int:
         "--traceback", action="store_true", help="show where the scenario's code raised what it raised"
     )
     arguments = parser.parse(argv)
-    # A wrong override is answered before TensorFlow is loaded.
+    # Wrong overrides are reported before TensorFlow is loaded.
     config = compose_config(arguments.overrides, config_dir=arguments.config_dir)
 
     check_ownership()

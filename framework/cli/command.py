@@ -1,4 +1,4 @@
-"""What all commands share: errors without tracebacks, exit codes, the log."""
+"""Shared parts of all commands: errors without tracebacks, exit codes, logging, arguments."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from framework.run.output import Output, OutputLost, end_command, guard_standard
 OK, FAILED, USAGE = 0, 1, 2
 _COMPLETION = ("--shell-completion", "-sc")
 
-# What a shell says of a program that the signal SIGPIPE has ended.
+# The exit code of a program that SIGPIPE has ended, as shells report it.
 _BROKEN_PIPE = 128 + 13
 
 
 def command(main: Callable[[list[str]], int], *, outlives_output: bool = False) -> Callable[[], None]:
-    """Make a console script of a function from the arguments behind the command to the exit code.
+    """Make a console script of a function that takes the arguments and returns the exit code.
 
-    An error that a user can mend is printed to stderr as its message alone. Anything else is a defect of
-    ours, or of the scenario's code, and keeps its traceback.
+    Of an error that a user can fix, only the message is printed, to stderr. Any other error is a defect of
+    the framework or of the scenario's code, and keeps its traceback.
 
     Args:
-        outlives_output: whether the command goes on, and may succeed, where what it prints cannot be written.
+        outlives_output: whether the command goes on, and may succeed, if its output cannot be written.
     """
 
     @functools.wraps(main)
@@ -36,7 +36,7 @@ def command(main: Callable[[list[str]], int], *, outlives_output: bool = False) 
 
 
 def training_command(main: Callable[[list[str]], int]) -> Callable[[], None]:
-    """Make a console script of a command that trains: a run does not end with the terminal that shows it."""
+    """Make a console script of a command that trains. Its run goes on without the terminal."""
     return command(main, outlives_output=True)
 
 
@@ -52,7 +52,7 @@ def run(main: Callable[[list[str]], int], argv: list[str], *, outlives_output: b
                     stream.finish()
     except OutputLost as error:
         if error.broken_pipe:
-            # The reader of our output, `head` say, has seen enough.
+            # The reader of the output, such as `head`, has ended.
             return _BROKEN_PIPE
         print(error, file=sys.stderr)
         return FAILED
@@ -82,7 +82,7 @@ def _run(main: Callable[[list[str]], int], argv: list[str]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        # TensorFlow's own kind of it is told by its name, since TensorFlow may not even be loaded.
+        # TensorFlow's own error is recognised by its name, because TensorFlow may not be loaded.
         if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
             raise
         print(f"this machine has not enough memory for that: {reason_of(error)[:200]}", file=sys.stderr)
@@ -104,7 +104,7 @@ def _check_current_folder() -> None:
 
 
 def _versions() -> str:
-    """The version of the package, and of what it stands on."""
+    """Return the version of the package, and those of its main dependencies."""
     import importlib.metadata
 
     import framework
@@ -117,8 +117,11 @@ def _versions() -> str:
 
 
 def check_ownership() -> None:
-    """Raise a `ScenarioError` where another distribution has installed a package named like ours: one
-    overwrites the other."""
+    """Check that no other distribution has installed a package with one of our names.
+
+    Raises:
+        ScenarioError: if there is one. One of the two has overwritten the other.
+    """
     import importlib.metadata
 
     for package in ("framework", "scenarios"):
@@ -203,7 +206,7 @@ class RunArgumentParser(CommandParser):
         )
 
     def add_model_option(self) -> None:
-        """`--model best|export|DIR`."""
+        """Add `--model best|export|DIR`."""
         self.add_argument(
             "--model",
             metavar="best|export|DIR",
@@ -212,11 +215,11 @@ class RunArgumentParser(CommandParser):
         )
 
     def add_overrides(self) -> None:
-        """`key=value`, any number of them."""
+        """Add any number of overrides, `key=value`."""
         self.add_argument("overrides", nargs="*", metavar="key=value", help="settings to change")
 
     def overrides_of(self, arguments: argparse.Namespace) -> list[str]:
-        """The overrides that were typed; the command ends where something else stands among them."""
+        """Return the overrides. The command ends if there are other positional arguments."""
         overrides, others = split_overrides(arguments.overrides)
         if others:
             self.error(f"{others[0]!r} must be an override, key=value")
@@ -224,7 +227,7 @@ class RunArgumentParser(CommandParser):
 
 
 def add_output_option(parser: argparse.ArgumentParser, about: str, default: str | None = None) -> None:
-    """`--output FILE`, and `--overwrite`."""
+    """Add `--output FILE` and `--overwrite`."""
     parser.add_argument("--output", metavar="FILE", default=default, help=about)
     parser.add_argument(
         "--overwrite", action="store_true", help="replace the file of --output where it is there already"
@@ -242,7 +245,7 @@ def _probability(text: str) -> float:
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Tell overrides, `key=value`, from the other arguments. The name of an existing file is not an override."""
+    """Separate overrides, `key=value`, from other arguments, such as the names of existing files."""
     overrides = [
         text for text in arguments if "=" in text and not text.startswith("-") and not os.path.exists(text)
     ]

@@ -1,8 +1,8 @@
-"""Overrides, completed by the shell: Hydra's completion, for the commands that are not Hydra's, too.
+"""Shell completion of overrides, by Hydra, for all commands.
 
-A shell asks `COMMAND -sc query=bash`, with what was typed so far in the variable COMP_LINE. Hydra completes
-overrides behind a name, so that is what it is shown; anything else, such as the name of a file, is left to the
-shell.
+A shell runs `COMMAND -sc query=bash`, with the unfinished line in the variable COMP_LINE. Hydra completes
+overrides after the name of a program, so it gets a line with nothing else. The shell itself completes names
+of files.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def complete(argv: Sequence[str]) -> None:
         return
     line, config_dir = shown_to_hydra(os.environ[_TYPED])
     option = ["--config-dir", config_dir] if config_dir else []
-    # What is typed so far may be anything; a shell is told nothing then.
+    # An unfinished line may be wrong; the shell then gets no answer.
     with (
         contextlib.suppress(Exception, SystemExit),
         open(os.devnull, "w") as nowhere,
@@ -52,8 +52,8 @@ def complete(argv: Sequence[str]) -> None:
 
 
 def _defaults_of(line: str, config_dir: str | None) -> Mapping[str, PlainValue]:
-    """The defaults of the classes that the finished overrides of a line choose; one that is wrong counts for
-    nothing."""
+    """Return the defaults of the classes that the finished overrides of a line choose, as far as they are
+    right."""
     overrides = line.split(" ")[1:-1]
     with composer(config_dir) as hydra:
         return class_defaults(
@@ -62,14 +62,14 @@ def _defaults_of(line: str, config_dir: str | None) -> Mapping[str, PlainValue]:
 
 
 def shown_to_hydra(line: str) -> tuple[str, str | None]:
-    """What Hydra is to complete, and the folder of options that it needs for that.
+    """Prepare an unfinished line for Hydra.
 
     Args:
-        line: what was typed, the name of the command first.
+        line: the line, beginning with the name of the command.
 
     Returns:
-        The line with its overrides alone, and the last, unfinished word. Behind a run directory stands the
-        scenario of the run. And the folder of `--config-dir`, where it was typed.
+        The line with only its overrides and the last, unfinished word; a run directory is replaced by the
+        scenario of the run. The folder of `--config-dir`, or None.
     """
     command, *words = _split(line)
     last = words.pop() if words and not line.endswith(" ") else ""
@@ -92,7 +92,7 @@ def _split(line: str) -> list[str]:
 
 
 def _scenario_of(run: Path) -> str | None:
-    """The scenario of a run, where its options are shipped."""
+    """Return the scenario of a run, if it is a shipped one."""
     text = ""
     with (
         contextlib.suppress(OSError, UnicodeDecodeError),

@@ -1,4 +1,4 @@
-"""What runs Hydra: a job on a config that is composed already, and Hydra's own command line for the rest."""
+"""Hydra as an application: one job with a config that is already composed, and Hydra's own command line."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ if TYPE_CHECKING:
 
 
 class JobFailedError(Exception):
-    """A job of a sweep gives no value. It is for the sweeper, which knows what to do then."""
+    """A job of a sweep has no value. The sweeper handles it."""
 
 
 def run_composed(composed: DictConfig, config_name: str, task: Callable[[], None]) -> None:
-    """Run a task as Hydra runs an application: with the callbacks, the logging and the environment that the node
-    `hydra` of its config names.
+    """Run a task as Hydra runs an application: with callbacks, logging and environment of the node `hydra`.
 
-    `hydra.main` does the same, and composes twice for it.
+    `hydra.main` does the same, but composes the config two times.
 
     Args:
-        composed: as a `Composer` gives it, which is still open.
+        composed: the config, inside the context of its `Composer`.
         config_name: the primary config.
-        task: what it raises passes through.
+        task: the application. What it raises passes through.
     """
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.utils import configure_log, run_job
@@ -43,20 +42,20 @@ def run_composed(composed: DictConfig, config_name: str, task: Callable[[], None
             task()
         except Exception as error:
             raised.append(error)
-            raise  # so that the callbacks see a job that failed
+            raise  # the callbacks see a failed job
         except BaseException as error:
             raised.append(error)
 
     composed.hydra.mode = RunMode.RUN
     configure_log(composed.hydra.hydra_logging, composed.hydra.verbose)
-    callbacks = _Callbacks(composed)
+    loader, callbacks = GlobalHydra.instance().config_loader(), _Callbacks(composed)
     callbacks.on_run_start(composed, config_name=config_name)
     ended = run_job(
         task_function=application,
         config=composed,
         job_dir_key="hydra.run.dir",
         job_subdir_key=None,
-        hydra_context=HydraContext(GlobalHydra.instance().config_loader(), callbacks),  # type: ignore[arg-type]
+        hydra_context=HydraContext(loader, callbacks),  # type: ignore[arg-type]
     )
     callbacks.on_run_end(composed, config_name=config_name, job_return=ended)
     if raised:
@@ -64,7 +63,7 @@ def run_composed(composed: DictConfig, config_name: str, task: Callable[[], None
 
 
 class _Callbacks:
-    """The callbacks of Hydra's that a config names. What they raise is a warning, as with Hydra."""
+    """Hydra's callbacks that a config names. What they raise becomes a warning, as in Hydra."""
 
     def __init__(self, composed: DictConfig) -> None:
         self._callbacks: list[object] = []
@@ -101,16 +100,16 @@ def run_hydra(
     task: Callable[[], float | None] = lambda: None,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Run Hydra's own command line: for a sweep, for completion, and for what Hydra tells of itself.
+    """Run Hydra's own command line: for sweeps, completion, and what Hydra shows of itself.
 
     Args:
         argv: options and overrides.
-        task: the application, which each job of a sweep is; what it gives is for the sweeper.
-        environment: variables that Hydra is to find.
+        task: the application, run for each job of a sweep. Its result is for the sweeper.
+        environment: variables for Hydra.
 
     Raises:
-        ConfigError: where Hydra refuses them. What `task` raises passes through; of a `JobFailedError`
-            the sweeper is told.
+        ConfigError: if Hydra refuses them. What `task` raises passes through, except for a `JobFailedError`:
+            that is for the sweeper.
     """
     import hydra
     from hydra.errors import HydraException
@@ -119,7 +118,7 @@ def run_hydra(
     raised: list[BaseException] = []
 
     def application(_: DictConfig) -> float | None:
-        # Hydra prints a line of its own about what an application raises; so it is not shown it.
+        # Hydra would print a line about an error of the application, so it does not get to see one.
         try:
             return task()
         except JobFailedError:
@@ -130,7 +129,7 @@ def run_hydra(
 
     main = hydra.main(config_path=str(conf_directory()), config_name=CONFIG_NAME, version_base="1.3")
     try:
-        # Hydra then raises what it would print, and we print it.
+        # With this variable, Hydra raises its errors instead of printing them.
         with _started_with(argv, {"HYDRA_FULL_ERROR": "1", **(environment or {})}):
             main(application)()
     except Exception as error:
@@ -145,8 +144,7 @@ def run_hydra(
 
 @contextmanager
 def _started_with(argv: Sequence[str], environment: Mapping[str, str]) -> Iterator[None]:
-    """Have the process look as if it was started with these arguments and variables: `hydra.main` takes neither as
-    its own argument."""
+    """Set arguments and variables of the process for the time of a context: `hydra.main` takes neither."""
     started = sys.argv
     before = {name: os.environ.get(name) for name in environment}
     sys.argv = [started[0], *argv]

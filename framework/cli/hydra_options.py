@@ -1,4 +1,4 @@
-"""The options of train-scenario: Hydra's own, as its documentation lists them."""
+"""Options of train-scenario: those of Hydra, as its documentation lists them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from framework.errors import ConfigError, Problem
 
 Shown = Literal["job", "hydra", "all"]
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-# What is done: one of these, or training where none is named.
+# Options that exclude each other. Without any of them, a run is trained.
 _ACTIONS = ("cfg", "info", "multirun", "run", "shell_completion")
 _REFUSED = {
     "experimental_rerun": ("it unpickles a file", "resume-training RUN continues a run"),
@@ -25,18 +25,18 @@ _REFUSED = {
 
 @dataclass(frozen=True)
 class HydraOptions:
-    """What was typed behind train-scenario.
+    """The arguments of train-scenario.
 
     Args:
-        overrides: what is not an option, in its order.
-        cfg: the part of the config to show; None: none.
-        package: of what is shown, the section.
-        resolve: whether references are shown resolved.
-        info: what Hydra is to tell of itself; None: nothing.
-        help, hydra_help: whether help is asked for, with train-scenario or with Hydra.
-        multirun: whether it is a sweep.
-        shell_completion: whether completion is to be installed or taken away.
-        config_dir: a further folder of options.
+        overrides: all that is not an option.
+        cfg: the part of the config to show, or None.
+        package: the section to show, or None for all.
+        resolve: whether to resolve references in what is shown.
+        info: what Hydra shows of itself, or None.
+        help, hydra_help: whether to show the help of train-scenario, or that of Hydra.
+        multirun: whether to run a sweep.
+        shell_completion: whether to install or remove completion.
+        config_dir: another folder of options, or None.
         config_name: the primary config.
     """
 
@@ -53,7 +53,7 @@ class HydraOptions:
     config_name: str
 
     def typed(self) -> list[str]:
-        """The options that Hydra is to have of these, in a form that it reads."""
+        """Return the options for Hydra's own command line."""
         flags = {"--help": self.help, "--hydra-help": self.hydra_help, "-m": self.multirun}
         values = {"--info": self.info, **self.of_config()}
         return [
@@ -62,18 +62,17 @@ class HydraOptions:
         ]
 
     def of_config(self) -> dict[str, str]:
-        """The options that say where the config is, but for defaults."""
+        """Return the options that say where the config is, if they are not the defaults."""
         name = {"--config-name": self.config_name} if self.config_name != CONFIG_NAME else {}
         return name | ({"--config-dir": self.config_dir} if self.config_dir is not None else {})
 
 
 def parse_options(argv: Sequence[str]) -> HydraOptions:
-    """Read what stands behind train-scenario. Options may stand among the overrides, where Hydra wants them before
-    or behind.
+    """Parse the arguments of train-scenario. Unlike with Hydra, options may stand among the overrides.
 
     Raises:
-        ConfigError: where options do not go together, or are not supported.
-        SystemExit: where there is no such option.
+        ConfigError: if options exclude each other, or are not supported.
+        SystemExit: if there is no such option.
     """
     given = _parser().parse_intermixed_args(argv)
     for name, (reason, hint) in _REFUSED.items():

@@ -1,4 +1,4 @@
-"""new-scenario: write a small package to begin a scenario with."""
+"""new-scenario: write a small package for a new scenario."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from framework.testing.new_scenario import new_scenario
 
 @command
 def main(argv: list[str]) -> int:
-    """Write the package, and say how it is trained."""
+    """Write the package, and print how to train it."""
     parser = CommandParser(
         prog="new-scenario",
         description="Write a small package that holds a scenario of your own. It trains as it is; put your "

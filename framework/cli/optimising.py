@@ -1,5 +1,4 @@
-"""A sweep whose sweeper looks for the best values: which value each job gives it, and whether the lowest or
-the highest is best."""
+"""Sweepers that search for the best values: the value of each job, and the direction of the search."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from framework.config.sweep import Sweep
 from framework.errors import ConfigError, Problem, ScenarioError
 from framework.run.run_directory import RunDirectory
 
-# Where the sweepers that optimise have their direction: the setting, and its values for "min" and for "max".
+# The direction of known sweepers: its setting, and the values for "min" and "max".
 _DIRECTIONS: dict[str, dict[str, object]] = {
     "direction": {"min": "minimize", "max": "maximize"},  # Optuna
     "optim.maximize": {"min": False, "max": True},  # Nevergrad
@@ -23,19 +22,18 @@ _DIRECTIONS: dict[str, dict[str, object]] = {
 
 
 def tries_all(sweeper: Mapping[str, object]) -> bool:
-    """Whether a sweeper is Hydra's own, which tries all combinations and asks for no value."""
+    """Return whether a sweeper is Hydra's own, which tries all combinations and needs no values."""
     return str(sweeper.get("_target_")).endswith(".BasicSweeper")
 
 
 def direction_overrides(sweep: Sweep) -> tuple[list[str], str | None]:
-    """The overrides that tell a sweeper which direction is better, so that it is the one that decides which epoch
-    of a run is best.
+    """Return overrides that give a sweeper the direction by which the best epoch of a run is chosen.
 
     Returns:
-        What to add, and what is looked for, as a sentence; None where the sweeper has no direction that is known.
+        The overrides, and a sentence for the user; None if the direction of the sweeper is not known.
 
     Raises:
-        ConfigError: where the sweeper was told another direction, or several; where the first job is wrong.
+        ConfigError: if the sweeper has another direction, or several, or if the first job is wrong.
     """
     found = next(
         ((path, values) for path, values in _DIRECTIONS.items() if _get(sweep.sweeper, path) is not None),
@@ -47,7 +45,7 @@ def direction_overrides(sweep: Sweep) -> tuple[list[str], str | None]:
     set_to, key = _get(sweep.sweeper, path), f"hydra.sweeper.{path}"
     monitor, mode = _monitored(sweep.first_job())
     typed = any(override.key == key for override in sweep.read)
-    # What is not typed and is "min" is the sweeper's default; none has "max" for it.
+    # "min" that was not typed is the default of the sweeper; no known sweeper has "max" as its default.
     if set_to != values[mode] and (typed or set_to != values["min"]):
         raise ConfigError(
             Problem(
@@ -65,10 +63,10 @@ def direction_overrides(sweep: Sweep) -> tuple[list[str], str | None]:
 
 
 def value_of(run: RunDirectory) -> float:
-    """The best monitored value of a run that has ended.
+    """Return the best monitored value of a run that has ended.
 
     Raises:
-        JobFailedError: where it has none.
+        JobFailedError: if it has none.
     """
     result = run.load_result() or {}
     value = _get(result, f"best.metrics.{result.get('monitor')}")
@@ -84,9 +82,9 @@ def _get(node: object, path: str) -> object:
 
 
 def _monitored(config: RunConfig) -> tuple[str, str]:
-    """What decides which epoch of a run is best: a value, and "min" or "max"."""
-    # A process of its own, since an objective may need TensorFlow, which would take memory for as long as the
-    # sweep lasts.
+    """Return the value by which the best epoch of a run is chosen, and "min" or "max"."""
+    # In a process of its own: the objective may need TensorFlow, which would keep its memory during the
+    # sweep.
     with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         monitor, mode, fault = pool.submit(_ask_objective, config.to_plain()).result()
     if fault:

@@ -19,7 +19,7 @@ from framework.run.console import Console, format_value
 
 @command
 def main(argv: list[str]) -> int:
-    """Predict what is named, and write a CSV or the arrays."""
+    """Predict the named files, and write a CSV or the arrays."""
     parser = RunArgumentParser(
         "predict-scenario",
         "Predict files or folders with the exported model of a run, or with a file of weights:\n"

@@ -9,18 +9,18 @@ from framework.cli.command import OK, CommandParser, add_output_option, check_ow
 
 
 @command
-def main(overrides: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Write report.html and plots/ of one run, or one page that compares several."""
     parser = CommandParser(
         prog="report-run",
-        description="Write report.html and plots/ of a run: one that has ended, or failed, or is in training. "
+        description="Write report.html and plots/ of a run: one that has ended, failed, or is in training. "
         "Of several runs, write a page that shows them side by side.",
         epilog="report-run outputs/run1\nreport-run outputs/run1 outputs/run2 --output comparison.html",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("runs", metavar="RUN", nargs="+", help="a run directory, such as outputs/run1")
     add_output_option(parser, "where to write the comparison of several runs (default: comparison.html)")
-    arguments = parser.parse_args(overrides)
+    arguments = parser.parse(argv)
     if arguments.output and len(arguments.runs) == 1:
         parser.error("--output is for several runs; the report of one run is RUN/report.html")
 

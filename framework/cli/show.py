@@ -1,4 +1,4 @@
-"""What train-scenario shows in place of training: the config that would run, and what Hydra tells of itself."""
+"""Output of train-scenario without training: the config of a run, and what Hydra shows of itself."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from framework.errors import ConfigError, Problem
 
 
 def show_config(options: HydraOptions) -> None:
-    """Print the config that would run, `--cfg`, as YAML in the form that Hydra prints.
+    """Print the config of a run (`--cfg`) as YAML, in Hydra's format.
 
     Raises:
-        ConfigError: where a run would refuse it, or there is no such section.
+        ConfigError: if a run would refuse it, or there is no such section.
     """
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf, open_dict
 
     with composer(options.config_dir, options.config_name) as hydra:
         config, _ = hydra.compose_shown(options.overrides)
-    HydraConfig.instance().set_config(config)  # a value may refer to it
+    HydraConfig.instance().set_config(config)  # values may refer to it
     names = [str(key) for key in config if key != "hydra"]
     ours = [*SHORT_FORMS, *(name for name in names if name not in SHORT_FORMS)]
     keys = {"job": ours, "hydra": ["hydra"], "all": ["hydra", *ours]}
@@ -49,10 +49,10 @@ def show_config(options: HydraOptions) -> None:
 
 
 def show_by_hydra(options: HydraOptions) -> None:
-    """Have Hydra print `--help`, `--hydra-help` or `--info`.
+    """Let Hydra print `--help`, `--hydra-help` or `--info`.
 
     Raises:
-        ConfigError: where a run would refuse what was typed.
+        ConfigError: if a run would refuse the overrides.
     """
     if options.hydra_help:
         run_hydra([*options.typed(), *options.overrides])

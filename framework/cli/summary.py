@@ -1,4 +1,4 @@
-"""What a person reads when a run has ended."""
+"""Output at the end of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from framework.training.trainer import Result
 
 
 def print_result(result: Result, run: RunDirectory, scenario: Scenario) -> None:
-    """How the run ended, where everything is, and what to type next."""
+    """Print how the run ended, where its files are, and what to type next."""
     console = Console()
     state = "finished" if result.status == "finished" else "stopped early"
     console.print()

@@ -1,8 +1,8 @@
-"""train-scenario --multirun: each job in a process of its own, so that none can stop or slow another.
+"""train-scenario --multirun: each job in a process of its own, so that no job can stop or slow down another.
 
-`jobs.jsonl` in the folder of the sweep has a line for each start of a job: its overrides (`words`), its folder, and,
-when it has ended, its exit code. The same sweep again finds its jobs there by their overrides, whatever their
-order and number is now.
+`jobs.jsonl` in the folder of the sweep has a line for each start of a job: its overrides (`words`), its
+folder, and at its end the exit code. The same sweep again finds its jobs by their overrides, in any order and
+number.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def sweep(options: HydraOptions) -> int:
-    """Train one run for each combination of the values in the overrides, or those that the chosen sweeper draws.
+    """Train a run for each combination of the values in the overrides, or for each that the sweeper chooses.
 
     Args:
-        options: what was typed; some overrides have several values, `lr=1e-3,1e-4`.
+        options: the arguments; some overrides have several values, as `lr=1e-3,1e-4`.
 
     Returns:
-        The exit code: 1 where a job failed.
+        The exit code, 1 if a job failed.
 
     Raises:
-        ConfigError: where an override cannot be used; no folder is made then.
-        ScenarioError: where the sweeper fails.
+        ConfigError: if an override cannot be used; no folder is made.
+        ScenarioError: if the sweeper fails.
     """
     from framework.cli.hydra_app import JobFailedError, run_hydra
     from framework.cli.optimising import direction_overrides, tries_all
@@ -76,7 +76,7 @@ def sweep(options: HydraOptions) -> int:
     started = len(read_jobs(folder))
     place = [] if given else [f"output_dir={folder}"]
     again = shlex.join(["train-scenario", *options.typed(), *options.overrides, *place])
-    command = None if asks else again  # another sweeper may draw other values
+    command = None if asks else again  # another sweeper may choose other values
     try:
         with interruption.listening(), told_to_hydra(swept.defaults):
             run_hydra([*options.typed(), *overrides], lambda: _job(extra, interruption, asks=asks))
@@ -87,10 +87,10 @@ def sweep(options: HydraOptions) -> int:
         console.print(f"the sweeper ended the sweep, since {error}", style="red")
     except ConfigError:
         with contextlib.suppress(OSError):
-            folder.rmdir()  # where nothing was trained
+            folder.rmdir()  # it is empty if nothing was trained
         raise
     except Exception as error:
-        # A job answers for its own errors, so this is the sweeper's or the launcher's.
+        # Jobs handle their own errors, so this one is of the sweeper or the launcher.
         log.debug("the sweep", exc_info=error)
         _summarise(folder, console, started, command)
         raise ScenarioError(
@@ -101,22 +101,22 @@ def sweep(options: HydraOptions) -> int:
 
 
 def _quoted(folder: Path) -> str:
-    """Return a path as one value of an override, whatever its characters are."""
+    """Quote a path as one value of an override, with any characters."""
     return "'" + str(folder).replace("'", "\\'") + "'"
 
 
 def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> float | None:
-    """Train one job, or finish it; called by Hydra's launcher, which may do so in another process.
+    """Train or continue one job. Hydra's launcher calls it, perhaps in another process.
 
     Args:
         extra: options for the command of the job.
-        asks: whether the sweeper asks for a value.
+        asks: whether the sweeper needs a value.
 
     Returns:
-        The best monitored value of the job, where the sweeper asks.
+        The best monitored value of the job, if the sweeper needs it.
 
     Raises:
-        JobFailedError: where there is none.
+        JobFailedError: if there is none.
     """
     from hydra.core.hydra_config import HydraConfig
 
@@ -136,7 +136,7 @@ def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> flo
         f"{' '.join(overrides)}{' (done before)' if done else ' (continued)' if resumes else ''}",
         flush=True,
     )
-    # Relative where it can be, so that a sweep that was moved is found again.
+    # Relative if possible, so that the jobs of a moved sweep are found.
     place = folder.relative_to(sweep_folder) if folder.is_relative_to(sweep_folder) else folder.absolute()
     record: dict[str, object] = {"job": job.job.num, "words": overrides, "directory": str(place)}
     append_job(sweep_folder, record)
@@ -149,7 +149,7 @@ def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> flo
         placed = not _OUTPUT_KEYS.isdisjoint(map(key_of, overrides))
         directory = [] if placed else [f"++output_dir={_quoted(folder)}"]
         command = ["framework.cli.train", *extra, *job.overrides.task, *directory]
-    # -P: unlike the installed command, `-m` would let modules be imported from the current folder.
+    # -P: unlike the installed command, `-m` would import modules from the current folder.
     code = _wait(
         subprocess.Popen([sys.executable, "-P", "-m", *command], preexec_fn=_end_with_parent), interruption
     )
@@ -161,8 +161,7 @@ def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> flo
 
 
 def folder_of_job(overrides: Sequence[str], proposed: Path) -> Path:
-    """Return where the run of a job is: where its overrides say, where a job of the same overrides was before, or
-    a folder that no other job has."""
+    """Return the folder of a job: in its overrides, that of a job with the same overrides, or a new one."""
     for key, _, value in (override.partition("=") for override in overrides):
         if key in _OUTPUT_KEYS:
             return Path(value.strip("'\""))
@@ -184,7 +183,7 @@ def folder_of_job(overrides: Sequence[str], proposed: Path) -> Path:
 
 
 def _is_below(sweep_folder: Path, directory: str) -> bool:
-    """Whether a job's folder is in the folder of the sweep, and not elsewhere by way of `..` or a link."""
+    """Return whether the folder of a job is inside that of the sweep, also if `..` and links are followed."""
     parts = PurePath(directory).parts
     if not parts or PurePath(directory).is_absolute() or ".." in parts or "\0" in directory:
         return False
@@ -192,15 +191,14 @@ def _is_below(sweep_folder: Path, directory: str) -> bool:
 
 
 def _end_with_parent() -> None:
-    """A job ends, having saved, when its sweep is killed; else it would hold its run against the next sweep.
-    Linux alone can do that."""
+    """Let a job save and end if its sweep is killed, on Linux. Otherwise it would block the next sweep."""
     if _LIBC:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def append_job(folder: Path, record: Mapping[str, object]) -> None:
     try:
-        # Not through a link, and not into a pipe.
+        # O_NOFOLLOW and O_NONBLOCK: not through a link, and not into a pipe.
         handle = os.open(
             folder / _JOBS_FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666
         )
@@ -211,7 +209,7 @@ def append_job(folder: Path, record: Mapping[str, object]) -> None:
 
 
 def read_jobs(folder: Path) -> list[dict[str, Any]]:
-    """The lines of jobs.jsonl that can be read: a kill may leave half a one."""
+    """Read the intact lines of jobs.jsonl: after a kill, the last one may be cut off."""
     try:
         return read_json_lines(folder / _JOBS_FILE, JobRecord)
     except MissingFileError:
@@ -219,7 +217,7 @@ def read_jobs(folder: Path) -> list[dict[str, Any]]:
 
 
 def _wait(process: subprocess.Popen[bytes], interruption: Interruption) -> int:
-    """The exit code of a job. A signal that ends the sweep goes on to the job, which saves and ends first."""
+    """Wait for a job, and return its exit code. A signal for the sweep is passed on to the job."""
     told = False
     while True:
         try:
@@ -234,10 +232,10 @@ def _wait(process: subprocess.Popen[bytes], interruption: Interruption) -> int:
 
 
 def _summarise(folder: Path, console: Console, started: int, command: str | None) -> int:
-    """Say how the jobs of this sweep ended: those whose lines are behind the first `started` ones.
+    """Print how the jobs of this sweep ended: those with lines after the first `started` ones.
 
     Args:
-        command: what does the jobs that are not finished; None where nothing is sure to.
+        command: the command for the jobs that are not finished; None if it might do others.
     """
     jobs = {tuple(record["words"]): record for record in read_jobs(folder)[started:]}
     rows, failed = [], []

@@ -15,7 +15,7 @@ from framework.run.output import Output, end_command
 
 @training_command
 def main(argv: list[str]) -> int:
-    """Train as the overrides say. All of Hydra's options are there; its messages are replaced by ours."""
+    """Train the run that the overrides describe. Hydra's options work, with our messages."""
     options = parse_options(argv)
     if options.shell_completion:
         from framework.cli.completion import complete
@@ -37,11 +37,11 @@ def main(argv: list[str]) -> int:
 
 
 def _show(options: HydraOptions) -> None:
-    """Print the config, or what Hydra tells of itself."""
+    """Print the config, or what Hydra shows of itself."""
     from framework.cli import show
 
     if isinstance(sys.stdout, Output):
-        sys.stdout.lost = end_command  # nothing is trained: the output is what the command is for
+        sys.stdout.lost = end_command  # nothing is trained, so the output is all that counts
     if options.cfg:
         show.show_config(options)
     else:
@@ -49,7 +49,7 @@ def _show(options: HydraOptions) -> None:
 
 
 def train(config: RunConfig) -> None:
-    """Train a new run, and say how it ended."""
+    """Train a new run, and print its result."""
     check_ownership()
     from framework.cli.summary import print_result
     from framework.run.console import Console
@@ -69,7 +69,7 @@ def train(config: RunConfig) -> None:
 
 
 def for_trial(config: RunConfig) -> RunConfig:
-    """The same run with one step, and one step's samples of each split."""
+    """Return the config of a trial run: one step, and the samples of one step in each split."""
     trainer = dataclasses.replace(config.trainer, epochs=1, steps_per_epoch=1, samples_per_epoch=None)
     data = dataclasses.replace(config.data, limit=config.data.batch_size * config.optimizer.accumulate_steps)
     return dataclasses.replace(config, trainer=trainer, data=data)

@@ -21,7 +21,7 @@ _SHOWN = 50
 
 @command
 def main(argv: list[str]) -> int:
-    """Load each sample of each split, and tell what cannot be used and what is unusual."""
+    """Load each sample of each split, and print which cannot be used and which are unusual."""
     parser = ScenarioArgumentParser(
         prog="validate-data",
         description="Load each sample of a scenario's data, and tell what cannot be used and what is "
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
     from framework.scenario import scenario_of
 
     scenario = scenario_of(config)
-    config = scenario.config  # the data are looked at before TensorFlow is waited for
+    config = scenario.config  # reads the data, before TensorFlow is loaded
     import_tensorflow()
     from framework.evaluation.validate_data import check_data, write_faults
     from framework.run.files import check_report

@@ -1,4 +1,4 @@
-"""ema-weights: the weights of a run side by side, and the export of the ones that are wanted."""
+"""ema-weights: compare the weights of a run, and export some of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from framework.run.console import Console, format_value
 
 @command
 def main(argv: list[str]) -> int:
-    """Compare the weights that a run holds, and export some of them."""
+    """Compare the weights that a run has, and export some of them."""
     parser = RunArgumentParser(
         "ema-weights",
         "Compare the weights that a run holds at its newest checkpoint, on its validation data: raw; ema, "

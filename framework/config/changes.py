@@ -1,4 +1,4 @@
-"""What a resume with other settings changes, and what it may not."""
+"""Changes of settings in a resume, and which are allowed."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ _FIXED = (
 
 
 def describe_changes(before: RunConfig, after: RunConfig) -> dict[str, tuple[PlainValue, PlainValue]]:
-    """The settings that differ: path to (old value, new value). A setting that one side lacks is None
-    there."""
+    """Return the settings that differ, by path: (old value, new value). A missing setting is None."""
     old, new = _flatten(before.to_plain()), _flatten(after.to_plain())
     paths = [*old, *(path for path in new if path not in old)]
     return {path: (old.get(path), new.get(path)) for path in paths if old.get(path) != new.get(path)}
 
 
 def check_changes(changes: Mapping[str, tuple[PlainValue, PlainValue]]) -> None:
-    """Refuse what would break a run.
+    """Check that changes do not break a run.
 
     Raises:
         ConfigError: naming each change that a run cannot survive.

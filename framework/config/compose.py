@@ -1,7 +1,7 @@
-"""From the overrides of a command line to the typed config of a run, by one composition of Hydra's.
+"""Composition: from the overrides of a command line to the typed config of a run.
 
-Hydra stops at the first override it cannot use, and lets a wrong type pass. Here an override that fails is noted
-and left out, the rest is composed and typed, and one message names them all.
+Hydra stops at the first override that it cannot use, and accepts wrong types. Here an override that fails
+becomes a problem and is left out, the rest is composed and typed, and one message has all problems.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ _SCENARIO_KEYS = ("scenario", "scenario.target", "experiment")
 
 
 def conf_directory() -> Path:
-    """The shipped `conf/`: inside the package where that was installed as a wheel, beside it in a
-    checkout."""
+    """Return the shipped `conf/`: inside the package of an installed wheel, beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
@@ -40,15 +39,15 @@ def conf_directory() -> Path:
 def compose_config(
     overrides: Sequence[str], *, config_dir: str | Path | None = None, config_name: str = CONFIG_NAME
 ) -> RunConfig:
-    """The config that the overrides of a command line stand for.
+    """Compose and type the config of a run.
 
     Args:
         overrides: as they are typed, such as `scenario=mesonet`, `optimizer=adam`, `lr=1e-3`.
-        config_dir: a further folder of group options, searched behind the shipped ones.
+        config_dir: another folder of group options, searched after the shipped ones.
         config_name: the primary config.
 
     Raises:
-        ConfigError: naming all problems, with group options, keys, types and ranges in one message.
+        ConfigError: with all problems of overrides, keys, types and ranges.
     """
     with composer(config_dir, config_name) as hydra:
         return hydra.compose_run(overrides).run
@@ -56,10 +55,10 @@ def compose_config(
 
 @dataclass(frozen=True)
 class ComposedRun:
-    """What one composition gives.
+    """The result of one composition.
 
     Args:
-        config: as Hydra composed it, its own node `hydra` too, with every default filled in; references are not
+        config: what Hydra composed, with its own node `hydra`, and with all defaults. References are not
             resolved.
         run: the typed config.
     """
@@ -70,12 +69,12 @@ class ComposedRun:
 
 @dataclass(frozen=True)
 class Composer:
-    """Hydra, on the shipped `conf/` and a further folder.
+    """Hydra with the shipped `conf/` and another folder of options.
 
     Args:
-        options: the options of its groups.
+        options: the options of each group.
         config_name: the primary config.
-        searchpath: the overrides that put the further folder on Hydra's path.
+        searchpath: the overrides that add the other folder to Hydra's search path.
     """
 
     options: GroupOptions
@@ -85,42 +84,42 @@ class Composer:
     def read(
         self, overrides: Sequence[str], problems: list[Problem], *, multirun: bool = False
     ) -> list[TypedOverride]:
-        """Read overrides, and keep those that can be used; a problem for each of the others.
+        """Read overrides, and return those that can be used.
 
         Args:
             overrides: as they were typed.
-            problems: every problem found is appended to it.
+            problems: a problem is appended for each of the others.
             multirun: whether an override may have several values.
         """
         from hydra.core.config_store import ConfigStore
 
         read = usable_overrides(overrides, self.options, problems, multirun=multirun)
         for override in read:
-            for name in offered(override):  # whether a class is registered under it is for `parse` to say
+            for name in offered(override):  # `parse` checks that a class has the name
                 ConfigStore.instance().store(group=override.key, name=name, node={"name": name})
         return read
 
     def check_scenario(self, overrides: Sequence[str], problems: list[Problem]) -> None:
-        """Note the problem of overrides that choose no scenario, where the primary config chooses none."""
+        """Append a problem if no override chooses a scenario, and the primary config does not either."""
         if self.config_name == CONFIG_NAME and not chooses_scenario(overrides):
             allowed = ", ".join(self.options.of("scenario"))
             problems.append(Problem("scenario", "must be chosen", allowed=allowed, hint="add scenario=NAME"))
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """Have Hydra compose, and fill in the defaults of the classes. References are not resolved.
+        """Compose overrides, and add the defaults of the classes. References are not resolved.
 
         Args:
-            overrides: in the form in which they are composed.
+            overrides: in the form of `TypedOverride.composed`.
 
         Raises:
-            ConfigError: with what Hydra says.
+            ConfigError: if Hydra cannot compose them.
         """
         composed = self.compose_files(overrides)
         add_defaults(composed, class_defaults(composed))
         return composed
 
     def compose_files(self, overrides: Sequence[str]) -> DictConfig:
-        """Have Hydra compose, and fill in nothing; see `compose`."""
+        """Compose overrides without the defaults of the classes; see `compose`."""
         from hydra import compose
 
         with as_config_errors():
@@ -135,7 +134,7 @@ class Composer:
             overrides: as they were typed.
 
         Raises:
-            ConfigError: naming all problems.
+            ConfigError: with all problems.
         """
         problems: list[Problem] = []
         with _without_garbage_collection():
@@ -144,16 +143,16 @@ class Composer:
             return self._compose_and_parse(read, problems)
 
     def compose_shown(self, overrides: Sequence[str]) -> tuple[DictConfig, list[TypedOverride]]:
-        """Compose what is to be shown: typed as a run is, where a scenario is chosen, or what there is of one.
+        """Compose a config to show. If a scenario is chosen, it is checked as that of a run.
 
         Args:
             overrides: as they were typed.
 
         Returns:
-            The config, as of `ComposedRun`, and the overrides.
+            `config` of `ComposedRun`, and the overrides.
 
         Raises:
-            ConfigError: naming all problems.
+            ConfigError: with all problems.
         """
         problems: list[Problem] = []
         read = self.read(overrides, problems)
@@ -164,11 +163,11 @@ class Composer:
         return self.compose([override.composed for override in read]), read
 
     def _compose_and_parse(self, read: Sequence[TypedOverride], problems: list[Problem]) -> ComposedRun:
-        """Compose and type what was read.
+        """Compose and type a run.
 
         Args:
             read: the overrides that can be used.
-            problems: those of the others.
+            problems: the problems of the others.
         """
         broken: dict[str, Problem] = {}
         try:
@@ -177,11 +176,11 @@ class Composer:
             found: Sequence[Problem] = ()
         except ConfigError as error:
             found = error.problems
-        # An override or a section that was left out must not be reported a second time, as missing.
+        # What was left out is a problem already, and must not be reported as missing.
         left_out = {problem.path for problem in problems} | set(broken)
         found = [_as_typed(problem, read) for problem in found if problem.path.split(".")[0] not in left_out]
         for problem in broken.values():
-            # Nor a reference twice, nor one into a section that is itself a problem.
+            # A reference is reported once, and not if the section that it refers to is a problem itself.
             if not any(
                 known.message == problem.message or f"'{known.path}." in problem.message for known in found
             ):
@@ -193,13 +192,13 @@ class Composer:
 
 @contextlib.contextmanager
 def composer(config_dir: str | Path | None = None, config_name: str = CONFIG_NAME) -> Iterator[Composer]:
-    """Hydra, initialised for as long as the context lasts.
+    """Initialise Hydra for the time of a context.
 
     Args:
         config_dir, config_name: as for `compose_config`.
 
     Raises:
-        ConfigError: where there is no such folder.
+        ConfigError: if there is no such folder.
     """
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -226,18 +225,19 @@ def composer(config_dir: str | Path | None = None, config_name: str = CONFIG_NAM
 
 
 def resolved(composed: DictConfig, broken: dict[str, Problem]) -> dict[str, object]:
-    """The plain values of a composed config but for Hydra's own, with all references resolved. A value that must
-    be given, and is not, is left out.
+    """Resolve all references, and return the plain values of all sections and short forms.
+
+    A value without a default that nothing sets is left out.
 
     Args:
-        composed: as `Composer.compose` gives it.
-        broken: the problem of each section and short form in which a reference cannot be resolved is added to it;
-            they are left out.
+        composed: the result of `Composer.compose`.
+        broken: a problem is added for each section or short form with a reference that cannot be resolved; it
+            is left out.
     """
     from omegaconf import OmegaConf
 
     plain: dict[str, object] = {}
-    # Short forms first: where one is a broken reference, it is the one to be named.
+    # Short forms first: if one is a broken reference, the message names it and not what refers to it.
     for key in sorted(map(str, composed), key=lambda key: key not in SHORT_FORMS):
         if key == "hydra" or OmegaConf.is_missing(composed, key):
             continue
@@ -260,12 +260,12 @@ def _without_missing(node: object) -> object:
 
 
 def chooses_scenario(overrides: Sequence[str]) -> bool:
-    """Whether one of the overrides says which scenario it is."""
+    """Return whether one of the overrides chooses the scenario."""
     return any(key_of(override) in _SCENARIO_KEYS for override in overrides)
 
 
 def _as_typed(problem: Problem, overrides: Sequence[TypedOverride]) -> Problem:
-    """A problem of a long form, with the short form that was typed."""
+    """Return the problem with the short form in its path, if that was typed."""
     for short, long in SHORT_FORMS.items():
         if problem.path == long and any(override.key == short for override in overrides):
             return dataclasses.replace(problem, path=f"{short} ({long})")
@@ -274,17 +274,16 @@ def _as_typed(problem: Problem, overrides: Sequence[TypedOverride]) -> Problem:
 
 @contextlib.contextmanager
 def as_config_errors() -> Iterator[None]:
-    """Raise what Hydra and OmegaConf raise as a `ConfigError`."""
+    """Turn errors of Hydra and OmegaConf into a `ConfigError`."""
     try:
         yield
-    except Exception as error:  # they have no common type for what is wrong with overrides
+    except Exception as error:  # their errors have no common type
         raise ConfigError(problem_of(error)) from error
 
 
 @contextlib.contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Composing makes many small objects at once; looking for garbage among them takes a tenth of the time, and
-    finds none."""
+    """Switch off garbage collection, which would take a tenth of the time of a composition."""
     collects = gc.isenabled()
     gc.disable()
     try:

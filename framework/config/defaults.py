@@ -1,8 +1,9 @@
-"""The defaults of the settings, which stand in their config classes and nowhere else.
+"""Defaults of the settings, which are in their config classes and nowhere else.
 
-A file in conf/ holds the name of a class, and what differs from it. The rest is filled in when Hydra has composed
-the files and the overrides: which class a section has is known then, since a scenario chooses the others, and a
-name can be typed. References (`${data.image_size}`) are resolved after that.
+A file in conf/ has the name of a class, and the values that differ from it. The other values are added after
+Hydra has composed files and overrides, because the class of each section is known only then: a scenario
+chooses the other groups, and an override can name a class. References (`${data.image_size}`) are resolved
+afterwards.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from framework.config.targets import locate
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-# The node of the ConfigStore that the defaults list of conf/config.yaml begins with.
+# The node of the ConfigStore at the beginning of the defaults list of conf/config.yaml.
 _NODE = "class_defaults"
 
-# What the sections have in common that differ from scenario to scenario, or from option to option.
+# The settings that all classes of a group have. Their defaults hold if the class is not known.
 _BASES = {
     "data": "framework.data.source:DataConfig",
     "learning_rate": "framework.optim.learning_rates:LearningRate",
@@ -31,8 +32,7 @@ _BASES = {
 
 
 def defaults_of(cls: type[Section]) -> dict[str, PlainValue]:
-    """The default of each setting of a config class, as plain values; `???` where it has none, as OmegaConf has
-    it of a value that must be given."""
+    """Return the plain default of each setting of a config class; `???`, as in OmegaConf, if it has none."""
     found: dict[str, PlainValue] = {}
     for field in dataclasses.fields(cls):
         if field.default_factory is not dataclasses.MISSING:
@@ -43,10 +43,7 @@ def defaults_of(cls: type[Section]) -> dict[str, PlainValue]:
 
 
 def class_defaults(composed: DictConfig) -> dict[str, PlainValue]:
-    """The defaults of the classes that a composed config names: those of the short forms, and by sections.
-
-    A section of which the class is not known has the defaults that all classes of its group share, if any.
-    """
+    """Return the defaults of the classes that a composed config names: of short forms, and by sections."""
     from omegaconf import OmegaConf
 
     def select(path: str) -> object:
@@ -58,7 +55,7 @@ def class_defaults(composed: DictConfig) -> dict[str, PlainValue]:
         sections[section] = defaults_of(locate(target))
     if scenario is not None:
         sections["scenario"] = {"name": scenario.name} | defaults_of(scenario.Config)
-    # After the scenario, which registers classes.
+    # After the scenario, whose module registers classes.
     for section, kind in section_kinds(scenario).items():
         if cls := class_of(kind, select(f"{section}.name")):
             name = getattr(cls, "name", None)
@@ -71,7 +68,7 @@ def class_defaults(composed: DictConfig) -> dict[str, PlainValue]:
 
 
 def add_defaults(composed: DictConfig, defaults: Mapping[str, PlainValue]) -> None:
-    """Add defaults to a composed config, where nothing sets another value."""
+    """Add defaults to a composed config, for the settings that it does not have."""
     from omegaconf import open_dict
 
     with open_dict(composed):
@@ -93,8 +90,7 @@ def _add(node: DictConfig, defaults: Mapping[str, PlainValue]) -> None:
 
 @contextlib.contextmanager
 def told_to_hydra(defaults: Mapping[str, PlainValue]) -> Iterator[None]:
-    """While the context lasts, Hydra knows the defaults of the classes by its ConfigStore, so that what it shows
-    and completes has every setting in it."""
+    """Put defaults into Hydra's ConfigStore for the time of a context: Hydra then shows all settings."""
     _store(defaults)
     try:
         yield

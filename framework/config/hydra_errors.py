@@ -1,4 +1,4 @@
-"""What Hydra and OmegaConf raise, in our words."""
+"""Errors of Hydra and OmegaConf as problems."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PLUGINS = {
 
 
 def problem_of(error: Exception) -> Problem:
-    """What Hydra or OmegaConf raised, in our words."""
+    """Describe an error of Hydra or OmegaConf as a problem."""
     from hydra.errors import MissingConfigException
     from omegaconf.errors import OmegaConfBaseException
 

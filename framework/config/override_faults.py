@@ -1,4 +1,4 @@
-"""What is wrong with an override, before anything is composed: each fault is a problem of its own."""
+"""Faults of overrides that show before composition. Each becomes a problem of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from framework.config.overrides import (
 from framework.config.sections import SECTIONS, SHORT_FORMS
 from framework.errors import Problem, unknown_name
 
-# Settings of Hydra's own that would have no effect, or send a run elsewhere than it says.
+# Hydra's own settings that would have no effect, or would make a run write elsewhere.
 _HYDRA_KEYS = {
     "hydra.run.dir": "output_dir=FOLDER says where a run goes",
     "hydra.sweep.dir": "output_dir=FOLDER says where the runs of a sweep go",
@@ -31,12 +31,12 @@ _OF_A_SWEEP = ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launch
 def usable_overrides(
     overrides: Sequence[str], options: GroupOptions, problems: list[Problem], *, multirun: bool = False
 ) -> list[TypedOverride]:
-    """Read overrides, and keep those that can be composed; a problem for each of the others.
+    """Parse overrides, and return those that can be composed.
 
     Args:
         overrides: as they were typed.
         options: the options of the groups.
-        problems: every problem found is appended to it.
+        problems: a problem is appended for each of the others.
         multirun: whether an override may have several values.
     """
     usable: list[TypedOverride] = []
@@ -51,10 +51,10 @@ def usable_overrides(
 
 
 def _repeated(override: TypedOverride, known: dict[str, TypedOverride]) -> Problem | None:
-    """The problem of an override that sets what one before it sets: the last one would win in silence.
+    """Return the problem of an override that sets what an earlier one sets: the last one would win silently.
 
     Args:
-        known: what those before it set, to those overrides; what this one sets is added.
+        known: the earlier overrides, by the paths that they set. The paths of this one are added.
     """
     for path in override.paths():
         for before, other in known.items():
@@ -77,7 +77,7 @@ def _repeated(override: TypedOverride, known: dict[str, TypedOverride]) -> Probl
 
 
 def _fault_of(override: TypedOverride, multirun: bool) -> Problem | None:
-    """Why an override cannot be composed; None where it can."""
+    """Return the problem of an override that cannot be composed, or None."""
     key, text = override.key, override.text
     if override.parsed.is_delete():
         return Problem(
@@ -129,7 +129,7 @@ def _fault_of_values(override: TypedOverride, multirun: bool) -> Problem | None:
     if not multirun:
         return Problem(key, "must have one value", given=given, hint="a sweep needs --multirun (-m)")
     if override.parsed.is_interval_sweep():
-        return None  # what can be done with it, the sweeper knows
+        return None  # the sweeper checks it
     names = override.chosen()
     if names == [] or (names is None and next(iter(override.parsed.sweep_iterator()), None) is None):
         return Problem(key, "must have values", given=given, allowed=", ".join(group) or None)
@@ -138,7 +138,7 @@ def _fault_of_values(override: TypedOverride, multirun: bool) -> Problem | None:
 
 
 def _fault_of_option(key: str, chosen: object, group: Sequence[str]) -> Problem | None:
-    """Why a value cannot be chosen in a group; None where it can."""
+    """Return the problem of a value that cannot be chosen in a group, or None."""
     if isinstance(chosen, list) and key not in (*SECTIONS, "experiment"):
         unknown = [name for name in chosen if str(name) not in group]  # a group of the user's own
         return unknown_name(key, "option", str(unknown[0]), group) if unknown else None
@@ -160,7 +160,7 @@ def _fault_of_option(key: str, chosen: object, group: Sequence[str]) -> Problem 
 
 
 def offered(override: TypedOverride) -> list[str]:
-    """The options that an override chooses and that no file stands for: a scenario has to register them."""
+    """Return the chosen options that have no file: the scenario must register their classes."""
     if override.key not in REGISTERED:
         return []
     return [str(name) for name in override.chosen() or () if str(name) not in override.group]

@@ -1,4 +1,4 @@
-"""Names in the config to classes in the code."""
+"""Registries: mappings of names in the config to classes in the code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from framework.errors import ConfigError, unknown_name
 
 
 class Registry(Mapping[str, type]):
-    """A mapping from the names of one kind of thing to the classes that stand for them.
+    """A mapping of names to classes of one kind.
 
     Args:
         kind: what the names name, for messages: "optimizer", "scenario".
@@ -26,7 +26,7 @@ class Registry(Mapping[str, type]):
         self._classes: dict[str, type] = {}
 
     def register(self, name: str) -> Callable[[type], type]:
-        """A class decorator that makes the class known under `name`, and tells the class its name.
+        """Return a class decorator that registers the class under `name`, and sets its attribute `name`.
 
         Raises:
             ValueError: where another class already has the name. (The same class, imported again, is fine.)
@@ -48,7 +48,7 @@ class Registry(Mapping[str, type]):
         return add
 
     def find(self, name: str, path: str) -> type:
-        """The class called `name`.
+        """Return the class with a name.
 
         Args:
             path: where in the config the name stands, for the message.
@@ -61,7 +61,7 @@ class Registry(Mapping[str, type]):
         return self._classes[name]
 
     def remove(self, name: str) -> None:
-        """Make a name free again, in a test or a notebook."""
+        """Remove a name, in a test or a notebook."""
         del self._classes[name]
 
     def __getitem__(self, name: str) -> type:

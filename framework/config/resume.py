@@ -1,4 +1,4 @@
-"""The config of a run that exists, with further overrides applied."""
+"""Overrides for the config of an existing run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from framework.errors import ConfigError, Problem
 def apply_overrides(
     plain: Mapping[str, object], overrides: Sequence[str], *, config_dir: str | Path | None = None
 ) -> dict[str, object]:
-    """The plain values of a run with overrides applied: `epochs=60`, `trainer.val_every_n=2`, `optimizer=sgd`.
+    """Apply overrides such as `epochs=60` or `optimizer=sgd` to the plain values of a run.
 
-    An override that chooses another option of a group brings that option's section in. What the section refers
-    to is the run's own: the short forms (`lr`, ...) and the other sections.
+    Another option of a group replaces its section. Its references are to the values of the run: short forms
+    such as `lr`, and the other sections.
 
     Raises:
-        ConfigError: naming every override that cannot be used. Keys, types and ranges are for `parse` to check.
+        ConfigError: with each override that cannot be used. `parse` checks keys, types and ranges.
     """
     result: dict[str, object] = copy.deepcopy(dict(plain))
     if not overrides:
@@ -54,7 +54,7 @@ def apply_overrides(
 def _sections_of(
     chosen: Sequence[TypedOverride], plain: Mapping[str, object], hydra: Composer
 ) -> dict[str, object]:
-    """The sections that overrides choose other options for; everything else is as the run has it."""
+    """Compose the sections that have another option now. Everything else is as in the run."""
     from omegaconf import open_dict
 
     groups = {override.key for override in chosen}
@@ -88,7 +88,7 @@ def _set(plain: dict[str, object], path: str, value: object) -> None:
         plain = inner
     section = plain.get(last)
     if isinstance(value, Mapping) and isinstance(section, dict):
-        for key, setting in value.items():  # as Hydra does in a new run: what is not named stays
+        for key, setting in value.items():  # as in a new run: what is not named stays
             _set(section, str(key), setting)
     else:
         plain[last] = value

@@ -1,4 +1,4 @@
-"""The rules that need more than one section of a config. A section knows only itself."""
+"""Rules that need more than one section of a config. A section checks only itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def cross_section_problems(config: RunConfig) -> Iterator[Problem]:
-    """What does not go together in a config of which each section is sound. Paths are absolute.
+    """Find what does not go together in a config with sound sections. Paths are absolute.
 
     A section of a user's own may have rules, too: what its `check_with(config)` yields.
     """
@@ -25,7 +25,7 @@ def cross_section_problems(config: RunConfig) -> Iterator[Problem]:
 
 
 def lav_has_data(config: RunConfig) -> Iterator[Problem]:
-    """LAV has something to validate on, and what is listed for it is used."""
+    """Check that LAV has data, and that its lists are used."""
     trainer = config.trainer
     if trainer.lav_lists and not trainer.lav_every_n:
         yield Problem(
@@ -49,7 +49,7 @@ def lav_has_data(config: RunConfig) -> Iterator[Problem]:
 
 
 def compiled_steps_run_in_a_graph(config: RunConfig) -> Iterator[Problem]:
-    """What XLA compiles cannot stop for Python or for a NaN."""
+    """Check that steps that XLA compiles do not have to stop for Python or for a NaN."""
     if config.device.jit_compile:
         for name in ("run_eagerly", "trace_nan"):
             if getattr(config.trainer, name):
@@ -59,12 +59,12 @@ def compiled_steps_run_in_a_graph(config: RunConfig) -> Iterator[Problem]:
 
 
 def schedule_fits_the_run(config: RunConfig) -> Iterator[Problem]:
-    """The phases of a schedule fit into the epochs of the run."""
+    """Check that the phases of a schedule fit into the epochs of the run."""
     yield from config.learning_rate.problems_in_run(config.trainer.epochs)
 
 
 def accumulation_has_no_loss_scaling(config: RunConfig) -> Iterator[Problem]:
-    """Several batches make a step only where none of them can be left out."""
+    """Check that no batch of an accumulated step can be left out."""
     if config.optimizer.accumulate_steps > 1 and config.device.precision == "mixed_float16":
         # Its loss scaling leaves out batches whose gradients overflow, and a step would miss some of its
         # batches.
@@ -77,7 +77,7 @@ def accumulation_has_no_loss_scaling(config: RunConfig) -> Iterator[Problem]:
 
 
 def batch_can_be_divided(config: RunConfig) -> Iterator[Problem]:
-    """Each device gets a part of the same size."""
+    """Check that all devices get parts of the same size."""
     device, size = config.device, config.data.batch_size
     copies = device.cpu_replicas > 1
     if size % device.replicas:

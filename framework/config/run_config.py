@@ -21,7 +21,7 @@ from framework.config.trainer_config import TrainerConfig
 from framework.errors import ConfigError, Problem, did_you_mean, unknown_name
 
 Kind: TypeAlias = Registry | type[Section]
-"""What a section is typed by: a config dataclass, or a registry of them of which the key `name` picks one."""
+"""The class of a section: a config dataclass, or a registry of which the key `name` selects one."""
 
 _LAV_SPLIT = Literal["train", "validation", "test"]
 
@@ -79,8 +79,7 @@ def parse(plain: Mapping[str, object]) -> RunConfig:
 
 
 def lav_config(config: RunConfig, name: str) -> tuple[RunConfig, str]:
-    """The config of a run with the data of one of its LAV lists, and the split of these data that the list
-    is.
+    """Return the config of a run with the data of one of its LAV lists, and the split of the list.
 
     Args:
         config: the config of the run.
@@ -128,10 +127,11 @@ def _check_lav_lists(config: RunConfig) -> Iterator[Problem]:
 
 
 def section_kinds(scenario_class: ScenarioClass | None) -> dict[str, Kind]:
-    """What each section but `scenario` is typed by.
+    """Return the classes of each section except `scenario`.
 
     Args:
-        scenario_class: the scenario, which has its own models and data; None: what all scenarios have.
+        scenario_class: the scenario, which has its own models and data; None: only the sections of all
+            scenarios.
     """
     kinds: dict[str, Kind] = {"trainer": TrainerConfig}
     if scenario_class is not None:
@@ -140,10 +140,10 @@ def section_kinds(scenario_class: ScenarioClass | None) -> dict[str, Kind]:
 
 
 def class_of(kind: Kind, name: object) -> type[Section] | None:
-    """The config dataclass of a section; None where nothing sound is registered under its name.
+    """Return the config dataclass of a section; None if no usable class has its name.
 
     Args:
-        kind: as `section_kinds` gives it.
+        kind: its value in `section_kinds`.
         name: the key `name` of the section, if it has one.
     """
     cls = kind.get(str(name)) if isinstance(kind, Registry) else kind
@@ -181,14 +181,13 @@ def read_variant(kind: Kind, node: object, path: str, problems: list[Problem]) -
 
 
 def _may_be_registered_by(scenario: object, kind: object, node: object) -> bool:
-    """Whether a name that is unknown may be one of those that a scenario registers that cannot be
-    imported."""
+    """Return whether a scenario that cannot be imported may register an unknown name."""
     named = isinstance(scenario, Mapping) and isinstance(scenario.get("target"), str)
     return named and isinstance(kind, Registry) and isinstance(node, Mapping) and node.get("name") not in kind
 
 
 def _fault_of_class(cls: type) -> str | None:
-    """Why a registered class cannot be the config of a section; None where it can."""
+    """Return why a registered class cannot be the config of a section, or None."""
     name = f"{cls.__module__}.{cls.__qualname__}"
     # A class without the decorator has the fields of the class that it is derived from, and ignores its own.
     own = "__dataclass_fields__" in vars(cls) or not inspect.get_annotations(cls)
@@ -215,7 +214,7 @@ def _check_sections(plain: Mapping[str, object], problems: list[Problem]) -> Non
 
 
 def find_scenario(node: object, problems: list[Problem]) -> tuple[ScenarioClass | None, str]:
-    """The class that a section `scenario` names, and its whole target; None where a problem was found."""
+    """Return the class that a section `scenario` names, and its full target; None if there is a problem."""
     if not isinstance(node, Mapping) or not isinstance(node.get("target"), str):
         problems.append(
             Problem(
@@ -238,7 +237,8 @@ def find_scenario(node: object, problems: list[Problem]) -> tuple[ScenarioClass 
                 "scenario.target",
                 "must name a scenario",
                 given=node["target"],
-                allowed='a class derived from framework.Scenario and decorated with @register_scenario("name")',
+                allowed="a class derived from framework.Scenario and decorated with "
+                '@register_scenario("name")',
             )
         )
         return None, ""

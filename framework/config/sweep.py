@@ -1,4 +1,4 @@
-"""The overrides of a sweep, some with several values."""
+"""Sweeps: overrides with several values."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ _OF_SCENARIO = ("scenario", "model", "data", "optimizer", "learning_rate", "loop
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep, made ready for Hydra.
+    """A sweep, ready for Hydra.
 
     Args:
         read: its overrides.
-        overrides: as the sweeper is to have them.
+        overrides: in the form for the sweeper.
         sweeper: the settings of the chosen sweeper, `hydra.sweeper`.
-        output_dir: where the runs are to go; None where no override says so, or several values are given for it.
-        defaults: those that Hydra is to know while it composes the jobs, all but those that differ from job to job.
+        output_dir: the folder for the runs; None if no override sets it, or it has several values.
+        defaults: the defaults for Hydra's composition of the jobs, without those that may differ from job to
+            job.
         first: the plain values of the first job.
-        broken: of `first`, the problem of each section that is left out.
+        broken: the problem of each section that is missing in `first`.
     """
 
     read: Sequence[TypedOverride]
@@ -46,10 +47,10 @@ class Sweep:
     broken: Mapping[str, Problem]
 
     def first_job(self) -> RunConfig:
-        """The config of the first job.
+        """Return the config of the first job.
 
         Raises:
-            ConfigError: naming all problems of it.
+            ConfigError: with all its problems.
         """
         if self.broken:
             raise ConfigError(list(self.broken.values()))
@@ -66,8 +67,8 @@ def compose_sweep(
         config_dir, config_name: as for `compose_config`.
 
     Raises:
-        ConfigError: naming each override that cannot be used, or what Hydra cannot compose, such as a sweeper
-            that is not installed.
+        ConfigError: with each override that cannot be used, or with what Hydra cannot compose, such as a
+            sweeper that is not installed.
     """
     problems: list[Problem] = []
     with composer(config_dir, config_name) as hydra:
@@ -77,7 +78,7 @@ def compose_sweep(
             raise ConfigError(problems, subject="the command line")
         swept = [override for override in read if override.swept]
         try:
-            # Swept values are set afterwards, so that the keys that the files have can be told.
+            # Swept values are set afterwards: until then, the keys are those that Hydra knows.
             composed = hydra.compose_files([o.first() for o in read if not (o.swept and o.sets_value)])
             all_defaults = class_defaults(composed)
             defaults = {key: all_defaults[key] for key in all_defaults if key not in _differing(swept)}
@@ -91,21 +92,21 @@ def compose_sweep(
         broken: dict[str, Problem] = {}
         first = resolved(composed, broken)
     for override in swept:
-        for name in offered(override):  # whether there is such a class is known when the scenario is imported
+        for name in offered(override):  # the class must be registered once the scenario is imported
             parse(first | {override.key: {"name": name}})
-    # A sweeper shows the keys as they are typed, where Hydra does not insist that they are forced in.
+    # Sweepers show the keys that they get, so `++` is left out if Hydra knows the key.
     told = [o.composed.removeprefix("++") if o.key in known else o.composed for o in read]
     return Sweep(read, told, sweeper, output_dir, defaults, first, broken)
 
 
 def _differing(swept: Sequence[TypedOverride]) -> set[str]:
-    """The sections whose class may differ from job to job."""
+    """Return the sections with a class that may differ from job to job."""
     chosen = {o.key.partition(".")[0] for o in swept if o.group or o.key.endswith((".name", ".target"))}
     return chosen | set(_OF_SCENARIO) if chosen & {"scenario", "experiment"} else chosen
 
 
 def _has(composed: DictConfig, key: str) -> bool:
-    """Whether a config has a key, whatever its value."""
+    """Return whether a config has a key, with any value."""
     from omegaconf import DictConfig, OmegaConf
 
     parent, _, last = key.rpartition(".")
@@ -114,7 +115,7 @@ def _has(composed: DictConfig, key: str) -> bool:
 
 
 def _of_hydra(composed: DictConfig) -> tuple[Mapping[str, object], str | None]:
-    """The settings of the sweeper, and where the runs are to go."""
+    """Return the settings of the sweeper, and the folder for the runs."""
     from omegaconf import OmegaConf
 
     sweeper = OmegaConf.to_container(composed.hydra.sweeper, resolve=False, enum_to_str=True)

@@ -1,4 +1,4 @@
-"""What a target names: a class, or the one scenario of a module."""
+"""Targets: texts that name a class, or a module with one scenario."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SCENARIOS = Registry("scenario")
 
 
 def locate(target: str, path: str = "target") -> Any:
-    """The object that `package.module:Name` names.
+    """Import the object that `package.module:Name` names.
 
     Raises:
-        ConfigError: where there is no such module, it cannot be imported, or it has no such name.
+        ConfigError: if there is no such module, it cannot be imported, or it has no such name.
     """
     module_name, colon, name = target.partition(":")
     if not colon or not module_name or not name:
@@ -36,11 +36,10 @@ def locate(target: str, path: str = "target") -> Any:
 
 
 def complete_target(target: str, path: str) -> str:
-    """The target `package.module:Class` of a module that holds one scenario; a target that names its class as
-    it is.
+    """Complete the name of a module with one scenario to `package.module:Class`.
 
     Raises:
-        ConfigError: where the module cannot be imported, or holds no scenario, or several.
+        ConfigError: if the module cannot be imported, or does not have exactly one scenario.
     """
     if not target or ":" in target:
         return target
@@ -65,7 +64,8 @@ def complete_target(target: str, path: str) -> str:
             "must name a module that holds a scenario",
             given=target,
             allowed="package.module:Class",
-            hint='a scenario is a class derived from framework.Scenario and decorated with @register_scenario("name")',
+            hint="a scenario is a class derived from framework.Scenario and decorated with "
+            '@register_scenario("name")',
         )
     )
 
@@ -88,8 +88,7 @@ def _import(module_name: str, target: str, path: str) -> ModuleType:
 
 
 def _where_to_put(module_name: str) -> str:
-    """What to do for a module to be found: often another package of the same name is found in place of the
-    one that has it."""
+    """Return a hint for a module that is not found: often, another package of the same name hides it."""
     package = module_name.partition(".")[0]
     places = list(getattr(sys.modules.get(package), "__path__", ()))
     if package == module_name or not places:
