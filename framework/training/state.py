@@ -43,12 +43,25 @@ class BeforeEnd(TypedDict):
     records: int
 
 
+class ProgressState(TypedDict, total=False):
+    """How far a run is, as a checkpoint has it; see `Progress`. Earlier versions kept less."""
+
+    epoch: int
+    step: int
+    best: BestEpoch | None
+    final: dict[str, float]
+    seconds: float
+    stopped: str | None
+    left_out: list[int]
+    before_end: BeforeEnd | None
+
+
 class RunState(TypedDict):
     """The content of `state.json` of a checkpoint, beside the step and the list of variables."""
 
     steps_per_epoch: int
     data: NotRequired[str | None]
-    progress: dict[str, Any]
+    progress: ProgressState
     early_stopping: EarlyStoppingState
     history: list[EpochRecord]
     learning_rate: NotRequired[PlateauState | None]
@@ -165,7 +178,7 @@ class TrainingState:
         state: RunState = {
             "steps_per_epoch": self._steps_per_epoch,
             "data": self.data,
-            "progress": asdict(self._progress),
+            "progress": cast(ProgressState, asdict(self._progress)),
             "early_stopping": self._early_stopping.state(),
             "history": list(self._recorder.history),
         }
