@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -72,6 +73,45 @@ def test_a_config_is_shown_from_one_composition(
     assert start("--cfg", "job", *WORDS) == 0
     assert len(compositions) == 1
     assert "momentum: 0.25" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", [("--cfg", "job"), ("--cfg", "all"), ("--info", "config"), ("--help",)])
+def test_every_way_to_show_a_config_has_the_defaults_of_the_classes(
+    option: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which are in no file."""
+    with contextlib.suppress(SystemExit):  # Hydra ends its help so
+        assert start(*option, *WORDS) == 0
+    shown = capsys.readouterr().out
+    for line in ("noise: 8.0", "momentum: 0.25", "clip_norm: null", "keep_checkpoints: 3", "image_size: 128"):
+        assert f"  {line}\n" in shown
+    assert "lr: ${lr}" in shown
+    assert "\nlr: 0.5\n" in f"\n{shown}"
+
+
+def test_a_section_can_be_shown_resolved(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start("--cfg", "job", "--package", "learning_rate", "--resolve", *WORDS) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["# @package learning_rate", "lr: 0.5"]
+    assert start("--cfg", "job", "--package", "nosuch", *WORDS) == 2
+    assert "--package: must be a section of the config" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--experimental-rerun", "x"], "--experimental-rerun: must be left out"),
+        (["--config-path", "x"], "--config-path: must be left out"),
+        (["--resolve"], "--resolve: must stand with --cfg"),
+        (["--info", "--cfg", "job"], "--cfg: must stand without --info"),
+        (["--config-dir", "nosuch"], "--config-dir: must be a folder"),
+    ],
+)
+def test_options_that_cannot_be_used(
+    options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start(*WORDS, *options) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_a_wrong_override_costs_one_composition(
