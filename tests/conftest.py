@@ -80,6 +80,9 @@ def command_here(
     monkeypatch.syspath_prepend(str(TOY))
 
     def run(main: Callable[[], None], *words: str) -> subprocess.CompletedProcess[str]:
+        import keras
+
+        keras.utils.clear_session()  # Keras numbers the layers of a process, and a new one begins anew
         monkeypatch.setattr(sys, "argv", [main.__module__, *words])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from framework.cli import check_scenario
+from framework.cli import check_scenario, lav, predict, resume, train
 from tests.cli.test_commands import assert_clean
 from tests.torture import command as script
 
@@ -80,7 +80,7 @@ def test_check_scenario_says_what_is_wrong_and_where(command_here: Command) -> N
 
 
 @pytest.mark.slow
-def test_a_scenario_without_yaml_with_dicts_in_and_out(command: Command, tmp_path: Path) -> None:
+def test_a_scenario_without_yaml_with_dicts_in_and_out(command_here: Command, tmp_path: Path) -> None:
     words = [
         "scenario=module",
         "scenario.target=structures:TwoByTwo",
@@ -88,15 +88,15 @@ def test_a_scenario_without_yaml_with_dicts_in_and_out(command: Command, tmp_pat
         "output_dir=run",
         "trainer.export_saved_model=false",
     ]
-    assert_clean(command("train-scenario", *words), 0)
-    assert_clean(command("resume-training", "run", "epochs=3"), 0)
-    result = command("load-and-validate", "run")
+    assert_clean(command_here(train.main, *words), 0)
+    assert_clean(command_here(resume.main, "run", "epochs=3"), 0)
+    result = command_here(lav.main, "run")
     assert_clean(result, 0)
     assert "brightness_mae" in result.stdout
-    assert_clean(command("predict-scenario", "run", "anything", "--output", "predictions.csv"), 0)
+    assert_clean(command_here(predict.main, "run", "anything", "--output", "predictions.csv"), 0)
     head, *rows = (tmp_path / "predictions.csv").read_text().splitlines()
     assert (head, len(rows)) == ("file,pattern_0,pattern_1,brightness", 90)
-    result = command("train-scenario", "scenario=module")
+    result = command_here(train.main, "scenario=module")
     assert result.returncode == 2
     assert "scenario.target: no scenario class is named" in result.stderr
 
