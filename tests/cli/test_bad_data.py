@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from framework.cli import resume, train, validate_data
 from framework.evaluation.compare_runs import differences
 from tests.cli.test_commands import assert_clean, write_images
 from tests.conftest import environment
 from tests.torture import command as script
-from tests.torture import run_undisturbed
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -33,12 +33,12 @@ def words(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_data_are_validated_before_training(command: Command, tmp_path: Path, words: list[str]) -> None:
-    sound = command("validate-data", *words)
+def test_data_are_validated_before_training(command_here: Command, tmp_path: Path, words: list[str]) -> None:
+    sound = command_here(validate_data.main, *words)
     assert_clean(sound, 0)
     (tmp_path / "faces" / "dark" / "empty file.png").write_bytes(b"")
     (tmp_path / "faces" / "light" / "zwölf.jpg").write_text("no image")
-    found = command("validate-data", *words, "--output", "faults.csv")
+    found = command_here(validate_data.main, *words, "--output", "faults.csv")
     assert_clean(found, 1)
     assert "faces/dark/empty file.png: is empty" in " ".join(found.stdout.split())
     with open(tmp_path / "faults.csv", newline="") as file:
@@ -47,17 +47,17 @@ def test_data_are_validated_before_training(command: Command, tmp_path: Path, wo
         ("empty", "empty file.png"),
         ("not an image", "zwölf.jpg"),
     ]
-    missing = command("validate-data", *words, "data.val_dir=nowhere")
+    missing = command_here(validate_data.main, *words, "data.val_dir=nowhere")
     assert_clean(missing, 2)
     assert "data.val_dir" in missing.stderr
-    wrong = command("validate-data", "scenario=mesonet", "data.batch_sise=3")
+    wrong = command_here(validate_data.main, "scenario=mesonet", "data.batch_sise=3")
     assert_clean(wrong, 2)
     assert "did you mean 'batch_size'" in wrong.stderr
 
 
 @pytest.mark.slow
 def test_a_file_that_disappears_ends_the_run_by_name_and_brought_back_changes_nothing(
-    command: Command, tmp_path: Path, words: list[str]
+    command_here: Command, tmp_path: Path, words: list[str]
 ) -> None:
     words += ["epochs=3", "steps_per_epoch=40", "data.cache=off", "trainer.checkpoint_every_n_steps=10"]
     words = [word.replace("steps_per_epoch", "trainer.steps_per_epoch") for word in words]
@@ -74,9 +74,10 @@ def test_a_file_that_disappears_ends_the_run_by_name_and_brought_back_changes_no
     assert process.returncode == 1, errors
     assert f"{lost}: No such file or directory" in errors
     assert "Traceback" not in errors
-    without = command("resume-training", str(run))
+    without = command_here(resume.main, str(run))
     assert_clean(without, 1)
     assert "are not what they were: they were 32 files" in without.stderr
     (tmp_path / "07.png").rename(lost)
-    assert_clean(command("resume-training", str(run)), 0)
-    assert differences(run, run_undisturbed(tmp_path, words)) == []
+    assert_clean(command_here(resume.main, str(run)), 0)
+    assert_clean(command_here(train.main, *words, "output_dir=undisturbed"), 0)
+    assert differences(run, tmp_path / "undisturbed") == []

@@ -12,20 +12,26 @@ from pathlib import Path
 
 import pytest
 
+from framework.cli import resume
 from framework.evaluation.compare_runs import differences
 from tests.cli.test_commands import assert_clean
 from tests.conftest import TOY_WORDS, environment
 from tests.torture import command as script
-from tests.torture import run_undisturbed
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
-WORDS = (*TOY_WORDS, "epochs=3", "trainer.calc_ema=0.9", "trainer.lav_every_n=1")
+WORDS = (
+    "epochs=3",
+    "trainer.calc_ema=0.9",
+    "trainer.tensorboard=true",
+    "trainer.export_saved_model=true",
+    "trainer.lav_every_n=1",
+)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_undisturbed(tmp_path_factory.mktemp("undisturbed"), WORDS)
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, finished: Callable[..., Path]) -> Path:
+    return finished(tmp_path_factory.mktemp("undisturbed") / "run", *WORDS)
 
 
 @pytest.mark.slow
@@ -38,10 +44,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_a_signal_is_answered_in_validation_and_export(
-    command: Command, tmp_path: Path, undisturbed: Path, appears: str, number: signal.Signals, code: int
+    command_here: Command, tmp_path: Path, undisturbed: Path, appears: str, number: signal.Signals, code: int
 ) -> None:
     run = tmp_path / "run"
-    start = script("train-scenario", *WORDS, f"output_dir={run}")
+    start = script("train-scenario", *TOY_WORDS, *WORDS, f"output_dir={run}")
     process = subprocess.Popen(
         start, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -53,5 +59,5 @@ def test_a_signal_is_answered_in_validation_and_export(
     assert process.returncode == code, errors
     assert "Traceback" not in errors
     assert json.loads((run / "result.json").read_text())["status"] == "interrupted"
-    assert_clean(command("resume-training", str(run)), 0)
+    assert_clean(command_here(resume.main, str(run)), 0)
     assert differences(run, undisturbed) == []
