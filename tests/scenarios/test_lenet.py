@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from framework.cli import lav, predict, train
 from framework.data.source import Split
 from framework.errors import ConfigError, DataError
 from framework.optim.optimizers import Momentum
@@ -198,10 +199,10 @@ def test_one_size_is_set_in_one_place() -> None:
 
 
 @pytest.mark.slow
-def test_the_walk_of_a_run(command: Command, tmp_path: Path) -> None:
+def test_the_walk_of_a_run(command_here: Command, tmp_path: Path) -> None:
     """Trained as the README has it, in fewer epochs, validated, and asked about files."""
-    result = command(
-        "train-scenario",
+    result = command_here(
+        train.main,
         "scenario=lenet",
         "lr=0.05",
         "epochs=20",
@@ -211,7 +212,7 @@ def test_the_walk_of_a_run(command: Command, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     best = json.loads((tmp_path / "run" / "result.json").read_text())["best"]["metrics"]
     assert best["val_accuracy"] > 0.9
-    validated = command("load-and-validate", "run")
+    validated = command_here(lav.main, "run")
     assert validated.returncode == 0, validated.stderr
     report = json.loads((tmp_path / "run" / "lav.json").read_text())
     assert report["metrics"]["accuracy"] == pytest.approx(best["val_accuracy"], abs=1e-6)
@@ -221,7 +222,7 @@ def test_the_walk_of_a_run(command: Command, tmp_path: Path) -> None:
     for i in range(20):
         Image.fromarray(images[i, ..., 0]).save(tmp_path / "photos" / f"{i:02}.png")
     (tmp_path / "photos" / "bad.png").write_bytes(b"")
-    predicted = command("predict-scenario", "run", "photos", "--output", "predictions.csv")
+    predicted = command_here(predict.main, "run", "photos", "--output", "predictions.csv")
     assert predicted.returncode == 1
     assert "bad.png: is empty" in predicted.stderr
     with open(tmp_path / "predictions.csv", newline="") as file:

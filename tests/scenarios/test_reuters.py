@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from framework.cli import lav, predict, resume
+from framework.cli import train as train_command
 from framework.data.source import Split
 from framework.data.texts import TextFiles, read_texts
 from framework.errors import ConfigError, DataError
@@ -213,7 +215,7 @@ def test_the_settings_of_the_networks(name: str) -> None:
         pytest.param(list(WORDS), id="three"),
     ],
 )
-def test_the_walk_of_a_run(command: Command, tmp_path: Path, classes: list[str]) -> None:
+def test_the_walk_of_a_run(command_here: Command, tmp_path: Path, classes: list[str]) -> None:
     """Trained, interrupted by nothing, resumed, validated, and asked: the vocabulary goes along with the
     model."""
     write(tmp_path / "train.csv.gz", rows_of(classes, 120))
@@ -226,23 +228,23 @@ def test_the_walk_of_a_run(command: Command, tmp_path: Path, classes: list[str])
         "model.tokens=20",
     ]
     small = ["model.embedding=8", "model.filters=8", "batch_size=8", "lr=0.01", "output_dir=run"]
-    trained = command("train-scenario", *words, *small, "epochs=3")
+    trained = command_here(train_command.main, *words, *small, "epochs=3")
     assert trained.returncode == 0, trained.stderr
-    resumed = command("resume-training", "run", "epochs=4")
+    resumed = command_here(resume.main, "run", "epochs=4")
     assert resumed.returncode == 0, resumed.stderr
     best = json.loads((tmp_path / "run" / "result.json").read_text())["best"]["metrics"]
     assert best["val_accuracy"] > 0.95
     (tmp_path / "train.csv.gz").rename(tmp_path / "other.csv.gz")
-    gone = command("resume-training", "run", "epochs=5")
+    gone = command_here(resume.main, "run", "epochs=5")
     assert gone.returncode == 2
     assert "data.train: must be a file" in gone.stderr
     (tmp_path / "other.csv.gz").rename(tmp_path / "train.csv.gz")
-    validated = command("load-and-validate", "run")
+    validated = command_here(lav.main, "run")
     assert validated.returncode == 0, validated.stderr
     report = json.loads((tmp_path / "run" / "lav.json").read_text())
     assert report["metrics"]["accuracy"] == pytest.approx(best["val_accuracy"], abs=1e-6)
     (tmp_path / "letter.txt").write_text("A hammer, a saw; and the nail.")
-    predicted = command("predict-scenario", "run", "letter.txt", "val.jsonl")
+    predicted = command_here(predict.main, "run", "letter.txt", "val.jsonl")
     assert predicted.returncode == 0, predicted.stderr
     with open(tmp_path / "predictions.csv", newline="") as file:
         rows = list(csv.DictReader(file))
