@@ -36,11 +36,14 @@ def kinds(scenario: str) -> dict[str, Kind]:
 
 
 def registered() -> Iterator[tuple[str, str, str]]:
-    """Each scenario, section and name that can be chosen."""
+    """Each section and name that can be chosen, with the first scenario for which it is this class."""
+    seen: set[tuple[str, type]] = set()
     for scenario in SHIPPED:
         for section, kind in kinds(scenario).items():
             if isinstance(kind, Registry):
-                yield from ((scenario, section, name) for name in kind)
+                new = [name for name in kind if (f"{section}={name}", kind[name]) not in seen]
+                seen.update((f"{section}={name}", kind[name]) for name in new)
+                yield from ((scenario, section, name) for name in new)
 
 
 def test_an_option_that_holds_a_name_alone_is_what_its_class_says(tmp_path: Path) -> None:
