@@ -29,7 +29,10 @@ def run_composed(composed: DictConfig, config_name: str, task: Callable[[], None
     Args:
         composed: the config, inside the context of its `Composer`.
         config_name: the primary config.
-        task: the application. What it raises passes through.
+        task: the application.
+
+    Raises:
+        ConfigError: if the node `hydra` is wrong. What `task` raises passes through.
     """
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.utils import configure_log, run_job
@@ -46,20 +49,40 @@ def run_composed(composed: DictConfig, config_name: str, task: Callable[[], None
         except BaseException as error:
             raised.append(error)
 
-    composed.hydra.mode = RunMode.RUN
-    configure_log(composed.hydra.hydra_logging, composed.hydra.verbose)
-    loader, callbacks = GlobalHydra.instance().config_loader(), _Callbacks(composed)
-    callbacks.on_run_start(composed, config_name=config_name)
-    ended = run_job(
-        task_function=application,
-        config=composed,
-        job_dir_key="hydra.run.dir",
-        job_subdir_key=None,
-        hydra_context=HydraContext(loader, callbacks),  # type: ignore[arg-type]
-    )
-    callbacks.on_run_end(composed, config_name=config_name, job_return=ended)
+    with _reporting(raised):
+        composed.hydra.mode = RunMode.RUN
+        configure_log(composed.hydra.hydra_logging, composed.hydra.verbose)
+        loader, callbacks = GlobalHydra.instance().config_loader(), _Callbacks(composed)
+        callbacks.on_run_start(composed, config_name=config_name)
+        ended = run_job(
+            task_function=application,
+            config=composed,
+            job_dir_key="hydra.run.dir",
+            job_subdir_key=None,
+            hydra_context=HydraContext(loader, callbacks),  # type: ignore[arg-type]
+        )
+        callbacks.on_run_end(composed, config_name=config_name, job_return=ended)
+
+
+@contextmanager
+def _reporting(raised: Sequence[BaseException]) -> Iterator[None]:
+    """Raise what the application raised, and errors of Hydra as a `ConfigError`.
+
+    Args:
+        raised: the error of the application, if there is one at the end of the context.
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    except Exception as error:
+        if not raised and isinstance(error, HydraException | OmegaConfBaseException):
+            raise ConfigError(problem_of(error)) from error
+        if not raised:
+            raise
     if raised:
-        raise raised[0]
+        raise raised[0] from None
 
 
 class _Callbacks:
@@ -112,8 +135,6 @@ def run_hydra(
             that is for the sweeper.
     """
     import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
     raised: list[BaseException] = []
 
@@ -128,18 +149,9 @@ def run_hydra(
             return None
 
     main = hydra.main(config_path=str(conf_directory()), config_name=CONFIG_NAME, version_base="1.3")
-    try:
-        # With this variable, Hydra raises its errors instead of printing them.
-        with _started_with(argv, {"HYDRA_FULL_ERROR": "1", **(environment or {})}):
-            main(application)()
-    except Exception as error:
-        if raised:
-            raise raised[0] from None
-        if isinstance(error, HydraException | OmegaConfBaseException):
-            raise ConfigError(problem_of(error)) from error
-        raise
-    if raised:
-        raise raised[0]
+    # With this variable, Hydra raises its errors instead of printing them.
+    with _reporting(raised), _started_with(argv, {"HYDRA_FULL_ERROR": "1", **(environment or {})}):
+        main(application)()
 
 
 @contextmanager

@@ -44,6 +44,8 @@ def problem_of(error: Exception) -> Problem:
             hint="choose one that can: pip install hydra-optuna-sweeper, then add hydra/sweeper=optuna",
         )
     path = str(getattr(error, "full_key", None) or "config")
+    if found := re.fullmatch(r"(.*?)(?:,? set env var HYDRA_FULL_ERROR.*)? full_key: (\S+)", message):
+        return Problem(found[2], found[1])
     if found := re.search(r"Environment variable '(\w+)' not found", message):
         name = found[1]
         return Problem(

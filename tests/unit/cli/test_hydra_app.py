@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -248,6 +249,26 @@ def test_callbacks_are_told_that_a_run_failed(told: list[str], monkeypatch: pyte
 def test_a_callback_that_raises_is_a_warning() -> None:
     with pytest.warns(UserWarning, match=r"Callback Raising.on_job_start raised ValueError: of no use"):
         assert start(*WORDS, f"+hydra.callbacks.raising._target_={__name__}.Raising") == 0
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_callback_that_is_not_there_is_an_error_of_the_config(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(*WORDS, "+hydra.callbacks.mine._target_=nosuch.Callback") == 2
+    assert "  hydra.callbacks.mine: Error locating target 'nosuch.Callback'\n" in capsys.readouterr().err
+
+
+def test_the_log_of_a_job_is_that_of_its_config(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def log(config: RunConfig) -> None:
+        for level in (logging.INFO, logging.DEBUG):
+            logging.getLogger("of_a_scenario").log(level, "it is %s", logging.getLevelName(level))
+
+    monkeypatch.setattr(train, "train", log)
+    assert start(*WORDS, "hydra/job_logging=stdout") == 0
+    assert capsys.readouterr().out == "it is INFO\n"
+    assert start(*WORDS, "hydra/job_logging=stdout", "hydra.verbose=of_a_scenario") == 0
+    assert "it is INFO\nit is DEBUG\n" in capsys.readouterr().out
 
 
 def test_the_environment_of_a_job_is_that_of_its_config(monkeypatch: pytest.MonkeyPatch) -> None:
