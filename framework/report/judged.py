@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from framework.classification import Classification
 from framework.data.source import Source
 from framework.data.stream import in_order
+from framework.errors import ScenarioError
 from framework.evaluators import Evaluator, samples_of
+from framework.model.grad_cam import GradCam
+from framework.report.pictures import as_jpeg_url, overlay, pixels_of
 from framework.scenario import Scenario
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
     from matplotlib.figure import Figure
+
+    from framework.data.structure import Tensors
 
 Task = Literal["binary", "classes", "regression"]
 
@@ -38,6 +42,7 @@ class Judged:
         outputs: what the model gives, float [samples, ...].
         targets: what it should give, [samples, ...].
         figures: those of the scenario's evaluators, by their names.
+        camera: finds where the model looks; None where that cannot be observed.
     """
 
     scenario: Scenario
@@ -46,6 +51,7 @@ class Judged:
     outputs: np.ndarray
     targets: np.ndarray
     figures: Mapping[str, Figure] = field(default_factory=dict)
+    camera: GradCam | None = None
 
     @property
     def classes(self) -> Sequence[str]:
@@ -124,8 +130,18 @@ class Judged:
             predicted = int(self.predicted[index])
             true = self.classes[int(self.labels[index])]
             said = f"{self.classes[predicted]} with {self.probabilities[index, predicted]:.1%}"
-        picture, text = shown(self.source, index)
+        picture, text = shown(self.source, index, self._where)
         return WrongSample(self.source.sample_name(index), str(true), said, picture, text)
+
+    def _where(self, index: int, inputs: Tensors) -> np.ndarray | None:
+        """Where the model sees what speaks for the class that it predicts, float [height, width]; None where that
+        cannot be told."""
+        import tensorflow as tf
+
+        if self.camera is None or self.task == "regression":
+            return None
+        batch = tf.nest.map_structure(lambda part: tf.expand_dims(part, 0), inputs)
+        return self.camera.maps(batch, [int(self.predicted[index])])[0]
 
 
 @dataclass(frozen=True)
@@ -136,7 +152,8 @@ class WrongSample:
         name: of the sample, such as its file.
         true: what it is.
         said: what the model says.
-        picture: the sample as a `data:` URL of a JPEG, where it is an image.
+        picture: the sample as a `data:` URL of a JPEG, where it is an image; beside it, under the map of what the
+            model looks at, where that can be told.
         text: the sample, where it is a text.
     """
 
@@ -180,7 +197,10 @@ def judge(model: keras.Model, scenario: Scenario, source: Source) -> Judged:
         nothing = np.zeros((len(source), 0))
         return Judged(scenario, source, None, nothing, nothing, figures)
     given, wanted = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-    return Judged(scenario, source, _task(scenario, given, wanted), given, wanted, figures)
+    camera = None
+    with contextlib.suppress(ScenarioError):
+        camera = GradCam(model)
+    return Judged(scenario, source, _task(scenario, given, wanted), given, wanted, figures, camera)
 
 
 def _task(scenario: Scenario, outputs: np.ndarray, targets: np.ndarray) -> Task | None:
@@ -198,58 +218,37 @@ def _task(scenario: Scenario, outputs: np.ndarray, targets: np.ndarray) -> Task 
     return "regression" if floating and few and outputs.shape == targets.shape else None
 
 
-def shown(source: Source, index: int) -> tuple[str | None, str | None]:
-    """A sample as a person sees it: as a picture (a `data:` URL), or as a text; None for each that it is not."""
+def shown(
+    source: Source,
+    index: int,
+    where: Callable[[int, Tensors], np.ndarray | None] = lambda index, inputs: None,
+) -> tuple[str | None, str | None]:
+    """Show a sample as a person sees it: as a picture (a `data:` URL), or as a text; None for each that it is not.
+
+    Args:
+        source: the samples.
+        index: which.
+        where: gives the map that is drawn over an image, from the index and what the model gets; None draws none.
+    """
     import numpy as np
     import tensorflow as tf
 
     try:
-        inputs = tf.nest.flatten(source.load(tf.constant(index, tf.int64))[0])
+        inputs = source.load(tf.constant(index, tf.int64))[0]
     except tf.errors.OpError:  # a file may have gone since
         return None, None
-    arrays = [part.numpy() for part in inputs]
+    arrays = [part.numpy() for part in tf.nest.flatten(inputs)]
     for array in arrays:
         if isinstance(array, bytes):
             text = array.decode(errors="replace")
             return None, text if len(text) <= _TEXT else text[:_TEXT] + " ..."
     for array in arrays:
-        if (pixels := _pixels(np.asarray(array))) is not None:
-            return _jpeg(pixels), None
+        if (pixels := pixels_of(np.asarray(array))) is not None:
+            heat = where(index, inputs)
+            if heat is None:
+                return as_jpeg_url(pixels, _THUMBNAIL), None
+            return as_jpeg_url(overlay(pixels, heat), 2 * _THUMBNAIL), None
     return None, None
-
-
-def _pixels(array: np.ndarray) -> np.ndarray | None:
-    """An array as the pixels of an image, uint8 [height, width] or [height, width, 3]; None where it is none."""
-    import numpy as np
-
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or min(array.shape[:2]) < 4:
-        return None
-    if array.dtype == np.uint8:
-        return array
-    low, high = float(array.min()), float(array.max())
-    if not np.isfinite([low, high]).all() or low == high:
-        return None
-    # Pixels of 0 to 1 or 0 to 255 keep their brightness; others are stretched.
-    scale = (
-        (0.0, 1.0) if low >= 0 and high <= 1 else (0.0, 255.0) if low >= 0 and high <= 255 else (low, high)
-    )
-    return ((array - scale[0]) / (scale[1] - scale[0]) * 255).round().astype(np.uint8)
-
-
-def _jpeg(pixels: np.ndarray) -> str:
-    from PIL import Image
-
-    image = Image.fromarray(pixels)
-    small = max(image.size) < _THUMBNAIL
-    # A small image, such as a digit of 8x8 pixels, is shown by its pixels.
-    factor = _THUMBNAIL / max(image.size)
-    width, height = (max(1, round(side * factor)) for side in image.size)
-    image = image.resize((width, height), Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS)
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()
 
 
 def class_counts(targets: Iterator[Any], classes: Sequence[str]) -> dict[str, int]:

@@ -207,6 +207,8 @@ def _most_wrong(judged: Judged) -> Section:
     text = f"{wrong:,} of {total:,} samples are taken for another class ({wrong / total:.1%})."
     if wrong > len(samples):
         text += f" These {len(samples)} with the most confidence:"
+    if judged.camera is not None and any(sample.picture for sample in samples):
+        text += " Beside each image stands what speaks for the predicted class (Grad-CAM), brighter for more."
     return Section("Most wrong", texts=[text], samples=samples)
 
 

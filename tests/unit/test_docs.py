@@ -29,7 +29,14 @@ DOCUMENTS = [
     *sorted((REPOSITORY / "conf").rglob("*.yaml")),
 ]
 COMPOSED = ("train-scenario", "benchmark-input-pipeline", "validate-data", "check-scenario")
-ON_A_RUN = ("resume-training", "load-and-validate", "predict-scenario", "ema-weights", "report-run")
+ON_A_RUN = (
+    "resume-training",
+    "load-and-validate",
+    "predict-scenario",
+    "ema-weights",
+    "report-run",
+    "explain-prediction",
+)
 NAMES = "|".join((*COMPOSED, *ON_A_RUN))
 LINE = re.compile(rf"[#\s]*(?:SCENARIO_LOG_LEVEL=\w+ )?((?:{NAMES}) [^`]*)")
 INLINE = re.compile(rf"`((?:{NAMES})\s[^`]*=[^`]*)`")
