@@ -98,7 +98,7 @@ def test_a_scenario_without_yaml_with_dicts_in_and_out(command_here: Command, tm
     assert (head, len(rows)) == ("file,pattern_0,pattern_1,brightness", 90)
     result = command_here(train.main, "scenario=module")
     assert result.returncode == 2
-    assert "scenario.target: no scenario class is named" in result.stderr
+    assert "scenario.target: must name the class of a scenario" in result.stderr
 
 
 @pytest.mark.parametrize(
