@@ -17,7 +17,6 @@ from framework.evaluation.compare_runs import differences
 from tests.cli.test_commands import LONG, assert_clean, run_directories
 from tests.conftest import TOY_WORDS, environment
 from tests.torture import command as script
-from tests.torture import run_undisturbed
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -57,7 +56,9 @@ def test_a_failing_job_stops_no_other_and_the_same_sweep_again_does_what_is_miss
 
 
 @pytest.mark.slow
-def test_a_job_that_a_kill_of_the_sweep_cut_short_is_continued(tmp_path: Path) -> None:
+def test_a_job_that_a_kill_of_the_sweep_cut_short_is_continued(
+    tmp_path: Path, finished: Callable[..., Path]
+) -> None:
     """The sweep is killed; its job notices, saves and ends. The same sweep again continues it, to the same
     bits."""
     words = [*TOY_WORDS, *LONG, "trainer.checkpoint_every_n_steps=100"]
@@ -81,7 +82,8 @@ def test_a_job_that_a_kill_of_the_sweep_cut_short_is_continued(tmp_path: Path) -
     )
     assert_clean(again, 0)
     assert again.stdout.count("(continued)") == 1
-    assert differences(run, run_undisturbed(tmp_path, [*words, "lr=0.001"])) == []
+    # 0.001 is the rate that a run has where none is typed, too.
+    assert differences(run, finished(tmp_path / "undisturbed", *LONG)) == []
     assert json.loads((tmp_path / "sweep" / "1" / "result.json").read_text())["status"] == "finished"
 
 
@@ -133,6 +135,13 @@ def test_a_sweep_that_cannot_start_leaves_nothing_behind(
     assert run(main.__wrapped__, ["scenario=mesonet", "-m", *words]) == 2  # type: ignore[attr-defined]
     assert said in capsys.readouterr().err
     assert [path for path in tmp_path.rglob("*") if path.name != "outputs"] == []
+
+
+def test_each_job_that_fails_is_named_and_the_next_one_starts(command_here: Command) -> None:
+    words = ("scenario=mesonet", "data=image_folder", "data.train_dir=nowhere,elsewhere")
+    result = command_here(main, "-m", *words, "output_dir=sweep")
+    assert_clean(result, 1)
+    assert "2 of 2 jobs are not finished: 0 (scenario=mesonet" in " ".join(result.stdout.split())
 
 
 def test_a_sweep_without_a_scenario_is_refused_before_its_first_job(

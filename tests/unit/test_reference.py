@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import os
 import re
 import shutil
@@ -256,21 +257,30 @@ def test_no_tensorflow_is_imported() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, env=environment())
 
 
+def named_tests(text: str) -> set[tuple[str, str]]:
+    """The tests that a text names, with their files."""
+    return set(re.findall(r"^  - `([\w/]+\.py)::(test_\w+)`$", text, re.MULTILINE))
+
+
+@functools.cache
+def functions(file: str) -> dict[str, ast.FunctionDef]:
+    body = ast.parse((REPOSITORY / file).read_text(encoding="utf-8")).body
+    return {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
+
+
 def test_each_test_that_the_page_of_reliability_names_exists() -> None:
-    named = set(re.findall(r"`([\w/]+\.py)::(\w+)`", RELIABILITY))
-    assert named
-    there = {
-        (file, node.name)
-        for file in {file for file, _ in named}
-        for node in ast.parse((REPOSITORY / file).read_text()).body
-        if isinstance(node, ast.FunctionDef)
-    }
-    assert sorted(named - there) == []
+    named = named_tests(RELIABILITY)
+    assert len(named) == len(set(re.findall(r"\w+\.py::\w+", RELIABILITY)))
+    assert sorted((file, name) for file, name in named if name not in functions(file)) == []
 
 
-def test_each_promise_of_reliability_names_a_test() -> None:
+def test_each_promise_of_reliability_names_a_test_of_the_quick_tier() -> None:
     promises = re.split(r"^- ", RELIABILITY.split("## What no test holds")[0], flags=re.MULTILINE)[1:]
     assert promises
     for promise in promises:
         assert promise.startswith("**"), promise
-        assert re.search(r"^  - `[\w/]+\.py::test_\w+`$", promise, re.MULTILINE), promise
+        marks = [
+            {ast.unparse(mark) for mark in functions(file)[name].decorator_list}
+            for file, name in named_tests(promise)
+        ]
+        assert any(not found & {"pytest.mark.slow", "pytest.mark.long"} for found in marks), promise
