@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framework.cli import benchmark, lav, resume, weights
+from framework.cli import benchmark, lav, predict, resume, train, weights
 from framework.cli.command import run
 from tests.conftest import TOY_WORDS, environment
 
@@ -190,7 +190,7 @@ def test_an_invalid_log_level_is_answered(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_walk_of_a_run_on_image_folders(command: Command, tmp_path: Path) -> None:
+def test_the_walk_of_a_run_on_image_folders(command: Command, command_here: Command, tmp_path: Path) -> None:
     """Train, resume, validate, predict, as the README has it."""
     faces, other = write_images(tmp_path / "faces"), write_images(tmp_path / "other", count=5)
     words = [
@@ -211,33 +211,33 @@ def test_the_walk_of_a_run_on_image_folders(command: Command, tmp_path: Path) ->
         assert (tmp_path / "run" / folder / "model.keras").is_file()
         assert (tmp_path / "run" / folder / "saved_model" / "saved_model.pb").is_file()
 
-    again = command("train-scenario", *words, "epochs=2", "output_dir=run")
+    again = command_here(train.main, *words, "epochs=2", "output_dir=run")
     assert_clean(again, 1)
     assert "resume-training run" in again.stderr
 
-    nothing = command("resume-training", "run")
+    nothing = command_here(resume.main, "run")
     assert_clean(nothing, 0)
     assert "nothing to resume" in nothing.stdout
 
     (tmp_path / "run").rename(tmp_path / "moved")
-    resumed = command("resume-training", "moved", "epochs=3")
+    resumed = command_here(resume.main, "moved", "epochs=3")
     assert_clean(resumed, 0)
     assert "trainer.epochs" in resumed.stdout
     best = json.loads((tmp_path / "moved" / "result.json").read_text())["best"]
 
-    validated = command("load-and-validate", "moved")
+    validated = command_here(lav.main, "moved")
     assert_clean(validated, 0)
     report = json.loads((tmp_path / "moved" / "lav.json").read_text())
     assert report["metrics"]["accuracy"] == pytest.approx(best["metrics"]["val_accuracy"], abs=1e-6)
     assert report["samples"] == 10
 
-    elsewhere = command("load-and-validate", "moved", f"data.val_dir={other}", "--output", "other.json")
+    elsewhere = command_here(lav.main, "moved", f"data.val_dir={other}", "--output", "other.json")
     assert_clean(elsewhere, 0)
     assert json.loads((tmp_path / "other.json").read_text())["samples"] == 10
 
     (other / "broken.png").write_bytes(b"")
-    predicted = command(
-        "predict-scenario", "moved", "other", str(faces / "dark" / "00.png"), "--output", "predictions.csv"
+    predicted = command_here(
+        predict.main, "moved", "other", str(faces / "dark" / "00.png"), "--output", "predictions.csv"
     )
     assert_clean(predicted, 1)
     assert "broken.png" in predicted.stderr
@@ -300,26 +300,23 @@ def start_long_run(tmp_path: Path, *more: str) -> subprocess.Popen[str]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, finished: Callable[..., Path]) -> Path:
     """The run that an interrupted one is compared with."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    script = Path(sys.executable).parent / "train-scenario"
-    words = [*TOY_WORDS, *LONG, "output_dir=run"]
-    subprocess.run([str(script), *words], cwd=folder, env=environment(), check=True, capture_output=True)
-    return folder / "run"
+    return finished(tmp_path_factory.mktemp("undisturbed") / "run", *LONG)
 
 
 @pytest.mark.slow
-def test_weights_of_a_run_in_training_and_of_a_finished_one(command: Command, tmp_path: Path) -> None:
+def test_weights_of_a_run_in_training_and_of_a_finished_one(command_here: Command, tmp_path: Path) -> None:
     words = [
         "trainer.calc_ema=0.99",
         "trainer.post_hoc_ema=[0.05,0.1]",
         "epochs=100000",
         "samples_per_epoch=400",
+        "trainer.keep_checkpoints=30",  # so that none that is being read is too old to be kept
     ]
     process = start_long_run(tmp_path, *words)
     try:
-        running = command("ema-weights", "run")
+        running = command_here(weights.main, "run")
         assert process.poll() is None, "it was still in training"
     finally:
         process.terminate()
@@ -327,22 +324,22 @@ def test_weights_of_a_run_in_training_and_of_a_finished_one(command: Command, tm
     assert_clean(running, 0)
     for name in ("raw", "ema", "average", "power-0.05", "power-0.2"):
         assert name in running.stdout
-    exported = command("ema-weights", "run", "--last", "2", "--export", "power-0.07")
+    exported = command_here(weights.main, "run", "--last", "2", "--export", "power-0.07")
     assert_clean(exported, 0)
     assert "mean of 2 checkpoints" in " ".join(exported.stdout.split())
-    validated = command("load-and-validate", "run", "--model", "ema-weights/power-0.07")
+    validated = command_here(lav.main, "run", "--model", "ema-weights/power-0.07")
     assert_clean(validated, 0)
     report = json.loads((tmp_path / "run" / "lav.json").read_text())
     facts = json.loads((tmp_path / "run" / "ema-weights" / "power-0.07" / "model.json").read_text())
     assert report["metrics"]["loss"] == pytest.approx(facts["metrics"]["val_loss"], abs=1e-5)
-    assert_clean(command("load-and-validate", "run", "--weights", "power-0.07", "--output", "other.json"), 0)
+    assert_clean(command_here(lav.main, "run", "--weights", "power-0.07", "--output", "other.json"), 0)
     assert json.loads((tmp_path / "other.json").read_text())["metrics"] == pytest.approx(
         report["metrics"], abs=1e-5
     )
-    unwritable = command("load-and-validate", "run", "--output", "run/config.yaml/lav.json", "batch_size=5")
+    unwritable = command_here(lav.main, "run", "--output", "run/config.yaml/lav.json", "batch_size=5")
     assert_clean(unwritable, 1)
     assert "cannot write run/config.yaml/lav.json" in unwritable.stderr
-    refused = command("ema-weights", "run", "--export", "rw")
+    refused = command_here(weights.main, "run", "--export", "rw")
     assert_clean(refused, 2)
     assert "did you mean 'raw'" in refused.stderr
 
@@ -352,10 +349,10 @@ def test_weights_of_a_run_in_training_and_of_a_finished_one(command: Command, tm
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
 )
 def test_a_run_that_a_signal_ended_is_continued_with_the_same_bits(
-    command: Command, tmp_path: Path, undisturbed: Path, number: signal.Signals, code: int
+    command_here: Command, tmp_path: Path, undisturbed: Path, number: signal.Signals, code: int
 ) -> None:
     process = start_long_run(tmp_path)
-    second = command("resume-training", "run")
+    second = command_here(resume.main, "run")
     assert_clean(second, 1)
     assert f"process {process.pid} on" in second.stderr
     os.kill(process.pid, number)
@@ -365,7 +362,7 @@ def test_a_run_that_a_signal_ended_is_continued_with_the_same_bits(
         assert json.loads(result_file.read_text())["status"] == "interrupted"
     else:
         assert not result_file.exists()
-    assert_clean(command("resume-training", "run"), 0)
+    assert_clean(command_here(resume.main, "run"), 0)
     ours, theirs = (sorted((run / "checkpoints").iterdir())[-1] for run in (tmp_path / "run", undisturbed))
     with np.load(ours / "variables.npz") as a, np.load(theirs / "variables.npz") as b:
         assert set(a) == set(b)
@@ -383,7 +380,7 @@ main()
 
 @pytest.mark.slow
 def test_a_run_whose_data_do_not_come_is_ended_by_a_signal_and_continued(
-    command: Command, tmp_path: Path
+    command_here: Command, tmp_path: Path
 ) -> None:
     words = [
         *TOY_WORDS,
@@ -418,8 +415,8 @@ def test_a_run_whose_data_do_not_come_is_ended_by_a_signal_and_continued(
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (result["status"], result["message"]) == ("interrupted", "ended by signal 15 while it hung")
     assert_clean(
-        command(
-            "resume-training",
+        command_here(
+            resume.main,
             "run",
             "scenario.stall=null",
             "epochs=1",
@@ -448,13 +445,15 @@ def test_a_folder_that_is_no_run_is_answered(
 
 
 @pytest.mark.slow
-def test_a_trial_run_goes_through_everything_and_leaves_nothing(command: Command, tmp_path: Path) -> None:
+def test_a_trial_run_goes_through_everything_and_leaves_nothing(
+    command_here: Command, tmp_path: Path
+) -> None:
     everything = (
         *("optimizer.accumulate_steps=2", "trainer.calc_ema=-1", "trainer.post_hoc_ema=[0.1]"),
         *("trainer.lav_every_n=1", "trainer.lav_lists={a: {}, b: {shift: 1}}"),
     )
-    result = command(
-        "train-scenario", *TOY_WORDS, "trial_run=true", "epochs=50", "output_dir=run", *everything
+    result = command_here(
+        train.main, *TOY_WORDS, "trial_run=true", "epochs=50", "output_dir=run", *everything
     )
     assert_clean(result, 0)
     assert "16 training samples, 16 validation samples, 1 step of 2 x 8" in result.stdout
