@@ -186,7 +186,7 @@ TABLE: dict[str, dict[str, str]] = {
         "rename": "tests/unit/data/test_renaming.py::test_folders_get_other_names_and_are_merged",
     },
     "framework.classification:ClassificationSettings": {
-        "loss": "tests/unit/data/test_renaming.py::test_losses_of_two_classes[words2-0.2]",
+        "loss": "tests/unit/data/test_renaming.py::test_losses_of_two_classes[squared]",
         "label_smoothing": "tests/unit/data/test_renaming.py::test_losses_that_do_not_fit",
     },
     "framework.data.tables:Table": {
@@ -358,6 +358,22 @@ def test_the_test_of_each_setting_exists() -> None:
         for name, test in names.items():
             file, _, function = test.partition("::")
             assert f"\ndef {function.partition('[')[0]}(" in read_once(file), f"{home}.{name}: {test}"
+
+
+@pytest.mark.slow
+def test_the_test_of_each_setting_is_found() -> None:
+    """With its parameters, whose names may change without a word."""
+    tests = {test for names in TABLE.values() for test in names.values()}
+    found: set[str] = set()
+
+    class Noting:
+        def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+            found.update(name for item in items for name in (item.nodeid, item.nodeid.partition("[")[0]))
+
+    files = sorted({str(REPOSITORY / test.partition("::")[0]) for test in tests})
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "-m", "", *files], plugins=[Noting()])
+    assert sorted(tests - found) == []
 
 
 @pytest.mark.long

@@ -233,7 +233,7 @@ def test_losses_of_several_classes(toy: Path, words: list[str], expected: float)
             ["scenario.loss=binary_focal_crossentropy"],
             -(np.array([0.2, 0.6]) ** 2 * np.log([0.8, 0.4])).mean(),
         ),
-        (["scenario.loss=mean_squared_error"], np.mean([0.04, 0.36])),
+        pytest.param(["scenario.loss=mean_squared_error"], np.mean([0.04, 0.36]), id="squared"),
         (["scenario.label_smoothing=0.2"], -np.mean(0.9 * np.log([0.8, 0.4]) + 0.1 * np.log([0.2, 0.6]))),
     ],
 )
