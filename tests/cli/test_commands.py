@@ -18,6 +18,7 @@ import pytest
 from framework.cli import benchmark, lav, predict, resume, train, weights
 from framework.cli.command import run
 from tests.conftest import TOY_WORDS, environment
+from tests.runs import LIGHT
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -264,7 +265,7 @@ def run_directories(folder: Path) -> list[Path]:
 @pytest.mark.slow
 def test_twice_in_the_same_second_makes_two_runs(tmp_path: Path) -> None:
     script = Path(sys.executable).parent / "train-scenario"
-    words = [str(script), *TOY_WORDS, "epochs=1"]
+    words = [str(script), *TOY_WORDS, *LIGHT, "trainer.export_saved_model=false"]
     runs = [
         subprocess.Popen(words, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL) for _ in range(2)
     ]

@@ -96,7 +96,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(undisturbed: Path, tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [2, 4, 8, 9, 10, 15, 16])
+@pytest.mark.parametrize("count", [4, 10, 16])
 def test_so_does_one_that_was_interrupted_once(undisturbed: Path, tmp_path: Path, count: int) -> None:
     path = tmp_path / "run"
     interrupt(trainer(path, *WORDS, "loop.max_steps_per_call=2"), path, count)
