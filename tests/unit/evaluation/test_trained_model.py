@@ -122,7 +122,7 @@ def test_weights_by_themselves_are_validated(
 def test_what_a_file_of_weights_leaves_open_is_asked_for(
     files: dict[str, Path], kind: str, words: tuple[str, ...], problem: str
 ) -> None:
-    with pytest.raises(ConfigError, match=f"which is no run:\n  {problem}"):
+    with pytest.raises(ConfigError, match=f"which is not a run:\n  {problem}"):
         find_scenario(files[kind], words)
 
 
@@ -133,7 +133,7 @@ def test_weights_that_do_not_fit_are_answered(run: Path, files: dict[str, Path],
         predict(files["keras"], [images], *SHAPE, "data.classes=[a,b,c]")
     with pytest.raises(ScenarioError, match=f"belongs to a run: name {run}"):
         predict(run / "best" / "model.keras", [images])
-    with pytest.raises(ScenarioError, match="--model: is for a run"):
+    with pytest.raises(ScenarioError, match="--model: needs a run"):
         predict(files["keras"], [images], *SHAPE, *SAID, model="export")
 
 
