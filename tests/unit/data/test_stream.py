@@ -43,7 +43,7 @@ def take(stream: Stream, start: int, count: int) -> list[tuple[np.ndarray, np.nd
     return [(i.numpy(), v.numpy()) for i, v in stream.from_step(start).take(count)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     length=st.integers(1, 40),
     batch_size=st.integers(1, 12),
