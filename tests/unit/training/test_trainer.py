@@ -19,7 +19,17 @@ from framework.evaluation.load_and_validate import load_and_validate
 from framework.run.checkpoint import CheckpointStore
 from framework.run.run_directory import RunDirectory
 from framework.training.trainer import Trainer
-from tests.runs import InterruptedAfter, comparable, final_state, quiet, records, resume, train, trainer
+from tests.runs import (
+    LIGHT,
+    InterruptedAfter,
+    comparable,
+    final_state,
+    quiet,
+    records,
+    resume,
+    train,
+    trainer,
+)
 
 Finished = Callable[..., Path]
 
@@ -366,27 +376,22 @@ def test_lav_is_what_training_recorded_whatever_the_batch_size(undisturbed: Path
 
 
 def test_lav_without_a_model_is_answered(tmp_path: Path) -> None:
-    train(
-        tmp_path / "run",
-        "epochs=1",
-        "early_stopping.monitor=val_loss",
-        "early_stopping.mode=min",
-        "scenario.blind=true",
-    )
+    words = ("early_stopping.monitor=val_loss", "early_stopping.mode=min", "scenario.blind=true")
+    train(tmp_path / "run", *LIGHT, *words)
     with pytest.raises(RunDirectoryError, match="model"):
         load_and_validate(tmp_path / "run")
 
 
 def test_a_sweep_of_seeds_gives_different_weights(tmp_path: Path) -> None:
     for seed in (0, 1):
-        train(tmp_path / str(seed), "epochs=1", f"seed={seed}")
+        train(tmp_path / str(seed), *LIGHT, f"seed={seed}")
     a, b = (final_state(tmp_path / str(seed)).variables["model"][0].array for seed in (0, 1))
     assert not np.array_equal(a, b)
 
 
 def test_a_best_model_that_cannot_be_written_is_a_warning_and_the_run_goes_on(tmp_path: Path) -> None:
     """A file in the place of the folder's draft stands in for a full disk, and works for root too."""
-    first = trainer(tmp_path / "run", "epochs=2")
+    first = trainer(tmp_path / "run", *LIGHT)
     (tmp_path / "run" / ".best.draft").write_text("in the way")
     result = first.train()
     assert (result.status, result.best) == ("finished", None)
@@ -394,7 +399,7 @@ def test_a_best_model_that_cannot_be_written_is_a_warning_and_the_run_goes_on(tm
 
 
 def test_an_unwritable_result_ends_the_run_with_a_clear_error(tmp_path: Path) -> None:
-    first = trainer(tmp_path / "run", "epochs=1")
+    first = trainer(tmp_path / "run", *LIGHT)
     in_the_way = tmp_path / "run" / f".result.json.{os.getpid()}"
     in_the_way.mkdir()
     with pytest.raises(RunDirectoryError, match="resume-training"):
@@ -405,7 +410,7 @@ def test_an_unwritable_result_ends_the_run_with_a_clear_error(tmp_path: Path) ->
 
 def test_frozen_layers_do_not_learn(tmp_path: Path) -> None:
     for name, scope in (("all", "null"), ("frozen", "hidden")):
-        train(tmp_path / name, "epochs=1", f"trainer.no_train_scope={scope}")
+        train(tmp_path / name, *LIGHT, f"trainer.no_train_scope={scope}")
     assert "frozen by trainer.no_train_scope: hidden" in (tmp_path / "frozen" / "train.log").read_text()
     first = {m.name.split("/", 1)[-1]: m.array for m in final_state(tmp_path / "frozen").variables["model"]}
     other = {m.name.split("/", 1)[-1]: m.array for m in final_state(tmp_path / "all").variables["model"]}
