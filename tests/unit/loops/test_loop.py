@@ -115,7 +115,7 @@ def test_the_loops_agree_in_each_shipped_scenario(tmp_path: Path, name: str) -> 
 
 # In a ring: each loop goes on for another, and another one for it.
 @pytest.mark.slow
-@pytest.mark.parametrize(("loop", "other"), zip(LOOPS, (*KERAS_LOOPS, "custom"), strict=True))
+@pytest.mark.parametrize(("loop", "other"), list(zip(LOOPS, (*KERAS_LOOPS, "custom"), strict=True)))
 def test_a_loop_goes_on_in_mid_epoch_where_another_was_stopped(
     tmp_path: Path, custom: Path, loop: str, other: str
 ) -> None:
