@@ -265,6 +265,8 @@ def test_the_log_of_a_job_is_that_of_its_config(
             logging.getLogger("of_a_scenario").log(level, "it is %s", logging.getLevelName(level))
 
     monkeypatch.setattr(train, "train", log)
+    # Python closes all handlers then, and that of TensorFlow the stream that pytest captures with.
+    monkeypatch.setattr("logging.config._clearExistingHandlers", lambda: None)
     assert start(*WORDS, "hydra/job_logging=stdout") == 0
     assert capsys.readouterr().out == "it is INFO\n"
     assert start(*WORDS, "hydra/job_logging=stdout", "hydra.verbose=of_a_scenario") == 0
