@@ -71,6 +71,8 @@ NAMES = [
     "predict-scenario",
     "benchmark-input-pipeline",
     "ema-weights",
+    "report-run",
+    "explain-prediction",
     "validate-data",
     "check-scenario",
     "new-scenario",

@@ -87,7 +87,7 @@ TABLE: dict[str, dict[str, str]] = {
         "channel_shift": "tests/unit/data/test_augment.py::test_settings_at_zero_change_no_bit[uint8]",
         "brightness": "tests/unit/data/test_augment.py::test_settings_at_zero_change_no_bit[uint8]",
     },
-    "framework.optim.optimizers:Optimizer": {
+    "framework.optim.optimizer:Optimizer": {
         "clip_value": "tests/unit/optim/test_optimizers.py::test_clipping[settings0-moves0]",
         "clip_norm": "tests/unit/optim/test_optimizers.py::test_clipping[settings1-moves1]",
         "clip_global_norm": "tests/unit/optim/test_optimizers.py::test_clipping[settings3-moves3]",
