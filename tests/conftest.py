@@ -18,6 +18,11 @@ import pytest
 REPOSITORY = Path(__file__).parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folder of the longest files, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: "tests/unit/training/" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the folder of real data sets, `$SCENARIO_DATA` or `../shared/data`.
