@@ -108,8 +108,8 @@ def test_a_part_of_the_training_digits_can_be_kept_for_validation(mnist: Path) -
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "is no idx file"),
-        (b"\x00\x00\x0d\x01\x00\x00\x00\x01\x00", "is no idx file"),
+        (b"", "is not an idx file"),
+        (b"\x00\x00\x0d\x01\x00\x00\x00\x01\x00", "is not an idx file"),
         (idx(np.zeros(100))[:-1], "is damaged: it says that it holds 100 bytes, and has 99"),
         (idx(np.zeros((100, 2))), "do not fit"),
         (idx(np.zeros(99)), "do not fit"),

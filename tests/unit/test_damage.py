@@ -203,6 +203,6 @@ def test_another_version_is_named(
     run: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("framework"), "propagate", True)
-    monkeypatch.setattr("framework.run.run_directory._versions", lambda: {"tensorflow": "99.0"})
+    monkeypatch.setattr("framework.run.provenance._versions", lambda: {"tensorflow": "99.0"})
     resume(run)
     assert "continued with tensorflow 99.0 (before: 2." in caplog.text
