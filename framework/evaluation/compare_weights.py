@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +26,12 @@ from framework.training.validation import Validator
 if TYPE_CHECKING:
     import numpy as np
 
+log = logging.getLogger("framework")
+
 # The default lengths: those that Karras et al. 2024 find best for one network or another.
 LENGTHS = (0.05, 0.1, 0.15, 0.2)
+# Attempts to read checkpoints that a run in training deletes meanwhile.
+_TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -95,11 +100,7 @@ class RunWeights:
         if "average" in self._snapshot.variables:
             about = f"moving average, trainer.calc_ema={self.components.scenario.config.trainer.calc_ema:g}"
             found.append(Candidate("ema", about, self._average(self._snapshot, "average")))
-        intact = self._store.intact_steps()
-        steps = intact[-last:] if last else intact
-        if len(steps) > 1:
-            about = f"mean of {len(steps)} checkpoints, steps {steps[0]:,} to {steps[-1]:,}"
-            found.append(Candidate("average", about, self._mean(steps)))
+        found += self._mean_of_newest(last)
         kept = bool(self.components.scenario.config.trainer.post_hoc_ema)
         if lengths and not kept:
             raise RunDirectoryError(
@@ -193,6 +194,25 @@ class RunWeights:
                     hint="a run saves one after its first epoch, or sooner",
                 )
             return snapshot
+
+    def _mean_of_newest(self, last: int | None) -> list[Candidate]:
+        """Average the newest checkpoints; none where there is only one."""
+        for _ in range(_TRIES):
+            intact = self._store.intact_steps()
+            steps = intact[-last:] if last else intact
+            if len(steps) < 2:
+                return []
+            about = f"mean of {len(steps)} checkpoints, steps {steps[0]:,} to {steps[-1]:,}"
+            try:
+                return [Candidate("average", about, self._mean(steps))]
+            except CheckpointError:
+                if set(steps) <= set(self._store.steps()):
+                    raise
+                # The run continued meanwhile, and deleted one of them.
+        log.warning(
+            "the run deletes its checkpoints before they can be averaged; trainer.keep_checkpoints keeps more"
+        )
+        return []
 
     def _float_arrays(self, snapshot: Snapshot) -> list[np.ndarray]:
         """Return the float weights of the model in a snapshot, those that can be averaged."""

@@ -235,7 +235,8 @@ class CheckpointStore:
                 self._inspect(self._path(step), step)
                 intact.append(step)
             except CheckpointError as error:
-                log.warning("%s; it is passed over", error)
+                if self._path(step).exists():  # else a run in training has deleted it meanwhile
+                    log.warning("%s; it is passed over", error)
         return intact
 
     def _inspect(self, folder: Path, step: int) -> JsonObject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from framework.errors import ConfigError, RunDirectoryError
 from framework.evaluation.compare_weights import RunWeights
 from framework.evaluation.load_and_validate import load_and_validate
-from framework.run.checkpoint import CheckpointStore
+from framework.run.checkpoint import CheckpointStore, Snapshot
 from tests.runs import LIGHT, final_state, records, resume, train
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
@@ -50,6 +51,24 @@ def test_what_a_run_holds(run: Path, weights: RunWeights) -> None:
     np.testing.assert_allclose(found["average"].arrays[0], np.mean(kernels, axis=0), atol=1e-7)
     last_two = next(c for c in weights.candidates(last=2, lengths=()) if c.name == "average")
     np.testing.assert_allclose(last_two.arrays[0], np.mean(kernels[-2:], axis=0), atol=1e-7)
+
+
+def test_a_checkpoint_that_the_training_deletes_meanwhile_is_no_damage(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    weights = RunWeights(tmp_path / "run")
+    load, oldest = CheckpointStore.load, CheckpointStore(tmp_path / "run" / "checkpoints").steps()[0]
+
+    def load_late(store: CheckpointStore, step: int) -> Snapshot:
+        if step == oldest:
+            shutil.rmtree(tmp_path / "run" / "checkpoints" / f"step-{step:08d}")
+        return load(store, step)
+
+    monkeypatch.setattr(CheckpointStore, "load", load_late)
+    found = {candidate.name: candidate for candidate in weights.candidates(lengths=())}
+    assert found["average"].about.startswith("mean of 2 checkpoints")
+    assert caplog.text == ""
 
 
 @pytest.fixture(scope="module")
