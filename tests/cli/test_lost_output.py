@@ -42,7 +42,7 @@ def test_a_run_goes_on_where_nobody_reads(tmp_path: Path) -> None:
         "epochs=1",
         "output_dir=run",
     ]
-    quick = ["trainer.tensorboard=false", "trainer.export_saved_model=false"]
+    quick = ["trainer.tensorboard=false", "trainer.report=false", "trainer.export_saved_model=false"]
     full = os.open("/dev/full", os.O_WRONLY)
     done = start("train-scenario", *words, *quick, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 0, done.stderr

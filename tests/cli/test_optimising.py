@@ -72,7 +72,12 @@ def test_a_sweeper_that_optimises_is_given_what_it_needs(tmp_path: Path) -> None
     maximise."""
     (tmp_path / "path" / "hydra_plugins").mkdir(parents=True)
     (tmp_path / "path" / "hydra_plugins" / "two_ends.py").write_text(textwrap.dedent(SWEEPER))
-    quick = ("epochs=1", "trainer.export_saved_model=false", "trainer.tensorboard=false")
+    quick = (
+        "epochs=1",
+        "trainer.export_saved_model=false",
+        "trainer.tensorboard=false",
+        "trainer.report=false",
+    )
     words = [
         *TOY_WORDS,
         "hydra/sweeper=two_ends",

@@ -30,7 +30,13 @@ from tests.conftest import REPOSITORY, environment
 from tests.runs import quiet
 
 PAGE = (REPOSITORY / "docs" / "custom_layers.md").read_text()
-SHORT = ("epochs=1", "trainer.tensorboard=false", "trainer.lav_every_n=1", "trainer.export_saved_model=true")
+SHORT = (
+    "epochs=1",
+    "trainer.tensorboard=false",
+    "trainer.report=false",
+    "trainer.lav_every_n=1",
+    "trainer.export_saved_model=true",
+)
 
 
 @pytest.fixture(scope="module")

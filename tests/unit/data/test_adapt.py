@@ -45,7 +45,13 @@ def adapted(given: Any, **arguments: Any) -> Source:
 
 
 def scenario(kind: str, *words: str) -> Scenario:
-    quick = ("trainer.tensorboard=false", "trainer.export_saved_model=false", "epochs=2", "batch_size=8")
+    quick = (
+        "trainer.tensorboard=false",
+        "trainer.report=false",
+        "trainer.export_saved_model=false",
+        "epochs=2",
+        "batch_size=8",
+    )
     return compose("scenario=module", "scenario.target=given:Given", f"scenario.kind={kind}", *quick, *words)
 
 

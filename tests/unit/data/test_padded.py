@@ -178,6 +178,7 @@ def test_some_samples_of_it_keep_their_groups() -> None:
 def compose_sequences(*words: str) -> Scenario:
     quick = (
         "trainer.tensorboard=false",
+        "trainer.report=false",
         "trainer.export_saved_model=false",
         "epochs=2",
         "batch_size=8",

@@ -138,7 +138,13 @@ def scenario(tmp_path: Path, toy: Path) -> Scenario:
     words = [f"data.train={write(tmp_path / 'a.csv', rows)}", "data.target=kind", "data.validation_split=0"]
     others = [row | {"kind": row["kind"].replace("df", "forged")} for row in rows]
     write(tmp_path / "other.csv", others)
-    quick = ("trainer.tensorboard=false", "trainer.export_saved_model=false", "epochs=3", "lr=0.05")
+    quick = (
+        "trainer.tensorboard=false",
+        "trainer.report=false",
+        "trainer.export_saved_model=false",
+        "epochs=3",
+        "lr=0.05",
+    )
     return compose("scenario=table_toy", *words, "data.rename={df: fake}", *quick, config_dir=toy)
 
 

@@ -224,7 +224,13 @@ def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def compose_table(conf: Path, *words: str) -> Scenario:
-    quick = ("trainer.tensorboard=false", "trainer.export_saved_model=false", "lr=0.05", "epochs=6")
+    quick = (
+        "trainer.tensorboard=false",
+        "trainer.report=false",
+        "trainer.export_saved_model=false",
+        "lr=0.05",
+        "epochs=6",
+    )
     return compose("scenario=table_toy", *quick, *words, config_dir=conf)
 
 

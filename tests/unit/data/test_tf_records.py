@@ -284,7 +284,13 @@ def test_a_run_on_tf_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
         f"data.val=[{tmp_path}/val.tfrecord]",
         f"data.cache={cache}",
     ]
-    quick = ("trainer.tensorboard=false", "trainer.export_saved_model=false", "lr=0.05", "epochs=4")
+    quick = (
+        "trainer.tensorboard=false",
+        "trainer.report=false",
+        "trainer.export_saved_model=false",
+        "lr=0.05",
+        "epochs=4",
+    )
     scenario = compose("scenario=records_toy", *quick, *words, config_dir=write_conf(tmp_path / "conf"))
     result = Trainer(scenario, RunDirectory.create(tmp_path / "run"), console=quiet()).train()
     assert result.status == "finished"

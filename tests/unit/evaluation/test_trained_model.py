@@ -47,7 +47,11 @@ def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "epochs=2",
         "trainer.lav_every_n=1",
     )
-    Trainer(compose(*words, "trainer.tensorboard=false"), RunDirectory.create(path), console=quiet()).train()
+    Trainer(
+        compose(*words, "trainer.tensorboard=false", "trainer.report=false"),
+        RunDirectory.create(path),
+        console=quiet(),
+    ).train()
     return path
 
 

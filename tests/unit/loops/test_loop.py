@@ -103,6 +103,7 @@ def test_the_loops_agree_in_each_shipped_scenario(tmp_path: Path, name: str) -> 
     words += [
         "learning_rate=exponential_decay",
         "trainer.tensorboard=false",
+        "trainer.report=false",
         "trainer.export_saved_model=false",
     ]
     for loop in LOOPS:

@@ -21,7 +21,13 @@ from tests.runs import compose_toy, quiet
 
 pytestmark = pytest.mark.usefixtures("toy_on_the_path")
 
-WORDS = ("scenario=module", "data.batch_size=8", "epochs=1", "trainer.tensorboard=false")
+WORDS = (
+    "scenario=module",
+    "data.batch_size=8",
+    "epochs=1",
+    "trainer.tensorboard=false",
+    "trainer.report=false",
+)
 
 
 @pytest.mark.parametrize(
