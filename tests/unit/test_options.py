@@ -48,7 +48,7 @@ TABLE: dict[str, dict[str, str]] = {
     },
     "framework.optim.learning_rates:CosineDecay": {
         "final_epochs": "tests/unit/optim/test_learning_rates.py::test_cosine_decay_by_epochs",
-        "alpha": "tests/unit/optim/test_learning_rates.py::test_cosine_decay_takes_the_whole_run_by_default",
+        "alpha": "tests/unit/optim/test_learning_rates.py::test_cosine_decay_by_epochs",
     },
     "framework.optim.learning_rates:WarmupCosineDecay": {
         "warmup_epochs": "tests/unit/optim/test_learning_rates.py::test_warmup_cosine_decay",
@@ -76,8 +76,8 @@ TABLE: dict[str, dict[str, str]] = {
         "threshold_mode": "tests/unit/optim/test_plateau.py::test_a_part_of_the_best_value_is_enough_or_not",
         "cooldown": "tests/unit/optim/test_plateau.py::test_the_rates_are_those_of_keras[settings1-min]",
         "min_lr": "tests/unit/optim/test_plateau.py::test_the_rates_are_those_of_keras[settings2-min]",
-        "monitor": "tests/unit/optim/test_plateau.py::test_epochs_without_the_value_and_those_before_the_offset_change_nothing",
-        "mode": "tests/unit/optim/test_plateau.py::test_epochs_without_the_value_and_those_before_the_offset_change_nothing",
+        "monitor": "tests/unit/optim/test_plateau.py::test_the_value_and_the_mode_are_those_that_are_given",
+        "mode": "tests/unit/optim/test_plateau.py::test_the_value_and_the_mode_are_those_that_are_given",
     },
     "framework.data.augment:AffineAugmentation": {
         "rotation": "tests/unit/data/test_augment.py::test_settings_at_zero_change_no_bit[uint8]",
@@ -122,7 +122,7 @@ TABLE: dict[str, dict[str, str]] = {
         "arguments": "tests/unit/optim/test_optimizers.py::test_settings_that_make_no_sense_are_problems[settings9-paths9]",
     },
     "framework.data.images:ImageFolder": {
-        "train_dir": "tests/unit/data/test_images.py::test_resolve_records_what_later_commands_need",
+        "train_dir": "tests/unit/data/test_images.py::test_without_val_dir_a_part_of_each_class_is_held_out",
         "val_dir": "tests/unit/data/test_images.py::test_the_content_tells_the_format_and_not_the_suffix",
         "test_dir": "tests/unit/data/test_images.py::test_resolve_records_what_later_commands_need",
         "validation_split": "tests/unit/data/test_images.py::test_without_val_dir_a_part_of_each_class_is_held_out",

@@ -210,6 +210,12 @@ def test_the_mode_of_a_value_of_its_own_is_what_its_name_says(tmp_path: Path) ->
     assert (state["monitor"], state["mode"]) == ("val_loss", "min")
 
 
+def test_the_value_and_the_mode_are_those_that_are_given(tmp_path: Path) -> None:
+    train(tmp_path / "run", *PLATEAU, *LIGHT, "learning_rate.monitor=val_loss", "learning_rate.mode=max")
+    state = final_state(tmp_path / "run").state["learning_rate"]
+    assert (state["monitor"], state["mode"]) == ("val_loss", "max")
+
+
 def test_a_run_with_another_schedule_can_change_to_it(tmp_path: Path, finished: Callable[..., Path]) -> None:
     """Its checkpoints have no state of a plateau."""
     finished(tmp_path / "run", "epochs=1")
