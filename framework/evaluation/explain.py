@@ -12,7 +12,7 @@ from framework.classification import Classification
 from framework.data.source import Source
 from framework.errors import DataError, ScenarioError
 from framework.evaluation.trained_model import open_trained
-from framework.model.grad_cam import GradCam, activations, filters
+from framework.model.grad_cam import Activations, GradCam, filters
 from framework.report.pictures import grid, overlay, pixels_of, write_picture
 from framework.run.device import apply_device
 from framework.scenario import Scenario
@@ -85,21 +85,21 @@ def explain(
         if not good:
             raise DataError(f"no image can be loaded of {', '.join(map(str, arguments))}")
         loaded = trained.load()
-    camera = GradCam(loaded, layer)
+    camera, observed = GradCam(loaded, layer), Activations(loaded, layers)
     if filters_of is not None:
         write_picture(
             filter_picture(filters(loaded, filters_of)), folder / f"filters-{_safe(filters_of)}.png"
         )
-    return list(_explain(scenario, loaded, camera, source, good, layers, folder))
+    return list(_explain(scenario, loaded, camera, observed, source, good, folder))
 
 
 def _explain(
     scenario: Scenario,
     model: keras.Model,
     camera: GradCam,
+    observed: Activations,
     source: Source,
     indices: Sequence[int],
-    layers: Sequence[str],
     folder: Path,
 ) -> Iterator[Explanation]:
     import tensorflow as tf
@@ -117,7 +117,7 @@ def _explain(
         map_ = camera.maps(batch, [predicted_class(scenario, output)])[0]
         stem = f"{number:03d}-{_safe(Path(source.sample_name(index)).stem)}"
         pictures = [write_picture(overlay(shown, map_), folder / f"{stem}.png")]
-        for name, maps in activations(model, layers, batch).items():
+        for name, maps in observed.of(batch).items():
             if maps.ndim == 4:
                 pictures.append(
                     write_picture(activation_picture(maps[0]), folder / f"{stem}-{_safe(name)}.png")

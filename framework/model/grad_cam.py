@@ -99,30 +99,43 @@ class GradCam:
         return found
 
 
-def activations(model: keras.Model, layers: Sequence[str], inputs: Tensors) -> dict[str, np.ndarray]:
-    """Return what layers of a model give.
+class Activations:
+    """Observes what layers of a model give.
 
     Args:
         model: a functional or sequential model.
         layers: their names.
-        inputs: what the model gets, with a batch dimension.
-
-    Returns:
-        The outputs by layer, [batch, ...], in the order of `layers`.
 
     Raises:
         ScenarioError: if the model cannot be observed.
         ConfigError: if there is no layer of a name.
     """
-    import keras
-    import numpy as np
 
-    check_observable(model)
-    if not layers:
-        return {}
-    outputs = {name: _output_of(find_layer(model, name)) for name in layers}
-    found = keras.Model(_single(model.inputs), outputs)(inputs, training=False)
-    return {name: np.asarray(found[name]) for name in layers}
+    def __init__(self, model: keras.Model, layers: Sequence[str]) -> None:
+        import keras
+
+        check_observable(model)
+        outputs = {name: _output_of(find_layer(model, name)) for name in layers}
+        self._observed = keras.Model(_single(model.inputs), outputs) if outputs else None
+        self._layers = tuple(layers)
+
+    def of(self, inputs: Tensors) -> dict[str, np.ndarray]:
+        """Return the outputs by layer, [batch, ...], in the order of the layers.
+
+        Args:
+            inputs: what the model gets, with a batch dimension.
+        """
+        import numpy as np
+
+        if self._observed is None:
+            return {}
+        found = self._observed(inputs, training=False)
+        return {name: np.asarray(found[name]) for name in self._layers}
+
+
+def activations(model: keras.Model, layers: Sequence[str], inputs: Tensors) -> dict[str, np.ndarray]:
+    """Return what layers of a model give for some inputs; see `Activations`."""
+    return Activations(model, layers).of(inputs)
 
 
 def filters(model: keras.Model, layer: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -53,7 +54,7 @@ class Judged:
     figures: Mapping[str, Figure] = field(default_factory=dict)
     camera: GradCam | None = None
 
-    @property
+    @functools.cached_property
     def classes(self) -> Sequence[str]:
         """The names of the classes, in the order of the outputs; of two, the negative one first."""
         assert isinstance(self.scenario, Classification)
@@ -66,7 +67,7 @@ class Judged:
         assert isinstance(self.scenario, Classification)
         return self.scenario.data.positive_class
 
-    @property
+    @functools.cached_property
     def probabilities(self) -> np.ndarray:
         """Of each class, float [samples, classes], in the order of `classes`."""
         import numpy as np
@@ -76,14 +77,14 @@ class Judged:
             return np.stack([1 - scores, scores], axis=1)
         return self.outputs
 
-    @property
+    @functools.cached_property
     def labels(self) -> np.ndarray:
         """The index of the class of each sample, int [samples], in the order of `classes`."""
         import numpy as np
 
         return np.ravel(self.targets).astype(int)
 
-    @property
+    @functools.cached_property
     def predicted(self) -> np.ndarray:
         """The index of the predicted class, int [samples]."""
         if self.task == "binary":

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from framework.config.defaults import defaults_of
 from framework.config.schema import to_plain
 from framework.config.sections import RunConfig
 from framework.run.run_directory import RunDirectory
@@ -149,24 +150,8 @@ def _changes(config: RunConfig) -> Iterator[Change]:
         part = getattr(config, section.name)
         if section.name == "scenario":
             part = part.settings
-        yield from _differences(section.name, to_plain(part), _defaults(type(part)))
-
-
-def _defaults(kind: type) -> dict[str, Any]:
-    """The plain default of each field; those that have none are left out."""
-    found: dict[str, Any] = {}
-    for field in dataclasses.fields(kind):
-        if field.default is not dataclasses.MISSING:
-            found[field.name] = field.default
-        elif field.default_factory is not dataclasses.MISSING:
-            found[field.name] = field.default_factory()
-    return {name: _plain(value) for name, value in found.items()}
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return to_plain(value)
-    return [_plain(part) for part in value] if isinstance(value, tuple | list) else value
+        defaults = {name: value for name, value in defaults_of(type(part)).items() if value != "???"}
+        yield from _differences(section.name, to_plain(part), defaults)
 
 
 def _differences(path: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[Change]:
