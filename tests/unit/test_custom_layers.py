@@ -85,6 +85,7 @@ def test_validation_and_prediction_find_the_classes(run: Path, tmp_path: Path) -
     assert [row["output"] for row in rows] == pytest.approx(np.ravel(model(points)), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_finds_them(run: Path, package: Path) -> None:
     words = [sys.executable, "-m", "framework.cli.lav", str(run), "--output", str(package / "lav.json")]
     done = subprocess.run(

@@ -90,6 +90,7 @@ def test_the_last_epoch_is_validated_and_can_be_best(ended: Path) -> None:
     assert CheckpointStore(ended / "averages").steps() == [24, 48]
 
 
+@pytest.mark.slow
 def test_more_epochs_give_the_bits_of_a_run_that_was_to_have_them(run: Path, tmp_path: Path) -> None:
     resume(run, "epochs=7")
     train(tmp_path / "other", "epochs=7", *SELDOM)
@@ -174,6 +175,7 @@ def failing_the_second_time() -> Callable[[], None]:
     return check
 
 
+@pytest.mark.slow
 def test_a_kill_right_after_more_patience_was_given_does_not_end_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

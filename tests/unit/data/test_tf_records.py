@@ -271,7 +271,7 @@ def examples(count: int, seed: int) -> list[bytes]:
     ]
 
 
-@pytest.mark.parametrize("cache", ["auto", "off"])
+@pytest.mark.parametrize("cache", ["auto", pytest.param("off", marks=pytest.mark.slow)])
 def test_a_run_on_tf_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "toy"))
     from tables_toy import write_conf

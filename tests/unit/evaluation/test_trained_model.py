@@ -170,6 +170,7 @@ def test_the_threshold_decides_labels_accuracy_and_the_report(
         decide_at(compose("scenario=lenet"), 0.3)
 
 
+@pytest.mark.slow
 def test_only_figures_of_the_same_samples_are_shown_beside(run: Path, images: Path, tmp_path: Path) -> None:
     output = tmp_path / "lav.json"
     same = load_and_validate(run, "batch_size=5", output=output)

@@ -99,6 +99,7 @@ def test_a_detail_of_a_report_can_be_monitored(tmp_path: Path) -> None:
     assert result.best["metrics"]["lav_positive/mean_output"] == max(values)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_begun_the_other_way_goes_on_so_and_says_it(tmp_path: Path) -> None:
     """As earlier versions began it, with the mode of the scenario for another value."""
     path = tmp_path / "run"
