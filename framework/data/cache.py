@@ -32,6 +32,9 @@ class CachedSource(ArraySource):
     def sample_name(self, index: int) -> str:
         return self.original.sample_name(index)
 
+    def group_name(self, index: int) -> str | None:
+        return self.original.group_name(index)
+
     def fingerprint(self) -> str:
         return self.original.fingerprint()
 

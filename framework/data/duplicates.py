@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ _DIFFERENCE = 8.0
 _FLAT = 2.0
 _ROWS, _COLUMNS, _THUMBNAIL = 8, 8, 16
 _AT_ONCE = 1_000_000  # pairs of hashes compared at a time
+_AT_START = 20_000  # files whose contents are compared before a training
+_TAIL = 4096  # bytes at the end of a file, which tell most compressed images apart
 
 _log = logging.getLogger("framework")
 
@@ -78,10 +81,13 @@ def find_duplicates(sources: Mapping[Split, Source], *, near: bool = False) -> d
     return found
 
 
-def warn_of_shared_files(training: Source, validation: Source) -> None:
+def warn_of_shared_files(training: Source, validation: Source) -> bool:
     """Warn of files that are in both the training and the validation data.
 
     Their paths are compared, with links resolved, not their contents.
+
+    Returns:
+        Whether there are any.
     """
     resolved = _RealPaths()
     trained = {resolved[path] for path in getattr(training, "paths", ())}
@@ -96,6 +102,33 @@ def warn_of_shared_files(training: Source, validation: Source) -> None:
             len(validation),
             listing(shared, 5),
         )
+    return bool(shared)
+
+
+def warn_of_same_content(training: Source, validation: Source) -> bool:
+    """Warn of validation files that have the content of a training file.
+
+    Of more than 20,000 files it takes too long before a training; `validate-data` compares any number.
+
+    Returns:
+        Whether there are any.
+    """
+    trained, validated = (getattr(source, "paths", ()) for source in (training, validation))
+    if not trained or not validated or len(trained) + len(validated) > _AT_START:
+        return False
+    pairs = []
+    for same in _same_content([*trained, *validated]):
+        ours = [index for index in same if index < len(trained)]
+        pairs += [(validated[i - len(trained)], trained[ours[0]]) for i in same if ours and i >= len(trained)]
+    if pairs:
+        _log.warning(
+            "%d of the %d validation files have the content of a training file, so the validation will flatter "
+            "the model:%s",
+            len(pairs),
+            len(validated),
+            listing([f"{path} is {other}" for path, other in sorted(pairs)], 5),
+        )
+    return bool(pairs)
 
 
 class _RealPaths(dict[str, str]):
@@ -156,14 +189,29 @@ def _same_content(paths: Sequence[str]) -> Iterator[list[int]]:
     for size, indices in by_size.items():
         if size == 0 or len(indices) < 2:
             continue
-        by_content: dict[bytes, list[int]] = defaultdict(list)
-        for index in indices:
-            try:
-                with open(paths[index], "rb") as file:
-                    by_content[hashlib.file_digest(file, "sha256").digest()].append(index)
-            except OSError:
-                continue
-        yield from (same for same in by_content.values() if len(same) > 1)
+        # Most files of one size differ at their ends, so that few are read whole.
+        for alike in _grouped(indices, lambda index: _tail_of(paths[index])):
+            yield from _grouped(alike, lambda index: _digest_of(paths[index]))
+
+
+def _grouped(indices: Sequence[int], key_of: Callable[[int], bytes]) -> Iterator[list[int]]:
+    """Yield the indices with the same key, for each key that several have. Unreadable files are left out."""
+    found: dict[bytes, list[int]] = defaultdict(list)
+    for index in indices:
+        with contextlib.suppress(OSError):
+            found[key_of(index)].append(index)
+    yield from (same for same in found.values() if len(same) > 1)
+
+
+def _tail_of(path: str) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+        return file.read(_TAIL)
+
+
+def _digest_of(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _near_pairs(images: Mapping[Split, ImageFiles], files: Sequence[_File]) -> Iterator[tuple[int, int]]:

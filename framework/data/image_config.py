@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Unpack
 
 from framework.config.schema import setting
+from framework.data.groups import find_groups
 from framework.data.image_decoding import Exif, Jpeg
 from framework.data.image_files import ImageFiles, Labels
 from framework.data.source import DataConfig
@@ -40,6 +41,24 @@ class ImageConfig(DataConfig):
         "What to do about an unreadable image. fail: end with an error; skip: try every image before the "
         "run starts, and leave out those that fail.",
     )
+
+    group_by: str | None = setting(
+        None,
+        "Regular expression that finds in the path of an image what it belongs to, such as its video or its "
+        "person: its first group, or the whole match. Where the training data are divided, all images of a group "
+        "are on one side. null: each image by itself.",
+    )
+
+    def group_names(self, paths: Sequence[str]) -> list[str] | None:
+        """Return the group of each image, or None if `group_by` is not set.
+
+        Args:
+            paths: relative to the folder of the images, or as their list has them.
+
+        Raises:
+            DataError: naming the first paths that `group_by` does not match.
+        """
+        return None if self.group_by is None else find_groups(self.group_by, paths, "data.group_by")
 
     def files(self, paths: Sequence[str | Path], **labelled: Unpack[Labels]) -> ImageFiles:
         """Return a source of image files, read as the settings say.

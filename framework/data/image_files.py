@@ -31,6 +31,7 @@ class Labels(TypedDict, total=False):
     rows: Sequence[str] | None
     root: str | None
     known: Sequence[str | None] | None
+    group_names: Sequence[str] | None
 
 
 class ImageFiles(Source):
@@ -51,6 +52,7 @@ class ImageFiles(Source):
         root: the folder that may be moved with all that is below it, for the fingerprint; None: what the
             paths have in common.
         known: for each file to predict the name of its class, or None if it is not known.
+        group_names: for each file the name of its group, such as its video; None without groups.
 
     >>> source = ImageFiles(["cat.jpg", "dog.png"], image_size=64, labels=[0, 1], classes=("cat", "dog"))
     >>> image, target = source.load(tf.constant(1, tf.int64))
@@ -69,6 +71,7 @@ class ImageFiles(Source):
         rows: Sequence[str] | None = None,
         root: str | None = None,
         known: Sequence[str | None] | None = None,
+        group_names: Sequence[str] | None = None,
     ) -> None:
         import numpy as np
         import tensorflow as tf
@@ -83,6 +86,7 @@ class ImageFiles(Source):
         self._rows = rows
         self._root = root
         self._known = known
+        self._group_names = group_names
         targets = None if self.labels is None else targets_of(self.labels, self.classes, positive_class)
         with tf.device("/CPU:0"):
             self._files = tf.constant([os.fsencode(path) for path in self.paths], tf.string)
@@ -103,6 +107,9 @@ class ImageFiles(Source):
 
     def true_label(self, index: int) -> str | None:
         return self._known[index] if self._known is not None else None
+
+    def group_name(self, index: int) -> str | None:
+        return self._group_names[index] if self._group_names is not None else None
 
     def diagnose(self, index: int, reason: str) -> Fault:
         fault = diagnose(self.paths[index], reason)
@@ -141,6 +148,7 @@ class ImageFiles(Source):
             positive_class=self._positive_class,
             rows=self._rows and [self._rows[i] for i in indices],
             root=self._root,
+            group_names=self._group_names and [self._group_names[i] for i in indices],
         )
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from framework.config.schema import setting
+from framework.data.groups import check_pattern, held_out_groups
 from framework.data.image_config import ImageConfig, check_image_size
 from framework.data.image_faults import quick_faults
 from framework.data.image_files import ImageFiles, find_images, named_by
@@ -44,6 +45,7 @@ class ImageList(ImageConfig, LabelledFiles):
 
     def check(self) -> Iterator[Problem]:
         yield from check_image_size(self.image_size)
+        yield from check_pattern("group_by", self.group_by)
         yield from super().check()
 
     def read(self, path: str) -> Sequence[Row]:
@@ -111,7 +113,8 @@ class ImageList(ImageConfig, LabelledFiles):
             ]
             if faults:
                 raise unreadable_images(faults, len(files), path)
-        chosen = config.part(range(len(rows)), split, seed=seed)
+        groups = config.group_names([str(row.cells[config.file]) for row in rows])
+        chosen = config._part(rows, groups, split, seed)
         rows = [rows[i] for i in chosen]
         source = config.files(
             [files[i] for i in chosen],
@@ -120,8 +123,18 @@ class ImageList(ImageConfig, LabelledFiles):
             positive_class=config.positive_class,
             rows=[row.name for row in rows],
             root=folder,
+            group_names=groups and [groups[i] for i in chosen],
         )
         return without_unreadable(source, path) if on_error == "skip" else source
+
+    def _part(
+        self, rows: Sequence[Row], groups: Sequence[str] | None, split: Split, seed: int
+    ) -> Sequence[int]:
+        """Return the indices of the rows that belong to a split: by chance, or by whole groups."""
+        if groups is None or not self.divides(split):
+            return self.part(range(len(rows)), split, seed=seed)
+        kept = held_out_groups(groups, self.names_of(rows, self.label), self.validation_split, seed)
+        return [i for i, group in enumerate(groups) if (group in kept) == (split is Split.VALIDATION)]
 
 
 _LISTS = (".csv", ".tsv", ".jsonl", ".json", ".ndjson", ".txt")

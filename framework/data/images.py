@@ -13,6 +13,7 @@ from pathlib import Path
 
 from framework.config.schema import setting
 from framework.data.classes import Renaming, check_classes, check_renaming, with_classes
+from framework.data.groups import check_pattern, held_out_groups
 from framework.data.image_config import ImageConfig, check_image_size
 from framework.data.image_faults import SUFFIXES, quick_faults
 from framework.data.image_files import (
@@ -67,6 +68,7 @@ class ImageFolder(Renaming, ImageConfig):
 
     def check(self) -> Iterator[Problem]:
         yield from check_image_size(self.image_size)
+        yield from check_pattern("group_by", self.group_by)
         yield from check_classes(self.classes, self.positive_class, self.rename)
 
     def validates(self) -> bool:
@@ -128,9 +130,11 @@ class ImageFolder(Renaming, ImageConfig):
         by_class = dict(found.images)
         if divided:
             _check_divisible(by_class)
-            for name, images in by_class.items():
-                kept = held_out(images, config.validation_split, seed)
-                by_class[name] = [image for image in images if (image in kept) == (split is Split.VALIDATION)]
+            kept = config._held_out(by_class, seed)
+            by_class = {
+                name: [image for image in images if (image in kept) == (split is Split.VALIDATION)]
+                for name, images in by_class.items()
+            }
         labelled = [(image, label) for label, name in enumerate(config.classes) for image in by_class[name]]
         labelled.sort(key=lambda pair: os.fsencode(pair[0]))
         source = config.files(
@@ -138,8 +142,19 @@ class ImageFolder(Renaming, ImageConfig):
             labels=[label for _, label in labelled],
             classes=config.classes,
             positive_class=config.positive_class,
+            group_names=config.group_names([image for image, _ in labelled]),
         )
         return without_unreadable(source, folder) if on_error == "skip" else source
+
+    def _held_out(self, by_class: Mapping[str, Sequence[str]], seed: int) -> set[str]:
+        """Choose the images that are kept for validation: a part of each class, or whole groups."""
+        labelled = [(image, name) for name, images in by_class.items() for image in images]
+        groups = self.group_names([image for image, _ in labelled])
+        if groups is None:
+            parts = (held_out(images, self.validation_split, seed) for images in by_class.values())
+            return set().union(*parts)
+        kept = held_out_groups(groups, [name for _, name in labelled], self.validation_split, seed)
+        return {image for (image, _), group in zip(labelled, groups, strict=True) if group in kept}
 
     @functools.cached_property
     def _training_folder(self) -> _Listing:

@@ -133,6 +133,13 @@ class Source(abc.ABC):
         """Return the class of a sample to predict, if it is known, for example from its folder or its row."""
         return None
 
+    def group_name(self, index: int) -> str | None:
+        """Return the name of what a sample belongs to, such as its video or its person, or None.
+
+        Samples of one group are alike, so that they must not be in both training and validation.
+        """
+        return None
+
     def diagnose(self, index: int, reason: str) -> Fault:
         """Return why the sample at `index` cannot be loaded.
 

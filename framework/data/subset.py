@@ -49,6 +49,9 @@ class Subset(Source):
     def true_label(self, index: int) -> str | None:
         return self._source.true_label(self._indices[index])
 
+    def group_name(self, index: int) -> str | None:
+        return self._source.group_name(self._indices[index])
+
     def diagnose(self, index: int, reason: str) -> Fault:
         return self._source.diagnose(self._indices[index], reason)
 

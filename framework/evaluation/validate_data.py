@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from framework.data.duplicates import find_duplicates
+from framework.data.groups import shared_groups
 from framework.data.source import Fault, Source, Split
 from framework.errors import ScenarioError
 from framework.run.files import write_report
@@ -47,7 +48,7 @@ class SplitReport:
 
 
 def check_data(scenario: Scenario, *, near_duplicates: bool = False) -> list[SplitReport]:
-    """Load each sample of each existing split, and look for duplicate files.
+    """Load each sample of each existing split, and look for duplicate files and for groups in several splits.
 
     Training and validation data must exist, unless the settings turn validation off. A missing test split is
     left out.
@@ -67,9 +68,10 @@ def check_data(scenario: Scenario, *, near_duplicates: bool = False) -> list[Spl
         except ScenarioError as error:
             if split is Split.TRAIN or (split is Split.VALIDATION and scenario.config.data.validates()):
                 reports[split] = SplitReport(split, None, problem=str(error))
-    for split, faults in find_duplicates(sources, near=near_duplicates).items():
-        report = reports[split]
-        reports[split] = dataclasses.replace(report, faults=[*report.faults, *faults])
+    for found in (find_duplicates(sources, near=near_duplicates), shared_groups(sources)):
+        for split, faults in found.items():
+            report = reports[split]
+            reports[split] = dataclasses.replace(report, faults=[*report.faults, *faults])
     return list(reports.values())
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from framework.data.duplicates import warn_of_shared_files
+from framework.data.duplicates import warn_of_same_content, warn_of_shared_files
+from framework.data.groups import warn_of_shared_groups
 from framework.data.source import Source, Split
 from framework.data.stream import Stream
 from framework.data.subset import spread
@@ -36,7 +37,7 @@ def open_training(scenario: Scenario) -> Source:
 
 
 def open_validation(scenario: Scenario, training: Source) -> Source:
-    """Open the validation samples of a run, and warn where both splits share files.
+    """Open the validation samples of a run, and warn where both splits share files or groups.
 
     They are the training samples where the run is to learn a few batches by heart.
 
@@ -46,7 +47,10 @@ def open_validation(scenario: Scenario, training: Source) -> Source:
     if scenario.config.trainer.overfit_batches is not None:
         return training
     source = prepare_source(scenario, Split.VALIDATION)
-    warn_of_shared_files(training, source)
+    # One warning: what shares a file shares its group, and has a content in common.
+    for warn in (warn_of_shared_groups, warn_of_shared_files, warn_of_same_content):
+        if warn(training, source):
+            break
     return source
 
 

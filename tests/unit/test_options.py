@@ -181,6 +181,7 @@ TABLE: dict[str, dict[str, str]] = {
         "exif": "tests/unit/data/test_decoding.py::test_what_is_predicted_is_read_as_the_training_images[data.exif=ignore]",
         "jpeg": "tests/unit/data/test_decoding.py::test_what_is_predicted_is_read_as_the_training_images[data.jpeg=fast]",
         "on_error": "tests/unit/data/test_image_errors.py::test_skip_leaves_out_whatever_cannot_be_decoded",
+        "group_by": "tests/unit/data/test_groups.py::test_no_group_of_a_folder_is_on_both_sides",
     },
     "framework.data.classes:Renaming": {
         "rename": "tests/unit/data/test_renaming.py::test_folders_get_other_names_and_are_merged",
