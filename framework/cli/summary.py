@@ -33,7 +33,7 @@ def print_result(result: Result, run: RunDirectory, scenario: Scenario) -> None:
     if run.report_file.exists():
         console.print(f"report: {run.report_file}; its figures: {run.plots / 'loss_curve.png'}, ...")
     console.print("next:")
-    split = "" if scenario.config.data.validates() else " --split train"
+    split = "" if scenario.config.data.has_validation() else " --split train"
     console.print(f"  load-and-validate {run.path}{split}")
     if scenario.predicts():
         console.print(f"  predict-scenario {run.path} FILES... --output predictions.csv")

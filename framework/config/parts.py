@@ -123,7 +123,7 @@ class DataSection(Section, Protocol):
     def workers(self) -> int | None:
         """Samples that are loaded at the same time, >= 1; None: tuned while running."""
 
-    def validates(self) -> bool:
+    def has_validation(self) -> bool:
         """Whether there is a validation split."""
 
     def resolve(self) -> DataSection:

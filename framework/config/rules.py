@@ -38,7 +38,7 @@ def lav_has_data(config: RunConfig) -> Iterator[Problem]:
         trainer.lav_every_n
         and not trainer.lav_lists
         and trainer.overfit_batches is None
-        and not config.data.validates()
+        and not config.data.has_validation()
     ):
         yield Problem(
             "trainer.lav_every_n",

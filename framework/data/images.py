@@ -71,7 +71,7 @@ class ImageFolder(Renaming, ImageConfig):
         yield from check_pattern("group_by", self.group_by)
         yield from check_classes(self.classes, self.positive_class, self.rename)
 
-    def validates(self) -> bool:
+    def has_validation(self) -> bool:
         """Return whether there is a validation split: a folder, or a part of the training images."""
         return bool(self.val_dir) or self._divides(Split.VALIDATION)
 

@@ -111,7 +111,7 @@ class SplitFiles(DataConfig):
         """Return whether a split is a part of the file of the training data."""
         return self.val is None and self.validation_split > 0 and split is not Split.TEST
 
-    def validates(self) -> bool:
+    def has_validation(self) -> bool:
         """Return whether there is a validation split: a file, or a part of the training data."""
         return self.val is not None or self.divides(Split.VALIDATION)
 

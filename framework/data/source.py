@@ -86,7 +86,7 @@ class DataConfig:
         """Return the samples of a split, with those that cannot be loaded, for `validate-data` to find."""
         return self.source(split, seed=seed)
 
-    def validates(self) -> bool:
+    def has_validation(self) -> bool:
         """Return whether there is a validation split. Without one, a run trains without validation."""
         return True
 

@@ -66,7 +66,7 @@ def check_data(scenario: Scenario, *, near_duplicates: bool = False) -> list[Spl
             reports[split] = SplitReport(split, len(source), list(source.inspect(range(len(source)))), empty)
             sources[split] = source
         except ScenarioError as error:
-            if split is Split.TRAIN or (split is Split.VALIDATION and scenario.config.data.validates()):
+            if split is Split.TRAIN or (split is Split.VALIDATION and scenario.config.data.has_validation()):
                 reports[split] = SplitReport(split, None, problem=str(error))
     for found in (find_duplicates(sources, near=near_duplicates), shared_groups(sources)):
         for split, faults in found.items():

@@ -56,7 +56,7 @@ def report_at_end(run: RunDirectory, scenario: Scenario) -> Path | None:
 def _judge(run: RunDirectory, scenario: Scenario) -> tuple[Judged | None, str | None]:
     """Run the best model over the validation data; else say why not."""
     try:
-        if not scenario.config.data.validates():
+        if not scenario.config.data.has_validation():
             return None, "The run has no validation data, so there are no figures of single samples."
         source = prepare_source(scenario, Split.VALIDATION)
         model = load_model(run.exported("best"), scenario.build_model)

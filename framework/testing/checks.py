@@ -74,7 +74,7 @@ def _builds(subject: Subject) -> None:
 def _agrees(subject: Subject) -> None:
     scenario = subject.scenario()
     batches = training_stream(scenario, prepare_source(scenario, Split.TRAIN)).from_step(0)
-    if scenario.config.trainer.val_every_n and scenario.config.data.validates():
+    if scenario.config.trainer.val_every_n and scenario.config.data.has_validation():
         validation = in_order(
             prepare_source(scenario, Split.VALIDATION), batch_size=scenario.config.data.batch_size
         )
@@ -228,7 +228,7 @@ def _lav_equals_validation(subject: Subject) -> None:
     best = (RunDirectory.open(subject.undisturbed).load_result() or {}).get("best")
     if not best:
         raise Broken("no epoch was the best", "objective().monitor names a value that is a number")
-    if not subject.config.data.validates():
+    if not subject.config.data.has_validation():
         return
     in_fives = load_and_validate(
         subject.undisturbed, "batch_size=5", output=subject.folder / "lav.json"
@@ -254,7 +254,7 @@ def _exports(subject: Subject) -> None:
 
     folder = RunDirectory.open(subject.undisturbed).export
     model = load_model(folder, subject.scenario().build_model)
-    split = Split.VALIDATION if subject.config.data.validates() else Split.TRAIN
+    split = Split.VALIDATION if subject.config.data.has_validation() else Split.TRAIN
     inputs = next(iter(in_order(prepare_source(subject.scenario(), split), batch_size=5)))[0]
     if (wanted := inputs_of(model)) is not None:  # Keras casts by itself, a SavedModel does not
         inputs = tf.nest.map_structure(

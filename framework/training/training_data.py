@@ -56,7 +56,7 @@ def open_validation(scenario: Scenario, training: Source) -> Source:
 
 def has_validation(scenario: Scenario) -> bool:
     """Return whether a run has validation samples."""
-    return scenario.config.trainer.overfit_batches is not None or scenario.config.data.validates()
+    return scenario.config.trainer.overfit_batches is not None or scenario.config.data.has_validation()
 
 
 def training_stream(scenario: Scenario, source: Source) -> Stream:

@@ -118,9 +118,9 @@ def test_all_of_it_can_be_trained_on(tmp_path: Path) -> None:
         validation_split=0,
     )
     assert (len(images.source(Split.TRAIN, seed=0)), len(texts.source(Split.TRAIN, seed=0))) == (5, 2)
-    assert not images.validates()
-    assert not texts.validates()
-    assert ImageFolder(train_dir=folder, validation_split=0, val_dir=folder).validates()
+    assert not images.has_validation()
+    assert not texts.has_validation()
+    assert ImageFolder(train_dir=folder, validation_split=0, val_dir=folder).has_validation()
     for config, path in ((images, "data.val_dir"), (texts, "data.val")):
         problem = problem_of(config, Split.VALIDATION)
         assert problem.path == path
