@@ -85,15 +85,33 @@ def rescale(image: tf.Tensor, factor: float | tf.Tensor) -> tf.Tensor:
     image = tf.convert_to_tensor(image)
     size = tf.shape(image)[:2]
     smaller = tf.cast(tf.round(tf.cast(size, tf.float32) * tf.cast(factor, tf.float32)), tf.int32)
-    shrunk = tf.image.resize(tf.cast(image, tf.float32), tf.maximum(smaller, 1), antialias=True)
-    enlarged = tf.image.resize(shrunk, size, antialias=True)
-    return tf.ensure_shape(_as_type(enlarged, image.dtype), image.shape)
+    shrunk = _resize(tf.cast(image, tf.float32)[tf.newaxis], tf.maximum(smaller, 1))
+    return tf.ensure_shape(_as_type(_resize(shrunk, size)[0], image.dtype), image.shape)
 
 
 DEGRADATIONS: Mapping[str, Callable[[tf.Tensor, float | tf.Tensor], tf.Tensor]] = MappingProxyType(
     {"jpeg": recompress, "blur": blur, "scale": rescale}
 )
 """The degradations by their names."""
+
+
+def _resize(images: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Resize images, float32 [batch, height, width, channels], as `tf.image.resize(antialias=True)` does.
+
+    The factors are computed in float64. A graph may multiply by the inverse instead of dividing, which changes the
+    last bit in float32, so that a pipeline would give other bits than the same code outside of it.
+    """
+    import tensorflow as tf
+
+    factors = tf.cast(size, tf.float64) / tf.cast(tf.shape(images)[1:3], tf.float64)
+    return tf.raw_ops.ScaleAndTranslate(
+        images=images,
+        size=size,
+        scale=tf.cast(factors, tf.float32),
+        translation=tf.zeros([2]),
+        kernel_type="triangle",
+        antialias=True,
+    )
 
 
 def _as_type(image: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
