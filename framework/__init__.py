@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from framework.config.registry import Registry
     from framework.config.schema import setting
     from framework.data.augment import AffineAugmentation
+    from framework.data.image_augmentation import ImageAugmentation
     from framework.data.image_list import ImageList
     from framework.data.images import ImageFolder
     from framework.data.map_source import MapSource
@@ -55,6 +56,7 @@ _HOMES = {
     "DataConfig": "data.source",
     "DataError": "errors",
     "Evaluator": "evaluators",
+    "ImageAugmentation": "data.image_augmentation",
     "ImageClassification": "classification",
     "ImageFolder": "data.images",
     "ImageList": "data.image_list",
@@ -101,6 +103,7 @@ __all__ = [
     "DataConfig",
     "DataError",
     "Evaluator",
+    "ImageAugmentation",
     "ImageClassification",
     "ImageFolder",
     "ImageList",

@@ -44,13 +44,7 @@ class AffineAugmentation:
     )
 
     def check(self) -> Iterator[Problem]:
-        if len(self.brightness) != 2 or self.brightness[0] > self.brightness[1]:
-            yield Problem(
-                "brightness",
-                "must be a range",
-                given=self.brightness,
-                allowed="two numbers, the smaller first",
-            )
+        yield from check_range("brightness", self.brightness)
 
     def apply(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         """Augment a batch.
@@ -135,3 +129,9 @@ class AffineAugmentation:
 
         low, high = self.brightness
         return tf.stack([self.channel_shift * (2 * numbers[0] - 1), low + (high - low) * numbers[1]])
+
+
+def check_range(name: str, values: tuple[float, ...]) -> Iterator[Problem]:
+    """Yield a problem with a setting that is to be two numbers, the smaller first, if it is not."""
+    if len(values) != 2 or values[0] > values[1]:
+        yield Problem(name, "must be a range", given=values, allowed="two numbers, the smaller first")

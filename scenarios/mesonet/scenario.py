@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from framework import (
-    AffineAugmentation,
     ClassificationSettings,
+    ImageAugmentation,
     ImageClassification,
     ImageFolder,
     ImageList,
@@ -28,8 +28,8 @@ class Settings(ClassificationSettings):
     """The settings of the scenario mesonet itself, besides its model and its data."""
 
     augment: bool = setting(False, "Augment training images with the transformations of `augmentation`.")
-    augmentation: AffineAugmentation = field(
-        default_factory=AffineAugmentation,
+    augmentation: ImageAugmentation = field(
+        default_factory=ImageAugmentation,
         metadata={"help": "The transformations; by default those of the paper."},
     )
 

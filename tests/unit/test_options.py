@@ -87,6 +87,17 @@ TABLE: dict[str, dict[str, str]] = {
         "channel_shift": "tests/unit/data/test_augment.py::test_settings_at_zero_change_no_bit[uint8]",
         "brightness": "tests/unit/data/test_augment.py::test_settings_at_zero_change_no_bit[uint8]",
     },
+    "framework.data.image_augmentation:ImageAugmentation": {
+        "grey": "tests/unit/data/test_image_augmentation.py::test_a_degradation_of_all_images[grey]",
+        "blur": "tests/unit/data/test_image_augmentation.py::test_a_degradation_of_all_images[blur]",
+        "blur_sigma": "tests/unit/data/test_image_augmentation.py::test_a_degradation_of_all_images[blur]",
+        "downscale": "tests/unit/data/test_image_augmentation.py::test_a_degradation_of_all_images[downscale]",
+        "downscale_factor": "tests/unit/data/test_image_augmentation.py::test_a_degradation_of_all_images[downscale]",
+        "noise": "tests/unit/data/test_image_augmentation.py::test_noise_has_its_standard_deviation_and_is_another_one_in_each_image",
+        "noise_sigma": "tests/unit/data/test_image_augmentation.py::test_noise_has_its_standard_deviation_and_is_another_one_in_each_image",
+        "jpeg": "tests/unit/data/test_image_augmentation.py::test_a_degradation_of_all_images[jpeg]",
+        "jpeg_quality": "tests/unit/data/test_image_augmentation.py::test_a_degradation_of_all_images[jpeg]",
+    },
     "framework.optim.optimizer:Optimizer": {
         "clip_value": "tests/unit/optim/test_optimizers.py::test_clipping[settings0-moves0]",
         "clip_norm": "tests/unit/optim/test_optimizers.py::test_clipping[settings1-moves1]",
