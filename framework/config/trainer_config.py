@@ -87,6 +87,13 @@ class TrainerConfig:
         "in [0, 1). -1: a rate "
         "from the length of an epoch. null: with the weights themselves. The training itself is not touched.",
     )
+    val_raw_every_n: int = setting(
+        0,
+        "With calc_ema, validate the raw weights, too, where an n-th epoch is validated, and after the last one. "
+        "Their values are recorded, for the curves of the report, and decide nothing. 0: after the last alone.",
+        ge=0,
+        le=1_000_000,
+    )
     post_hoc_ema: tuple[float, ...] = setting(
         (),
         "Keep power-function averages of the weights of these lengths (parts of the training, in (0, 0.28]; "

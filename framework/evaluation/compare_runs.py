@@ -59,7 +59,7 @@ def _metrics(run: RunDirectory) -> object:
 
 
 def _result(run: RunDirectory) -> object:
-    return (run.load_result() or {}) | {"seconds": None}
+    return (run.load_result() or {}) | {"seconds": None, "phases": None}
 
 
 def _best(run: RunDirectory) -> object:

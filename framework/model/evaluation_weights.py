@@ -132,6 +132,11 @@ class GivenWeights:
     def __init__(self, model: keras.Model, arrays: Sequence[np.ndarray]) -> None:
         self._weights, self._arrays = float_weights(model), arrays
 
+    @classmethod
+    def of(cls, model: keras.Model) -> GivenWeights:
+        """Take the weights that a model has now, so that they are evaluated instead of an average."""
+        return cls(model, [_copy(weight) for weight in float_weights(model)])
+
     def put(self) -> None:
         """Assign the arrays to the weights of the model."""
         for weight, array in zip(self._weights, self._arrays, strict=True):

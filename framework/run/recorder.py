@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TIMES = ("time", "speed")
+RAW = "validation/raw"
+"""The phase of the validation of raw weights, in a run that is judged by averaged ones."""
+
+_TIMES = ("time", "speed", "seconds")
 
 
 def without_times(record: Mapping[str, object]) -> dict[str, object]:
@@ -31,9 +34,11 @@ class Recorder:
         {"phase": "validation", "epoch": 3, "step": 84, "time": "...", "metrics": {"loss": 0.1, "accuracy":
         0.98}}
 
-    The record of training has two more keys:
+    The record of training has three more keys. `seconds` is the time of each phase of the session since the record
+    of training before it:
 
-        {"learning_rate": 0.001, "speed": {"samples_per_second": 812.4, "input_wait": 0.03}}
+        {"learning_rate": 0.001, "speed": {"samples_per_second": 812.4, "input_wait": 0.03},
+        "seconds": {"train": 12.1, "input_wait": 0.4, "validation": 1.9, "checkpoint": 0.1}}
 
     Args:
         metrics_file: the file of JSON lines.
@@ -57,6 +62,7 @@ class Recorder:
         metrics: Mapping[str, float],
         learning_rate: float | None = None,
         speed: Mapping[str, float] | None = None,
+        seconds: Mapping[str, float] | None = None,
     ) -> None:
         """Record the metrics of one phase ("train", "validation", "lav") of an epoch, counted from 1.
 
@@ -64,6 +70,7 @@ class Recorder:
             learning_rate: the learning rate of the last step.
             speed: the values that differ between runs of the same bits: see
                 `framework.run.speed.Speed.values`.
+            seconds: the time of each phase: see `framework.run.speed.RunClock.take_phases`.
         """
         record: EpochRecord = {
             "phase": phase,
@@ -78,6 +85,8 @@ class Recorder:
         if speed is not None:
             record["speed"] = dict(speed)
             scalars |= {f"speed/{name}": value for name, value in speed.items()}
+        if seconds is not None:
+            record["seconds"] = dict(seconds)
         self.history.append(record)
         try:
             if self._behind:

@@ -43,6 +43,7 @@ class EpochRecord(TypedDict):
     metrics: dict[str, float]
     learning_rate: NotRequired[float]
     speed: NotRequired[dict[str, float]]
+    seconds: NotRequired[dict[str, float]]
 
 
 class StoredVariable(TypedDict):
@@ -82,6 +83,7 @@ class ResultFile(FileRecord):
     best: BestEpoch | None = None
     final: dict[str, object] = _metrics()
     seconds: float | None = None
+    phases: dict[str, float] | None = None
     message: str | None = None
     left_out: tuple[int, ...] | None = _count(())
     monitor: str | None = None
@@ -230,6 +232,7 @@ class MetricsRecord(FileRecord):
     step: int = _count()
     time: str = ""
     metrics: dict[str, object] = _metrics()
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def check(self) -> Iterator[Problem]:
         yield from _not_numbers(self.metrics, "metrics")

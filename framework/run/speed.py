@@ -1,9 +1,11 @@
-"""The time a run takes, the speed of the steps of an epoch, and the share of the time spent waiting for
-data."""
+"""The time a run takes, by phase, the speed of the steps of an epoch, and the share of the time spent waiting
+for data."""
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 
@@ -67,7 +69,10 @@ class Stopwatch:
 
 class RunClock:
     """The time that is spent on a run: in this session, which begins when it is made, and in all
-    sessions.
+    sessions; and the time of each phase of this session.
+
+    Each moment counts for one phase: the innermost one that is being measured, and `start` or `other` outside of
+    all. So the phases add up to the time of the session.
 
     Attributes:
         before: seconds that were spent in earlier sessions.
@@ -75,7 +80,9 @@ class RunClock:
 
     def __init__(self) -> None:
         self.before = 0.0
-        self._started = self._saved = time.perf_counter()
+        self._started = self._saved = self._counted = time.perf_counter()
+        self._seconds: dict[str, float] = {}
+        self._phases = ["start"]
 
     def session_seconds(self) -> float:
         """Seconds of this session."""
@@ -92,3 +99,50 @@ class RunClock:
     def note_saved(self) -> None:
         """Say that a checkpoint is being saved."""
         self._saved = time.perf_counter()
+
+    # Phases -------------------------------------------------------------------------------------------------
+
+    def begin_epochs(self) -> None:
+        """Say that everything is built: what is not measured from here on is `other`."""
+        self._count()
+        self._phases[0] = "other"
+
+    @contextlib.contextmanager
+    def measure(self, phase: str) -> Iterator[None]:
+        """Count the time of the context for a phase, without that of the phases within it."""
+        self._count()
+        self._phases.append(phase)
+        try:
+            yield
+        finally:
+            self._count()
+            self._phases.pop()
+
+    def move(self, seconds: float, *, source: str, to: str) -> None:
+        """Count seconds for a phase that were counted for another one, but not more than that one has."""
+        seconds = min(seconds, self._seconds.get(source, 0.0))
+        self._add(source, -seconds)
+        self._add(to, seconds)
+
+    def take_phases(self) -> dict[str, float]:
+        """Return the seconds of each phase since the call before, or since the start; rounded to milliseconds."""
+        self._count()
+        found, self._seconds = self._seconds, {}
+        return {phase: round(seconds, 3) for phase, seconds in found.items()}
+
+    def _count(self) -> None:
+        now = time.perf_counter()
+        self._add(self._phases[-1], now - self._counted)
+        self._counted = now
+
+    def _add(self, phase: str, seconds: float) -> None:
+        self._seconds[phase] = self._seconds.get(phase, 0.0) + seconds
+
+
+def sum_phases(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Add up the seconds of each phase."""
+    total: dict[str, float] = {}
+    for part in parts:
+        for phase, seconds in part.items():
+            total[phase] = round(total.get(phase, 0.0) + seconds, 3)
+    return total

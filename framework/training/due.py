@@ -52,6 +52,11 @@ class Due:
         every = self.settings.val_every_n
         return is_nth(epoch, every) or (last and every > 0)
 
+    def raw_validation(self, epoch: int, *, last: bool = False) -> bool:
+        """Return whether the raw weights of a run with averaged ones are validated, too: after each n-th epoch
+        that is validated, and after the last."""
+        return last or is_nth(epoch, self.settings.val_raw_every_n)
+
     def lav(self, epoch: int, *, last: bool = False) -> bool:
         """Return whether LAV comes after an epoch: each n-th one, the first and the last."""
         every = self.settings.lav_every_n

@@ -7,8 +7,11 @@ import copy
 import logging
 from dataclasses import dataclass
 
+from framework.model.evaluation_weights import GivenWeights
+from framework.run.recorder import RAW
 from framework.run.run_directory import RunDirectory
 from framework.run.signals import Interruption
+from framework.run.speed import RunClock
 from framework.training.best_model import BestModel
 from framework.training.components import Components
 from framework.training.due import Due
@@ -58,6 +61,7 @@ class EpochEvaluation:
         due: when what is done.
         early_stopping: says whether the run ends. Its state is left as it is.
         interruption: ends an evaluation after a signal.
+        clock: measures what takes the time.
     """
 
     def __init__(
@@ -67,10 +71,11 @@ class EpochEvaluation:
         due: Due,
         early_stopping: EarlyStopping,
         interruption: Interruption,
+        clock: RunClock,
     ) -> None:
         self.best_model = BestModel(run, components)
         self._components, self._run, self._due = components, run, due
-        self._early_stopping, self._interruption = early_stopping, interruption
+        self._early_stopping, self._interruption, self._clock = early_stopping, interruption, clock
         self._monitored = {components.monitor}
         if components.plateau:
             self._monitored.add(components.plateau.monitor)
@@ -100,6 +105,36 @@ class EpochEvaluation:
         judged.improved = judged.best is not progress.best
         return judged
 
+    def validate_raw(self, judged: Judged, step: int, *, records: int) -> None:
+        """Validate the raw weights of a run that is judged by averaged ones, where that is due.
+
+        Their values are recorded, as phase `validation/raw`, and decide nothing. The model holds its raw weights.
+
+        Args:
+            judged: the epoch; gets the phase.
+            step, records: as for `judge`.
+
+        Raises:
+            Interrupted: after a signal.
+        """
+        components = self._components
+        if "average" not in components.averages or "validation" not in judged.phases:
+            return
+        last = self._due.is_last(judged.epoch, judged.stopped)
+        if not self._due.raw_validation(judged.epoch, last=last):
+            return
+        if judged.before_end is None and not self._due.raw_validation(judged.epoch):
+            judged.before_end = {
+                "best": judged.best,
+                "final": judged.logs,
+                "records": records + len(judged.phases),
+            }
+        assert components.validator is not None  # it gave the phase that is there
+        given = GivenWeights.of(components.model)
+        measure = self._clock.measure
+        with measure("weights"), components.evaluation_weights(step, given), measure(RAW):
+            judged.phases[RAW] = components.validator.evaluate(interruption=self._interruption)
+
     def _judge_end(self, judged: Judged, step: int, records: int) -> None:
         """Evaluate the last epoch in any case.
 
@@ -124,9 +159,11 @@ class EpochEvaluation:
         monitored."""
         validator, prefixes = self._components.validator, {"train": "", "validation": "val_"}
         if validator is not None and validates and "validation" not in judged.phases:
-            judged.phases["validation"] = validator.evaluate(interruption=self._interruption)
+            with self._clock.measure("validation"):
+                judged.phases["validation"] = validator.evaluate(interruption=self._interruption)
         if loads and not any(phase.startswith("lav") for phase in judged.phases):
-            judged.phases |= {of.phase: values for of, values in self._load_and_validate().items()}
+            with self._clock.measure("lav"):
+                judged.phases |= {of.phase: values for of, values in self._load_and_validate().items()}
         if self._components.lav is not None:
             prefixes |= {of.phase: of.prefix for of in self._components.lav.lists}
         named = {
@@ -155,4 +192,5 @@ class EpochEvaluation:
     def _keep(self, judged: Judged, step: int, *, keep_earlier: bool = False) -> None:
         """Export the epoch as the best one. Where that cannot be written, the one before stays the best."""
         record: BestEpoch = {"epoch": judged.epoch, "step": step, "metrics": dict(judged.logs)}
-        judged.best = self.best_model.keep(record, keep_earlier=keep_earlier) or judged.best
+        with self._clock.measure("export"):
+            judged.best = self.best_model.keep(record, keep_earlier=keep_earlier) or judged.best

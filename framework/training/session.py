@@ -12,7 +12,7 @@ from framework.run.profiler import Profiler
 from framework.run.recorder import Recorder
 from framework.run.run_directory import RunDirectory
 from framework.run.signals import Interruption
-from framework.run.speed import RunClock, Speed, Stopwatch
+from framework.run.speed import RunClock, Speed, Stopwatch, sum_phases
 from framework.scenario import Scenario
 from framework.training.announcement import MONITOR, Changes, announce, announce_epoch, warn_of_versions
 from framework.training.checkpoints import Checkpoints
@@ -50,6 +50,7 @@ class Session:
     def __init__(
         self, scenario: Scenario, run: RunDirectory, console: Console, interruption: Interruption
     ) -> None:
+        self.clock = RunClock()
         settings = scenario.config.trainer
         self._run, self._console, self._interruption = run, console, interruption
         self._checkpoints = Checkpoints(run, keep=settings.keep_checkpoints, lengths=settings.post_hoc_ema)
@@ -64,10 +65,11 @@ class Session:
         self._due = Due(settings, components.steps_per_epoch)
         self._steps = Steps(components, self.state)
         self._recovery = NanRecovery(components, self.state, self._steps, interruption)
-        self._evaluation = EpochEvaluation(components, run, self._due, self.early_stopping, interruption)
+        self._evaluation = EpochEvaluation(
+            components, run, self._due, self.early_stopping, interruption, self.clock
+        )
         profiles = settings.profile or settings.profile_steps
         self._profiler = Profiler(run.tensorboard if profiles else None, self._due, settings.profile_steps)
-        self.clock = RunClock()
 
     def restore(self, changes: Changes) -> bool:
         """Take up the newest intact checkpoint, where there is one. The run is not changed where that fails.
@@ -113,11 +115,14 @@ class Session:
             closing(self.components.callbacks),
         ):
             self._begin(changes, resumed=resumed)
+            self.clock.begin_epochs()
             try:
                 while not self._is_over():
-                    speed = self._train_epoch()
+                    with self.clock.measure("train"):
+                        speed = self._train_epoch()
                     self._end_epoch(speed)
-                self._finish()
+                with self.clock.measure("export"):
+                    self._finish()
             except (Interrupted, NumericsError):
                 # The state is the one after the last whole step; what is saved must be sound, too.
                 self._recovery.ensure_sound()
@@ -183,10 +188,12 @@ class Session:
     def _end_epoch(self, speed: Speed) -> None:
         """Judge an epoch by its evaluation weights, and commit it."""
         trained, progress = metric_values(self.components.model), self.state.progress
-        with self.components.evaluation_weights(progress.step):
+        records = len(self._recorder.history)
+        with self.clock.measure("weights"), self.components.evaluation_weights(progress.step):
             # The weights that are validated are the ones that are kept as best. No training state changes
             # here.
-            judged = self._evaluation.judge(trained, progress, records=len(self._recorder.history))
+            judged = self._evaluation.judge(trained, progress, records=records)
+        self._evaluation.validate_raw(judged, progress.step, records=records)
         self._commit(judged, speed)
 
     def _commit(self, judged: Judged, speed: Speed) -> None:
@@ -230,17 +237,26 @@ class Session:
 
     def _save(self) -> None:
         """Save a checkpoint. It is the state to go back to, too."""
-        self.state.set_seconds(self.clock.run_seconds())
-        self.clock.note_saved()
-        snapshot = self.state.snapshot()
-        self._steps.keep(snapshot)
-        self._checkpoints.save(snapshot)
+        with self.clock.measure("checkpoint"):
+            self.state.set_seconds(self.clock.run_seconds())
+            self.clock.note_saved()
+            snapshot = self.state.snapshot()
+            self._steps.keep(snapshot)
+            self._checkpoints.save(snapshot)
 
     def _keep(self) -> None:
         """Keep the state to go back to, in memory only."""
-        self._steps.keep(self.state.snapshot())
+        with self.clock.measure("checkpoint"):
+            self._steps.keep(self.state.snapshot())
+
+    def phase_seconds(self) -> dict[str, float]:
+        """Return the seconds of each phase, all sessions together; asked once, at the end of the session."""
+        recorded = [record.get("seconds", {}) for record in self._recorder.history]
+        return sum_phases([*recorded, self.clock.take_phases()])
 
     def _record(self, judged: Judged, learning_rate: float, speed: Speed) -> None:
+        self.clock.move(speed.waited or 0.0, source="train", to="input_wait")
+        seconds = self.clock.take_phases()
         for phase, metrics in judged.phases.items():
             in_training = phase == "train"
             self._recorder.record(
@@ -250,6 +266,7 @@ class Session:
                 metrics=metrics,
                 learning_rate=learning_rate if in_training else None,
                 speed=speed.values() if in_training else None,
+                seconds=seconds if in_training else None,
             )
 
     def _show_progress(self, done: int) -> contextlib.AbstractContextManager[EpochProgress]:

@@ -46,6 +46,10 @@ class Result:
             (`trainer.on_nan`).
         monitor, mode: the value that decides which epoch is best, and whether the lowest ("min") or the
             highest ("max") of it is.
+        phases: the seconds of each phase, which add up to `seconds`: `start` (building data and model), `train`
+            (steps), `input_wait` (waiting for batches), `weights` (making those that are validated: averages,
+            BatchNorm statistics), `validation`, `validation/raw`, `lav`, `checkpoint`, `export`, `other`. None where
+            the run ended before it was built.
     """
 
     status: str
@@ -58,6 +62,7 @@ class Result:
     left_out: Sequence[int] = ()
     monitor: str | None = None
     mode: str | None = None
+    phases: Mapping[str, float] | None = None
 
 
 class Trainer:
@@ -246,7 +251,8 @@ class Trainer:
     def _write_result(self, session: Session, status: str, message: str | None) -> Result:
         result = _result(session.state.progress, status, message, session.clock.run_seconds())
         monitor, mode = session.components.monitor, session.early_stopping.mode
-        result = dataclasses.replace(result, monitor=monitor, mode=mode)
+        phases = session.phase_seconds()
+        result = dataclasses.replace(result, monitor=monitor, mode=mode, phases=phases)
         self._write(result)
         return result
 

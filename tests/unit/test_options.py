@@ -245,6 +245,7 @@ TABLE: dict[str, dict[str, str]] = {
         "recalibrate_batches": "tests/unit/test_option_effects.py::test_the_number_of_batches_for_batch_norm_matters",
         "no_train_scope": "tests/unit/training/test_trainer.py::test_frozen_layers_do_not_learn",
         "calc_ema": "tests/unit/training/test_trainer.py::test_averaging_leaves_the_training_alone_and_decides_what_is_best",
+        "val_raw_every_n": "tests/unit/training/test_trainer.py::test_averaging_leaves_the_training_alone_and_decides_what_is_best",
         "post_hoc_ema": "tests/unit/test_end_of_run.py::test_the_last_epoch_is_validated_and_can_be_best",
         "post_hoc_every_n_epochs": "tests/unit/test_end_of_run.py::test_the_last_epoch_is_validated_and_can_be_best",
         "checkpoint_every_n_epochs": "tests/unit/test_option_effects.py::test_when_checkpoints_are_saved_and_how_many_are_kept[words0-steps0]",

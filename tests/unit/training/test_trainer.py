@@ -58,9 +58,17 @@ def test_a_run_leaves_behind_what_it_says(undisturbed: Path) -> None:
     assert [(line["phase"], line["epoch"], line["step"]) for line in lines] == [
         (phase, epoch, 12 * epoch)
         for epoch in (1, 2, 3, 4)
-        for phase in ("train", "validation", "lav")
-        if phase != "lav" or epoch in (1, 2, 4)
+        for phase, epochs in (
+            ("train", (1, 2, 3, 4)),
+            ("validation", (1, 2, 3, 4)),
+            ("lav", (1, 2, 4)),
+            ("validation/raw", (4,)),
+        )
+        if epoch in epochs
     ]
+    spent = [set(line["seconds"]) for line in lines if line["phase"] == "train"]
+    assert spent[0] >= {"start", "train", "input_wait", "validation", "lav"} and "start" not in spent[1]
+    assert set(result["phases"]) >= spent[0] | {"validation/raw", "checkpoint", "export"}
     validations = (line for line in lines if line["phase"] == "validation")
     best = max(validations, key=lambda line: (line["metrics"]["accuracy"], -line["metrics"]["loss"]))
     assert result["best"]["epoch"] == best["epoch"]
@@ -132,7 +140,8 @@ def test_a_resume_that_is_interrupted_while_it_is_built_says_so(undisturbed: Pat
         "seconds": 0,
         "monitor": None,
         "mode": None,
-    }  # the model says the last two
+        "phases": None,
+    }  # the model says the last three
     assert found | unknown == ended | unknown
     assert found["status"] == "interrupted"
     again.give_up(2)
@@ -264,7 +273,7 @@ def test_recalibration_leaves_the_training_alone(tmp_path: Path) -> None:
 def test_averaging_leaves_the_training_alone_and_decides_what_is_best(
     tmp_path: Path, finished: Finished
 ) -> None:
-    train(tmp_path / "with", "epochs=2", "trainer.calc_ema=-1")
+    train(tmp_path / "with", "epochs=2", "trainer.calc_ema=-1", "trainer.val_raw_every_n=1")
     finished(tmp_path / "without", "epochs=2")
     with_, without = (comparable(tmp_path / name)["variables"] for name in ("with", "without"))
     average = with_.pop("average")
@@ -275,11 +284,12 @@ def test_averaging_leaves_the_training_alone_and_decides_what_is_best(
         for name in ("with", "without")
     ]
     assert training[0] == training[1]
-    validation = [
-        [r["metrics"] for r in records(tmp_path / name) if r["phase"] == "validation"]
-        for name in ("with", "without")
-    ]
-    assert validation[0] != validation[1]
+    averaged, raw, without_average = (
+        [r["metrics"] for r in records(tmp_path / name) if r["phase"] == phase]
+        for name, phase in (("with", "validation"), ("with", "validation/raw"), ("without", "validation"))
+    )
+    assert averaged != raw
+    assert raw == without_average
     for name, weights in (("with", "ema"), ("without", "raw")):
         assert json.loads((tmp_path / name / "best" / "model.json").read_text())["weights"] == weights
     report = load_and_validate(tmp_path / "with")
@@ -290,6 +300,8 @@ def test_averaging_leaves_the_training_alone_and_decides_what_is_best(
 def test_averaging_may_begin_in_a_resume(tmp_path: Path, finished: Finished) -> None:
     resume(finished(tmp_path / "run", "epochs=1"), "epochs=2", "trainer.calc_ema=0.9")
     assert "average" in final_state(tmp_path / "run").variables
+    # The raw weights are validated once, at the end.
+    assert [r["epoch"] for r in records(tmp_path / "run") if r["phase"] == "validation/raw"] == [2]
 
 
 def test_without_validation_best_follows_the_training_metric(tmp_path: Path) -> None:
