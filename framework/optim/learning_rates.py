@@ -321,6 +321,37 @@ class DecayToLimit(LearningRate):
             )
 
 
+@register_learning_rate("keras")
+@dataclass(frozen=True, kw_only=True)
+class KerasSchedule(LearningRate):
+    """`lr` times any schedule of `keras.optimizers.schedules`, which counts the steps of the optimizer.
+
+    Of its arguments, `initial_learning_rate` is 1, and `decay_steps` all steps of the run, unless they are given.
+    """
+
+    per: Literal["step", "epoch"] = setting("step", _PER)
+    class_name: str = setting("CosineDecay", "The name of a class of keras.optimizers.schedules.")
+    arguments: dict[str, object] = dataclasses.field(
+        default_factory=dict, metadata={"help": "Arguments of the class, by their names in Keras."}
+    )
+
+    def value(self, clock: Clock) -> tf.Tensor | float:
+        import tensorflow as tf
+
+        schedule = self._schedule(int(clock.epochs * clock.steps_per_epoch))
+        step = tf.cast(tf.round(clock.epoch * clock.steps_per_epoch), tf.int64)
+        return self.lr * tf.cast(schedule(step), tf.float64)
+
+    def build(self, *, steps_per_epoch: int, epochs: int) -> keras.optimizers.schedules.LearningRateSchedule:
+        self._schedule(steps_per_epoch * epochs)  # raises where there is none
+        return super().build(steps_per_epoch=steps_per_epoch, epochs=epochs)
+
+    def _schedule(self, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+        from framework.optim.keras_schedules import keras_schedule  # imports Keras
+
+        return keras_schedule(self.class_name, self.arguments, steps=steps)
+
+
 @register_learning_rate("reduce_on_plateau")
 @dataclass(frozen=True, kw_only=True)
 class ReduceOnPlateau(PlateauSettings, LearningRate):

@@ -223,6 +223,36 @@ def test_steps_beyond_the_precision_of_float32_are_told_apart() -> None:
     assert values(schedule, [step, step + 1]) == [1.0, 0.5]
 
 
+@pytest.mark.parametrize("per", ["step", "epoch"])
+def test_any_schedule_of_keras(per: str) -> None:
+    arguments = {"first_decay_steps": 30, "alpha": 0.1}
+    schedule = build("keras", lr=0.5, class_name="CosineDecayRestarts", arguments=arguments, per=per)
+    theirs = keras.optimizers.schedules.CosineDecayRestarts(0.5, **arguments)
+    at = [0, 1, 29, 30, 31, 89, 90, 199, 250]
+    assert values(schedule, at) == pytest.approx(
+        [float(theirs(step if per == "step" else step // 10 * 10)) for step in at], rel=1e-6
+    )
+
+
+def test_a_schedule_of_keras_takes_the_whole_run() -> None:
+    own = build("cosine_decay", lr=0.5)
+    assert values(build("keras", lr=0.5), range(0, 200, 9)) == pytest.approx(
+        values(own, range(0, 200, 9)), abs=1e-7
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"class_name": "CosineDekay"}, r"learning_rate\.class_name: unknown schedule(.|\n)*'CosineDecay'"),
+        ({"arguments": {"decay_rate": 1}}, r"arguments: CosineDecay refuses(.|\n)*allowed: .*warmup_target"),
+    ],
+)
+def test_what_keras_refuses_is_a_problem(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        build("keras", **settings)
+
+
 def test_an_optimizer_follows_the_schedule() -> None:
     schedule = build("exponential_decay", lr=1.0, decay=0.5, decay_epochs=1, steps_per_epoch=1)
     optimizer = keras.optimizers.SGD(schedule)
