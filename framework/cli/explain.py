@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from framework.cli.command import OK, RunArgumentParser, check_ownership, command, split_overrides
-from framework.run.console import Console, format_value
+from framework.cli.command import FAILED, OK, RunArgumentParser, check_ownership, command, split_overrides
+from framework.run.console import Console, format_value, plural
 
 
 @command
@@ -15,7 +16,8 @@ def main(argv: list[str]) -> int:
         "explain-prediction",
         "Draw what a trained network looks at in images: over each image the Grad-CAM map of the predicted class.",
         epilog="explain-prediction outputs/run1 photos/ portrait.jpg --output explained\n"
-        "explain-prediction outputs/run1 portrait.jpg --activations conv1,conv2 --filters conv1",
+        "explain-prediction outputs/run1 portrait.jpg --activations conv1,conv2 --filters conv1\n"
+        "Exit code 1 where an image could not be read; the others are explained all the same.",
         takes_weights=True,
     )
     parser.add_argument(
@@ -57,11 +59,15 @@ def main(argv: list[str]) -> int:
         config_dir=arguments.config_dir,
     )
     console = Console()
-    for explanation in found:
+    for explanation in found.images:
         values = (format_value(v) if isinstance(v, float) else str(v) for v in explanation.columns.values())
         console.print("  ".join([explanation.name, *values, f"-> {explanation.pictures[0]}"]))
-    console.print(f"{len(found):,} images explained in {arguments.output}")
-    return OK
+    if found.filters:
+        console.print(f"filters of {arguments.filters} -> {found.filters}")
+    console.print(f"{plural(len(found.images), 'image')} explained in {arguments.output}")
+    for fault in found.unreadable:
+        print(f"not explained: {fault}", file=sys.stderr)
+    return FAILED if found.unreadable else OK
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,20 +10,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framework.classification import Classification
-from framework.data.source import Source
-from framework.errors import DataError, ScenarioError
+from framework.data.source import Fault, Source
+from framework.errors import ScenarioError
+from framework.evaluation.predict import samples_to_predict
 from framework.evaluation.trained_model import open_trained
 from framework.model.grad_cam import Activations, GradCam, filters
 from framework.report.pictures import grid, overlay, pixels_of, write_picture
 from framework.run.device import apply_device
 from framework.scenario import Scenario
-from framework.splits import open_source
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
 
 _MAPS = 64  # activations of a layer, and filters, that are shown
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What a network looks at in samples.
+
+    Args:
+        images: what was drawn of each.
+        unreadable: samples that could not be loaded.
+        filters: the picture of the filters of a layer, where it was asked for.
+    """
+
+    images: Sequence[Explanation]
+    unreadable: Sequence[Fault]
+    filters: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +66,7 @@ def explain(
     filters_of: str | None = None,
     model: str = "best",
     config_dir: str | Path | None = None,
-) -> list[Explanation]:
+) -> Explained:
     """Draw what a trained network looks at in images.
 
     Of each image a picture is written with its Grad-CAM map of the predicted class over it, and one for each of
@@ -68,7 +84,7 @@ def explain(
         config_dir: for a file of weights, another folder of group options.
 
     Returns:
-        What was drawn, for each image that could be loaded.
+        What was drawn of each image that could be loaded, and why the others could not.
 
     Raises:
         ScenarioError: if run, model or images cannot be used, or the model cannot be observed.
@@ -77,20 +93,15 @@ def explain(
     with open_trained(run, overrides, model=model, config_dir=config_dir) as trained:
         scenario = trained.scenario
         apply_device(scenario.config.device)
-        source = open_source(
-            scenario, scenario.prediction_source(arguments), "prediction_source", targets=False
-        )
-        bad = {fault.name for fault in source.unreadable(range(len(source)))}
-        good = [i for i in range(len(source)) if source.sample_name(i) not in bad]
-        if not good:
-            raise DataError(f"no image can be loaded of {', '.join(map(str, arguments))}")
         loaded = trained.load()
-    camera, observed = GradCam(loaded, layer), Activations(loaded, layers)
-    if filters_of is not None:
-        write_picture(
-            filter_picture(filters(loaded, filters_of)), folder / f"filters-{_safe(filters_of)}.png"
-        )
-    return list(_explain(scenario, loaded, camera, observed, source, good, folder))
+        # What the model has not is answered before the images are read.
+        camera, observed = GradCam(loaded, layer), Activations(loaded, layers)
+        kernel = None if filters_of is None else filters(loaded, filters_of)
+        samples, unreadable = samples_to_predict(scenario, arguments)
+    drawn = None
+    if kernel is not None:
+        drawn = write_picture(filter_picture(kernel), folder / f"filters-{_safe(str(filters_of))}.png")
+    return Explained(list(_explain(scenario, loaded, camera, observed, samples, folder)), unreadable, drawn)
 
 
 def _explain(
@@ -99,12 +110,11 @@ def _explain(
     camera: GradCam,
     observed: Activations,
     source: Source,
-    indices: Sequence[int],
     folder: Path,
 ) -> Iterator[Explanation]:
     import tensorflow as tf
 
-    for number, index in enumerate(indices, start=1):
+    for index in range(len(source)):
         sample = source.load(tf.constant(index, tf.int64))
         image = sample[0] if isinstance(sample, tuple) else sample
         shown = pixels_of(image.numpy()) if hasattr(image, "numpy") else None
@@ -115,13 +125,10 @@ def _explain(
         batch = tf.expand_dims(image, 0)
         output = model.predict_on_batch(batch)[0]
         map_ = camera.maps(batch, [predicted_class(scenario, output)])[0]
-        stem = f"{number:03d}-{_safe(Path(source.sample_name(index)).stem)}"
+        stem = f"{index + 1:03d}-{_safe(Path(source.sample_name(index)).stem)}"
         pictures = [write_picture(overlay(shown, map_), folder / f"{stem}.png")]
         for name, maps in observed.of(batch).items():
-            if maps.ndim == 4:
-                pictures.append(
-                    write_picture(activation_picture(maps[0]), folder / f"{stem}-{_safe(name)}.png")
-                )
+            pictures.append(write_picture(activation_picture(maps[0]), folder / f"{stem}-{_safe(name)}.png"))
         yield Explanation(source.sample_name(index), dict(scenario.describe_prediction(output)), pictures)
 
 
@@ -134,15 +141,28 @@ def predicted_class(scenario: Scenario, output: np.ndarray) -> int:
 
 
 def activation_picture(maps: np.ndarray) -> np.ndarray:
-    """Draw the activations of a layer side by side, each from its lowest to its highest value.
+    """Draw the activations of a layer, from the lowest to the highest value: channels side by side, each by itself.
 
     Args:
-        maps: float [height, width, channels].
+        maps: float [height, width, channels]; of a layer without places [values], drawn as a square, or
+            [positions, channels], drawn as they are.
 
     Returns:
         uint8 [height, width]
+
+    Raises:
+        ScenarioError: if they are of another shape.
     """
-    return grid([maps[:, :, channel] for channel in range(min(maps.shape[2], _MAPS))])
+    import numpy as np
+
+    if maps.ndim == 3:
+        return grid([maps[:, :, channel] for channel in range(min(maps.shape[2], _MAPS))])
+    if maps.ndim == 1:
+        side = math.ceil(math.sqrt(len(maps)))
+        maps = np.pad(maps, (0, side**2 - len(maps)), constant_values=maps.min()).reshape(side, side)
+    if maps.ndim != 2:
+        raise ScenarioError(f"activations of shape {list(maps.shape)} cannot be drawn")
+    return grid([maps])
 
 
 def filter_picture(kernel: np.ndarray) -> np.ndarray:

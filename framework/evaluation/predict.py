@@ -75,31 +75,46 @@ def predict(
         if threshold is not None:
             decide_at(scenario, threshold)
         apply_device(scenario.config.device)
-        source = open_source(
-            scenario, scenario.prediction_source(arguments), "prediction_source", targets=False
-        )
-        if not len(source):
-            raise DataError(f"nothing to predict in {', '.join(map(str, arguments))}")
-        bad = source.unreadable(range(len(source)))
-        names = {fault.name for fault in bad}
-        good = [i for i in range(len(source)) if source.sample_name(i) not in names]
-        loaded = trained.load() if good else None
-    labels = {i: label for i in good if (label := source.true_label(i)) is not None}
+        samples, unreadable = samples_to_predict(scenario, arguments)
+        loaded = trained.load() if len(samples) else None
+    indices = range(len(samples))
+    labels = {i: label for i in indices if (label := samples.true_label(i)) is not None}
     describes = not arrays or type(scenario).describe_prediction is not Scenario.describe_prediction
     rows, kept = [], []
-    outputs = _outputs(loaded, Subset(source, good), scenario.config.data.batch_size) if good else iter(())
-    for i, output in zip(good, outputs, strict=True):
+    outputs = _outputs(loaded, samples, scenario.config.data.batch_size) if loaded else iter(())
+    for i, output in zip(indices, outputs, strict=True):
         truth = {"true_label": labels.get(i, "")} if labels else {}
         rows.append(
             {
-                "file": source.sample_name(i),
+                "file": samples.sample_name(i),
                 **truth,
                 **(scenario.describe_prediction(output) if describes else {}),
             }
         )
         if arrays:
             kept.append(named_outputs(output))
-    return Predictions(rows=rows, unreadable=bad, outputs=_stacked(kept) if arrays else None)
+    return Predictions(rows=rows, unreadable=unreadable, outputs=_stacked(kept) if arrays else None)
+
+
+def samples_to_predict(scenario: Scenario, arguments: Sequence[str | Path]) -> tuple[Source, Sequence[Fault]]:
+    """Open what a scenario reads for prediction.
+
+    Args:
+        arguments: as for `predict`.
+
+    Returns:
+        The samples that can be loaded, and why the others cannot. Each is tried.
+
+    Raises:
+        ScenarioError: if there are none.
+    """
+    given = scenario.prediction_source(arguments)
+    source = open_source(scenario, given, "prediction_source", targets=False)
+    if not len(source):
+        raise DataError(f"nothing to predict in {', '.join(map(str, arguments))}")
+    bad = source.unreadable(range(len(source)))
+    names = {fault.name for fault in bad}
+    return Subset(source, [i for i in range(len(source)) if source.sample_name(i) not in names]), bad
 
 
 def _stacked(outputs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
