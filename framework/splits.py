@@ -36,9 +36,20 @@ def prepare_source(scenario: Scenario, split: Split) -> Source:
     if not len(source):
         raise DataError(f"the {split} split of {scenario.name} has no samples")
     data = scenario.config.data
-    if data.limit is not None:
-        source = spread(source, data.limit)
+    source = limited(scenario, source)
     if data.cache == "off" or source.batched:
         return source
     limit = int(data.cache_limit * 1e9) if data.cache == "auto" else None
     return cached(source, limit_bytes=limit, workers=data.workers)
+
+
+def limited(scenario: Scenario, source: Source) -> Source:
+    """Return the samples of a split that `data.limit` leaves."""
+    limit = scenario.config.data.limit
+    return source if limit is None else spread(source, limit)
+
+
+def overfitted(scenario: Scenario, training: Source) -> Source:
+    """Return the training samples that a run with `trainer.overfit_batches` learns by heart; all, without that."""
+    count = scenario.config.trainer.overfit_batches
+    return training if count is None else spread(training, count * scenario.config.data.batch_size)

@@ -111,6 +111,9 @@ class ImageFiles(Source):
     def group_name(self, index: int) -> str | None:
         return self._group_names[index] if self._group_names is not None else None
 
+    def known_targets(self) -> np.ndarray | None:
+        return None if self._targets is None else self._targets.numpy()
+
     def diagnose(self, index: int, reason: str) -> Fault:
         fault = diagnose(self.paths[index], reason)
         return fault if self._rows is None else named_by(self._rows[index], fault)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
-from framework.data.source import Source
+from framework.data.source import Source, single_target
 from framework.data.structure import as_array, as_arrays, described, map_parts
 from framework.errors import DataError, listing
 
@@ -144,6 +144,9 @@ class PaddedSource(Source):
 
     def sample_name(self, index: int) -> str:
         return str(self._names[index]) if self._names is not None else super().sample_name(index)
+
+    def known_targets(self) -> np.ndarray | None:
+        return single_target(self._parts)
 
     def groups(self) -> np.ndarray | None:
         import numpy as np

@@ -140,6 +140,10 @@ class Source(abc.ABC):
         """
         return None
 
+    def known_targets(self) -> np.ndarray | None:
+        """Return the targets of all samples, [len, ...], if they are known without loading the samples; else None."""
+        return None
+
     def diagnose(self, index: int, reason: str) -> Fault:
         """Return why the sample at `index` cannot be loaded.
 
@@ -293,6 +297,10 @@ class ArraySource(Source):
     def sample_name(self, index: int) -> str:
         return self._names[index] if self._names else super().sample_name(index)
 
+    def known_targets(self) -> np.ndarray | None:
+        """Return the targets, if a sample has a single one."""
+        return single_target(self._tensors)
+
     def numpy(self) -> Any:
         """Return all samples, as the structure of NumPy arrays that the source was made of."""
         import tensorflow as tf
@@ -301,6 +309,16 @@ class ArraySource(Source):
             return tensor.numpy()
 
         return tf.nest.map_structure(as_array, self._tensors)
+
+
+def single_target(samples: object) -> np.ndarray | None:
+    """Return the targets in a batch of samples, `(inputs, targets)` or with weights; None unless they are one tensor."""
+    import tensorflow as tf
+
+    if isinstance(samples, tuple) and len(samples) > 1 and isinstance(samples[1], tf.Tensor):
+        targets: np.ndarray = samples[1].numpy()
+        return targets
+    return None
 
 
 def digest_of(parts: Iterable[bytes], *, digits: int = 12) -> str:

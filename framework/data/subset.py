@@ -52,6 +52,10 @@ class Subset(Source):
     def group_name(self, index: int) -> str | None:
         return self._source.group_name(self._indices[index])
 
+    def known_targets(self) -> np.ndarray | None:
+        targets = self._source.known_targets()
+        return None if targets is None else targets[self._indices]
+
     def diagnose(self, index: int, reason: str) -> Fault:
         return self._source.diagnose(self._indices[index], reason)
 

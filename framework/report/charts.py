@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 # Points of a curve that are drawn: more cannot be seen, and make a page large.
 _POINTS = 400
 # Classes whose names and numbers stand in a confusion matrix.
-_NAMED, _NUMBERED = 40, 15
+_NAMED, _NUMBERED = 60, 15
 
 # A phase has one colour in all figures of a page.
-_OF_PHASES = {"training": SERIES[0], "validation": SERIES[1]}
+_OF_PHASES = {
+    "training": SERIES[0],
+    "validation": SERIES[1],
+    "validation, averaged weights": SERIES[1],
+    "validation, raw weights": SERIES[2],
+}
 
 Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 """Curves by their names: x and y of each."""
@@ -46,8 +51,8 @@ def curve_over_epochs(
     from matplotlib.ticker import MaxNLocator
 
     with drawing() as (figure, axes):
-        own = SERIES[2:] if _OF_PHASES.keys() & series.keys() else SERIES
-        others = iter(own * len(series))
+        taken = {_OF_PHASES[name] for name in series if name in _OF_PHASES}
+        others = iter([colour for colour in SERIES if colour not in taken] * len(series))
         for name, (epochs, values) in series.items():
             marker = "o" if len(epochs) == 1 else None
             colour = _OF_PHASES.get(name) or next(others)
@@ -58,10 +63,38 @@ def curve_over_epochs(
             axes.axvline(best, color=INK, linewidth=1, linestyle="--", label=f"best, epoch {best}")
         if logarithmic:
             axes.set_yscale("log")
+        elif (only := {value for _, values in series.values() for value in values}) and len(only) == 1:
+            value = only.pop()
+            if (
+                math.isfinite(value) and value > 0
+            ):  # a flat line, and not the digits behind the point of its axis
+                axes.set_ylim(0, 1.5 * value)
         axes.set(title=title, xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if len(series) > 1 or best is not None or resumed:
             axes.legend()
+    return figure
+
+
+def time_of_phases(seconds: Mapping[str, float]) -> Figure:
+    """Where the time went.
+
+    Args:
+        seconds: of each phase, by its name.
+    """
+    import textwrap
+
+    phases = sorted(seconds, key=lambda name: -seconds[name])
+    total = sum(seconds.values())
+    with drawing(5.2, 0.9 + 0.34 * len(phases)) as (figure, axes):
+        bars = axes.barh(
+            [textwrap.fill(name, 30) for name in phases], [seconds[name] for name in phases], 0.7
+        )
+        axes.bar_label(bars, [f" {seconds[name] / total:.0%}" for name in phases], fontsize=8.5)
+        axes.invert_yaxis()
+        axes.margins(x=0.12)
+        axes.grid(axis="y", visible=False)
+        axes.set(title="Where the time went", xlabel="seconds")
     return figure
 
 
@@ -175,8 +208,9 @@ def confusion(table: np.ndarray, names: Sequence[str]) -> Figure:
         axes.set(xlim=(-0.5, count - 0.5), ylim=(count - 0.5, -0.5), xlabel="predicted", ylabel="true")
         axes.set_title("Confusion")
         if count <= _NAMED:
-            axes.set_xticks(range(count), names, rotation=90 if count > 4 else 0)
-            axes.set_yticks(range(count), names)
+            size = min(9.5, 280 / count)
+            axes.set_xticks(range(count), names, rotation=90 if count > 4 else 0, fontsize=size)
+            axes.set_yticks(range(count), names, fontsize=size)
         axes.set_aspect("equal")
     return figure
 
@@ -188,21 +222,28 @@ def balance(counts: Mapping[str, Mapping[str, int]]) -> Figure:
         counts: by split, then by class.
     """
     classes = list(dict.fromkeys(name for of_split in counts.values() for name in of_split))
-    with drawing(5.2, 1.4 + 0.28 * min(len(classes), 40) * len(counts)) as (figure, axes):
+    few = len(classes) <= _NUMBERED
+    if not few:  # what is frequent and what is rare can be seen
+        first = next(iter(counts.values()))
+        classes.sort(key=lambda name: -first.get(name, 0))
+    tall = 0.28 * len(counts) * len(classes) if few else min(0.16 * len(classes), 0.16 * _NAMED)
+    with drawing(5.2, 1.0 + max(0.8, tall)) as (figure, axes):
         height = 0.8 / len(counts)
         for number, (split, of_split) in enumerate(counts.items()):
             places = [place + number * height for place in range(len(classes))]
             values = [of_split.get(name, 0) for name in classes]
             bars = axes.barh(places, values, height, label=split, color=SERIES[number % len(SERIES)])
-            if len(classes) <= _NUMBERED:
+            if few:
                 axes.bar_label(bars, [f" {value:,}" for value in values], fontsize=8.5)
         middle = [place + 0.4 - height / 2 for place in range(len(classes))]
-        axes.set_yticks(middle, classes)
-        axes.invert_yaxis()
+        axes.set_yticks(middle, classes, fontsize=9.5 if few else 7)
+        if len(classes) > _NAMED:
+            axes.set_yticks([])
+        axes.set_ylim(len(classes) - 0.3, -0.7)
         axes.margins(x=0.12)
         axes.set(title="Samples of each class", xlabel="samples")
         if len(counts) > 1:
-            axes.legend()
+            axes.legend(loc="lower right", frameon=True, facecolor=PAPER, edgecolor=GRID)
     return figure
 
 

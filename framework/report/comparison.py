@@ -44,7 +44,7 @@ def _results(runs: Sequence[Recorded], names: Sequence[str]) -> Section:
         rows.append(
             [
                 name,
-                str(result.get("status", "in training")).replace("_", " "),
+                recorded.status,
                 str(best.get("epoch", "-")),
                 *(format_value(metrics[value]) if value in metrics else "-" for value in values),
                 format_seconds(seconds) if (seconds := result.get("seconds")) else "-",

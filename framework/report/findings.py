@@ -6,12 +6,17 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from framework.report.judged import Judged
+from framework.report.measures import Curves
 from framework.report.recorded import Recorded
 from framework.run.console import format_value, plural
+from framework.run.recorder import RAW
 
 # A loss that rises by this part of its lowest value has risen, and one that has come down by this part of it
 # over the last fifth of the epochs still falls.
 _RISEN, _FALLING = 0.05, 0.02
+_WORTH = 5.0  # seconds, in all
+_MISTAKES = 3  # that are told
 _WAITING = 0.2  # of the time: from there on, data are worth a look
 
 
@@ -30,9 +35,31 @@ class Finding:
     hint: str | None = None
 
 
-def findings(recorded: Recorded) -> list[Finding]:
-    """Say what the recorded values show."""
-    return [*_fit(recorded), *_steps_left_out(recorded), *_waiting(recorded)]
+def findings(recorded: Recorded, judged: Judged | None = None) -> list[Finding]:
+    """Say what the recorded values show, and what the model gives for single samples."""
+    of_samples = [] if judged is None else [*_wrong(judged), *_threshold(judged)]
+    return [
+        *_end(recorded),
+        *_fit(recorded),
+        *of_samples,
+        *_averages(recorded),
+        *_steps_left_out(recorded),
+        *_waiting(recorded),
+    ]
+
+
+def _end(recorded: Recorded) -> Iterator[Finding]:
+    """What a run that did not end by itself waits for."""
+    if recorded.status == "not ended":
+        text = "The run has no result, and no process holds it: it was killed, or is a copy of a run in training."
+        yield Finding(
+            "Why did it end?", text, f"resume-training {recorded.run.path} goes on from the last checkpoint"
+        )
+    elif recorded.status in ("failed", "interrupted"):
+        message = (recorded.result or {}).get("message") or "It does not say why."
+        yield Finding(
+            "Why did it end?", str(message), "train.log has more" if recorded.status == "failed" else None
+        )
 
 
 def _fit(recorded: Recorded) -> Iterator[Finding]:
@@ -41,14 +68,16 @@ def _fit(recorded: Recorded) -> Iterator[Finding]:
     about = "Does it overfit?"
     if training is None:
         return
-    if validation is None or len(validation[1]) < 2:
-        if validation is None:
-            yield Finding(about, "Nothing was validated, so that cannot be told.", "give it validation data")
+    if validation is None:
+        yield Finding(about, "Nothing was validated, so that cannot be told.", "give it validation data")
         return
     epochs, losses = validation
     usable = [(loss, epoch) for epoch, loss in zip(epochs, losses, strict=True) if math.isfinite(loss)]
     if not usable:
         yield Finding(about, "No validation loss is finite.", "lower lr, or see trainer.trace_nan=true")
+        return
+    if len(losses) < 2:
+        yield Finding(about, "One validation cannot tell.", "train more epochs")
         return
     (lowest, where), last = min(usable), losses[-1]
     fell = training[1][-1] < training[1][0]
@@ -57,7 +86,7 @@ def _fit(recorded: Recorded) -> Iterator[Finding]:
             about,
             f"Yes: the validation loss was lowest at epoch {where:g} ({format_value(lowest)}) and is "
             f"{last / lowest - 1:.0%} higher at the end, while the training loss has fallen.",
-            "stop earlier (early_stopping.patience), augment, or add weight decay; best/ holds the best epoch",
+            f"stop earlier (early_stopping.n_to_go), augment, or add weight decay{_kept(recorded)}",
         )
         return
     yield Finding(about, f"No: the validation loss is at or near its lowest, {format_value(lowest)}.")
@@ -69,6 +98,94 @@ def _fit(recorded: Recorded) -> Iterator[Finding]:
             f"{plural(len(recent), 'validation')}.",
             f"resume-training {recorded.run.path} epochs={recorded.config.trainer.epochs * 2}",
         )
+
+
+def _wrong(judged: Judged) -> Iterator[Finding]:
+    """What goes wrong."""
+    about, count = "What goes wrong?", len(judged.outputs)
+    if judged.task is None:
+        return
+    if judged.task == "regression":
+        yield Finding(about, _how_far_off(judged))
+        return
+    table = judged.confusion()
+    rights = int(table.trace())
+    if rights == count:
+        yield Finding(
+            about, f"Nothing: all {plural(count, 'validation sample')} are taken for what they are."
+        )
+        return
+    classes = judged.classes
+    mistakes = [
+        (int(table[row, column]), row, column)
+        for row in range(len(classes))
+        for column in range(len(classes))
+        if row != column and table[row, column]
+    ]
+    said = [
+        f"'{classes[row]}' for '{classes[column]}' ({number:,} of {int(table[row].sum()):,})"
+        for number, row, column in sorted(mistakes, key=lambda item: -item[0])[:_MISTAKES]
+    ]
+    yield Finding(
+        about,
+        f"{count - rights:,} of {plural(count, 'validation sample')} ({1 - rights / count:.1%}) are taken for another "
+        f"class. Most often {', '.join(said)}.",
+        "the most wrong are below",
+    )
+
+
+def _how_far_off(judged: Judged) -> str:
+    import numpy as np
+
+    residuals = judged.residuals()
+    off = abs(residuals).max(axis=1)
+    half, most, mean = (
+        format_value(float(v)) for v in (*np.quantile(off, [0.5, 0.95]), abs(residuals.mean()))
+    )
+    side = "high" if residuals.mean() > 0 else "low"
+    return (
+        f"Half of the predictions are off by more than {half}, one in twenty by more than {most}. On the average "
+        f"they are {mean} too {side}."
+    )
+
+
+def _threshold(judged: Judged) -> Iterator[Finding]:
+    """Which threshold to use, where there is one."""
+    if judged.task != "binary" or len(set(judged.labels.tolist())) < 2:
+        return
+    scores = judged.probabilities[:, 1]
+    in_use, equal, *_ = Curves(judged.labels, scores).operating_points(judged.threshold)
+    text = (
+        f"{format_value(in_use.threshold)} is in use: accuracy {in_use.accuracy:.4f}, {in_use.fpr:.1%} of "
+        f"{judged.classes[0]} taken for {judged.classes[1]}, {1 - in_use.tpr:.1%} of {judged.classes[1]} missed. "
+        f"Both rates are alike at {format_value(equal.threshold)}."
+    )
+    yield Finding(
+        "Which threshold?", text, "the table of thresholds has those for a wanted false positive rate"
+    )
+
+
+def _averages(recorded: Recorded) -> Iterator[Finding]:
+    """Whether the averaged weights are better than the raw ones, where both were validated."""
+    value = (recorded.monitor or "").removeprefix("val_")
+    raw, averaged = (recorded.series(value).get(phase) for phase in (RAW, "validation"))
+    if raw is None or averaged is None:
+        return
+    epoch, of_raw = raw[0][-1], raw[1][-1]
+    of_average = dict(zip(*averaged, strict=True)).get(epoch)
+    if of_average is not None:
+        yield Finding(
+            "Do averaged weights help?",
+            f"After epoch {epoch:g} the validation {value} is {format_value(of_average)} with them, and "
+            f"{format_value(of_raw)} with the raw ones.",
+        )
+
+
+def _kept(recorded: Recorded) -> str:
+    if recorded.best is None:
+        return ""
+    by = f", the best by {recorded.monitor}" if recorded.monitor else ""
+    return f"; best/ holds epoch {recorded.best['epoch']:,}{by}"
 
 
 def _falls(losses: Sequence[float]) -> bool:
@@ -88,6 +205,8 @@ def _steps_left_out(recorded: Recorded) -> Iterator[Finding]:
 
 def _waiting(recorded: Recorded) -> Iterator[Finding]:
     _, shares = recorded.of_training("speed", "input_wait")
+    if recorded.phase_seconds().get("input_wait", _WORTH) < _WORTH:
+        return
     if shares and (share := sum(shares) / len(shares)) > _WAITING:
         yield Finding(
             "Does it wait for data?",

@@ -12,8 +12,8 @@ from framework.classification import Classification
 from framework.data.source import Source
 from framework.data.stream import in_order
 from framework.errors import ScenarioError
-from framework.evaluators import Evaluator, samples_of
 from framework.model.grad_cam import GradCam
+from framework.report.evaluator_figures import EvaluatorFigures
 from framework.report.pictures import as_jpeg_url, overlay, pixels_of
 from framework.scenario import Scenario
 
@@ -44,6 +44,7 @@ class Judged:
         targets: what it should give, [samples, ...].
         figures: those of the scenario's evaluators, by their names.
         camera: finds where the model looks; None where that cannot be observed.
+        faults: which evaluators failed to draw, and why, in a sentence each.
     """
 
     scenario: Scenario
@@ -53,19 +54,25 @@ class Judged:
     targets: np.ndarray
     figures: Mapping[str, Figure] = field(default_factory=dict)
     camera: GradCam | None = None
+    faults: Sequence[str] = ()
 
     @functools.cached_property
     def classes(self) -> Sequence[str]:
         """The names of the classes, in the order of the outputs; of two, the negative one first."""
         assert isinstance(self.scenario, Classification)
-        names = list(self.scenario.classes)
-        return sorted(names, key=lambda name: name == self.positive) if self.task == "binary" else names
+        return classes_in_order(self.scenario, binary=self.task == "binary")
 
     @property
     def positive(self) -> str | None:
         """Of two classes, the one that the output is the probability of."""
         assert isinstance(self.scenario, Classification)
         return self.scenario.data.positive_class
+
+    @property
+    def threshold(self) -> float:
+        """Of two classes, the probability above which the positive one is predicted."""
+        assert isinstance(self.scenario, Classification)
+        return float(self.scenario.threshold)
 
     @functools.cached_property
     def probabilities(self) -> np.ndarray:
@@ -88,8 +95,7 @@ class Judged:
     def predicted(self) -> np.ndarray:
         """The index of the predicted class, int [samples]."""
         if self.task == "binary":
-            assert isinstance(self.scenario, Classification)
-            return (self.probabilities[:, 1] > self.scenario.threshold).astype(int)
+            return (self.probabilities[:, 1] > self.threshold).astype(int)
         return self.outputs.argmax(axis=1)
 
     def confusion(self) -> np.ndarray:
@@ -126,13 +132,14 @@ class Judged:
             true, given = (
                 ", ".join(f"{v:.4g}" for v in part[index].ravel()) for part in (self.targets, self.outputs)
             )
-            said = f"{given} predicted"
+            relation, said = "predicted as", given
         else:
             predicted = int(self.predicted[index])
             true = self.classes[int(self.labels[index])]
+            relation = "taken for"
             said = f"{self.classes[predicted]} with {self.probabilities[index, predicted]:.1%}"
         picture, text = shown(self.source, index, self._where)
-        return WrongSample(self.source.sample_name(index), str(true), said, picture, text)
+        return WrongSample(self.source.sample_name(index), str(true), said, picture, text, relation)
 
     def _where(self, index: int, inputs: Tensors) -> np.ndarray | None:
         """Where the model sees what speaks for the class that it predicts, float [height, width]; None where that
@@ -156,6 +163,7 @@ class WrongSample:
         picture: the sample as a `data:` URL of a JPEG, where it is an image; beside it, under the map of what the
             model looks at, where that can be told.
         text: the sample, where it is a text.
+        relation: what stands between what it is and what the model says.
     """
 
     name: str
@@ -163,15 +171,19 @@ class WrongSample:
     said: str
     picture: str | None = None
     text: str | None = None
+    relation: str = "taken for"
 
 
-def judge(model: keras.Model, scenario: Scenario, source: Source) -> Judged:
+def judge(
+    model: keras.Model, scenario: Scenario, source: Source, *, check: Callable[[], None] = lambda: None
+) -> Judged:
     """Run a model over all samples of a source.
 
     Args:
         model: need not be compiled.
         scenario: of the model.
         source: samples with targets.
+        check: called after each batch; what it raises ends this.
 
     Returns:
         What it gives; without a task where the model has several outputs, or gives too many numbers to keep.
@@ -179,29 +191,28 @@ def judge(model: keras.Model, scenario: Scenario, source: Source) -> Judged:
     import keras
     import numpy as np
 
-    drawing = [one for one in scenario.evaluators() if type(one).figures is not Evaluator.figures]
+    drawing = EvaluatorFigures(scenario.evaluators())
     kept: list[tuple[np.ndarray, np.ndarray]] | None = []
     for batch in in_order(source, batch_size=scenario.config.data.batch_size):
         inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(batch)
         outputs = model.predict_on_batch(inputs)
-        if drawing:
-            for sample in samples_of(inputs, targets, outputs, weights):
-                for evaluator in drawing:
-                    evaluator.update(sample)
+        drawing.show(inputs, targets, outputs, weights)
         single = isinstance(outputs, np.ndarray) and hasattr(targets, "numpy")
         if kept is not None and single and (outputs.size // len(outputs) + 1) * len(source) <= _NUMBERS:
             kept.append((outputs.astype(np.float64), targets.numpy()))
         else:
             kept = None
-    figures = {name: figure for evaluator in drawing for name, figure in evaluator.figures().items()}
+        check()
+    figures = drawing.draw()
     if kept is None:
         nothing = np.zeros((len(source), 0))
-        return Judged(scenario, source, None, nothing, nothing, figures)
+        return Judged(scenario, source, None, nothing, nothing, figures, faults=drawing.faults)
     given, wanted = (np.concatenate(parts) for parts in zip(*kept, strict=True))
     camera = None
     with contextlib.suppress(ScenarioError):
         camera = GradCam(model)
-    return Judged(scenario, source, _task(scenario, given, wanted), given, wanted, figures, camera)
+    task = _task(scenario, given, wanted)
+    return Judged(scenario, source, task, given, wanted, figures, camera, drawing.faults)
 
 
 def _task(scenario: Scenario, outputs: np.ndarray, targets: np.ndarray) -> Task | None:
@@ -250,6 +261,12 @@ def shown(
                 return as_jpeg_url(pixels, _THUMBNAIL), None
             return as_jpeg_url(overlay(pixels, heat), 2 * _THUMBNAIL), None
     return None, None
+
+
+def classes_in_order(scenario: Classification, *, binary: bool) -> list[str]:
+    """The names of the classes as a report has them: of two with one probability, the negative one first."""
+    names = list(scenario.classes)
+    return sorted(names, key=lambda name: name == scenario.data.positive_class) if binary else names
 
 
 def class_counts(targets: Iterator[Any], classes: Sequence[str]) -> dict[str, int]:

@@ -11,9 +11,12 @@ from typing import Any
 from framework.config.defaults import defaults_of
 from framework.config.schema import to_plain
 from framework.config.sections import RunConfig
+from framework.errors import RunDirectoryError
+from framework.model.export import load_facts
 from framework.run.run_directory import RunDirectory
 from framework.run.run_files import UnusableFileError, read_json_lines
 from framework.run.run_records import MetricsRecord
+from framework.run.speed import sum_phases
 
 # Where a run goes and how it is shown: it learns the same with any of them.
 _NOT_OF_THE_RESULT = ("trainer.output_dir",)
@@ -41,8 +44,11 @@ class Recorded:
         run: the run directory.
         config: what it was configured with.
         history: the lines of metrics.jsonl.
-        result: result.json; None where the run has not ended yet.
+        result: result.json; None where the run has not ended yet, or was killed.
         sessions: the starts and resumes in provenance.json, first to last.
+        status: `finished`, `stopped early`, `interrupted`, `failed`, `in training`, or `not ended` (it was killed).
+        best: the best epoch, `{"epoch": 3, "step": 84, "metrics": {...}}`; None where the run does not say one.
+        monitor: the value that decides which epoch is best; None where the run does not say it.
     """
 
     run: RunDirectory
@@ -50,6 +56,9 @@ class Recorded:
     history: Sequence[Mapping[str, Any]]
     result: Mapping[str, Any] | None
     sessions: Sequence[Mapping[str, Any]]
+    status: str
+    best: Mapping[str, Any] | None = None
+    monitor: str | None = None
 
     @classmethod
     def of(cls, run: RunDirectory) -> Recorded:
@@ -63,18 +72,22 @@ class Recorded:
         except UnusableFileError:
             history = []
         sessions = run.provenance.load().get("sessions") or []
-        return cls(run, run.load_config(), history, run.load_result(), sessions)
-
-    @property
-    def best(self) -> Mapping[str, Any] | None:
-        """The best epoch, `{"epoch": 3, "step": 84, "metrics": {...}}`; None where the run does not say one."""
-        return (self.result or {}).get("best")
+        config, result = run.load_config(), run.load_result()
+        status = _status(run, result)
+        monitor = (result or {}).get("monitor") or config.early_stopping.monitor
+        best = _best(run, result, ended=status not in ("in training", "not ended"))
+        return cls(run, config, history, result, sessions, status, best, monitor)
 
     @property
     def phases(self) -> list[str]:
         """The phases that have records, training first."""
         found = dict.fromkeys(record["phase"] for record in self.history)
         return sorted(found, key=lambda phase: phase != "train")
+
+    @property
+    def averages(self) -> bool:
+        """Whether what is validated are averaged weights (EMA)."""
+        return self.config.trainer.calc_ema is not None
 
     def values(self) -> list[str]:
         """The names of all headline values, the loss first, in the order in which they appear."""
@@ -106,6 +119,13 @@ class Recorded:
                 values.append(float(node))
         return epochs, values
 
+    def phase_seconds(self) -> dict[str, float]:
+        """Seconds of each phase, as `framework.training.trainer.Result.phases`; empty for a run of an earlier
+        version."""
+        ended = self.status not in ("in training", "not ended")
+        found = (self.result or {}).get("phases") if ended else None
+        return found or sum_phases(record.get("seconds", {}) for record in self.history)
+
     def resumed_at(self) -> list[float]:
         """The epochs at which the run was resumed, with the part that was done of the next one."""
         last = next((record for record in reversed(self.history) if record["phase"] == "train"), None)
@@ -135,6 +155,27 @@ class Recorded:
     def changes(self) -> list[Change]:
         """The settings that are not as they are by default, in the order of the config."""
         return [change for change in _changes(self.config) if change.path not in _NOT_OF_THE_RESULT]
+
+
+def _status(run: RunDirectory, result: Mapping[str, Any] | None) -> str:
+    """How the run ended, or that it goes on: a resumed one has the result of the session before until it ends."""
+    found = str((result or {}).get("status", "not ended"))
+    if found not in ("finished", "stopped_early"):
+        try:
+            run.check_not_in_use()
+        except RunDirectoryError:
+            return "in training"
+    return found.replace("_", " ")
+
+
+def _best(run: RunDirectory, result: Mapping[str, Any] | None, *, ended: bool) -> Mapping[str, Any] | None:
+    if result is not None and ended:
+        return result.get("best")
+    try:
+        facts = load_facts(run.best)
+    except RunDirectoryError:
+        return None
+    return facts if facts.get("epoch") and facts.get("metrics") else None
 
 
 def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

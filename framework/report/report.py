@@ -2,66 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from framework.errors import reason_of
+from framework.report import course
 from framework.report.comparison import compare_recorded, short_names
-from framework.report.drawing import COLOURS, draw
+from framework.report.drawing import COLOURS, Drawn, draw
 from framework.report.findings import findings
 from framework.report.judged import Judged
 from framework.report.recorded import Recorded
-from framework.report.sections import Section, configuration, curves, judgement, provenance, speed
+from framework.report.sections import Section, Tile, configuration, judgement, provenance
 from framework.run.console import format_seconds, format_value, plural
 from framework.run.files import write_report
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
+
+log = logging.getLogger("framework")
 
 _TEMPLATE = Path(__file__).parent / "page.html.jinja"
 
 
-def write_run_report(recorded: Recorded, judged: Judged | None = None, *, note: str | None = None) -> Path:
+def write_run_report(
+    recorded: Recorded,
+    judged: Judged | None = None,
+    *,
+    note: str | None = None,
+    balance: Section | None = None,
+) -> Path:
     """Write `report.html` and `plots/` into the folder of a run.
 
     The page needs no network and no JavaScript. It is made of what the run recorded; figures of single samples
-    need the outputs of its model.
+    need the outputs of its model. A part or a figure that cannot be made is left out, with a sentence in its place.
 
     Args:
         recorded: what the run recorded.
         judged: what its model gives for the validation data; None leaves those figures out.
         note: why they are left out.
+        balance: how many samples each class has; None leaves that out.
 
     Returns:
         The page.
 
     Raises:
-        RunDirectoryError: if the folder cannot be written.
+        RunDirectoryError: if the page cannot be written.
     """
-    tiles, of_samples = judgement(judged) if judged is not None else ([], [])
-    found: list[Section | None] = [
-        curves(recorded),
-        *of_samples,
-        Section("Single samples", texts=[note]) if note else None,
-        speed(recorded),
-        configuration(recorded),
-        provenance(recorded),
+    tiles: list[Tile] = []
+
+    def of_samples() -> list[Section]:
+        if judged is None:
+            return [Section("Single samples", texts=[note])] if note else []
+        found, sections = judgement(judged)
+        tiles.extend(found)
+        return sections
+
+    sections = [
+        *_part("Curves", lambda: [course.curves(recorded)]),
+        *_part("Single samples", of_samples),
+        *([balance] if balance is not None else []),
+        *_part("Time", lambda: [course.time(recorded)]),
+        *_part("Settings that differ from the defaults", lambda: [configuration(recorded)]),
+        *_part("Provenance", lambda: [provenance(recorded)]),
     ]
-    sections = [section for section in found if section is not None]
     page = recorded.run.report_file
     content = _render(
         sections,
         plots=recorded.run.plots,
         title=f"{recorded.config.scenario.name}: {recorded.run.path.name or recorded.run.path}",
-        status=_status(recorded),
+        status=recorded.status,
         headline=_headline(recorded, judged),
         when=_when(recorded),
         tiles=tiles,
-        findings=findings(recorded),
+        findings=findings(recorded, judged),
         commands=_commands(recorded),
     )
     write_report(page, content)
     return page
+
+
+def _part(title: str, make: Callable[[], Sequence[Section | None]]) -> list[Section]:
+    """Make a part of the page. Where that fails, a sentence takes its place."""
+    try:
+        return [section for section in make() if section is not None]
+    except Exception as error:  # whatever it is: the rest of the page is worth having
+        return [Section(title, texts=[_cannot(f"{title!r} of the report", error)])]
+
+
+def _cannot(what: str, error: Exception) -> str:
+    reason = f"{type(error).__name__}: {reason_of(error)}"
+    log.warning("%s cannot be made: %s", what, reason)
+    log.debug("%s cannot be made", what, exc_info=error)
+    return f"{what[:1].upper()}{what[1:]} cannot be made: {reason}"
 
 
 def write_comparison(runs: Sequence[Recorded], page: Path) -> None:
@@ -94,14 +129,15 @@ def _render(sections: Sequence[Section], *, plots: Path | None = None, **values:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    figures = _Figures(plots)
     return template.render(
         colours=COLOURS,
         sections=[
             {
-                "id": section.title.lower().replace(" ", "-"),
+                "id": re.sub(r"\W+", "-", section.title.lower()),
                 "title": section.title,
-                "texts": section.texts,
-                "figures": [_element(name, figure, plots) for name, figure in section.figures.items()],
+                "figures": figures.elements(section),
+                "texts": [*section.texts, *figures.take_faults()],
                 "tables": section.tables,
                 "samples": section.samples,
             }
@@ -111,15 +147,48 @@ def _render(sections: Sequence[Section], *, plots: Path | None = None, **values:
     )
 
 
-def _element(name: str, figure: Figure, plots: Path | None) -> str:
-    drawn = draw(figure)
-    if plots is not None:
-        drawn.write(plots, name)
-    return drawn.element(name)
+class _Figures:
+    """The figures of a page: as elements of it, and as files. What cannot be drawn, or written, is left out.
 
+    Args:
+        folder: for the files; None: there are none.
+    """
 
-def _status(recorded: Recorded) -> str:
-    return str((recorded.result or {}).get("status", "in training")).replace("_", " ")
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._names: set[str] = set()
+        self._faults: list[str] = []
+
+    def elements(self, section: Section) -> list[str]:
+        """Draw the figures of a section, in their order."""
+        found = []
+        for given, figure in section.figures.items():
+            name = re.sub(r"[^\w.-]+", "-", given).strip(".")
+            while name in self._names:  # those of evaluators may have any
+                name += "_"
+            self._names.add(name)
+            try:
+                drawn = draw(figure)
+                found.append(drawn.element(name))
+            except Exception as error:  # matplotlib can raise anything
+                self._faults.append(_cannot(f"the figure {name}", error))
+                continue
+            self._write(drawn, name)
+        return found
+
+    def take_faults(self) -> list[str]:
+        """Return why figures are missing, since the call before."""
+        faults, self._faults = self._faults, []
+        return faults
+
+    def _write(self, drawn: Drawn, name: str) -> None:
+        if self._folder is None:
+            return
+        try:
+            drawn.write(self._folder, name)
+        except OSError as error:
+            log.warning("no figures are written to %s: %s", self._folder, error.strerror or error)
+            self._folder = None
 
 
 def _headline(recorded: Recorded, judged: Judged | None) -> str:
@@ -128,13 +197,12 @@ def _headline(recorded: Recorded, judged: Judged | None) -> str:
     done = max((record["epoch"] for record in recorded.history), default=0)
     progress = f"{done:,} of {plural(epochs, 'epoch')}"
     if best is None:
-        message = f": {result['message']}" if result.get("message") else ""
-        return f"No epoch is best yet; {progress} done{message}."
-    monitor = result.get("monitor")
+        return f"No epoch is best yet; {progress} done."
+    monitor = recorded.monitor
     value = best["metrics"].get(monitor) if monitor else None
     what = f"{monitor} {format_value(value)}" if value is not None else "best"
     on = f", on {plural(len(judged.outputs), 'validation sample')}" if judged is not None else ""
-    why = f" ({result['message']})" if result.get("message") else ""
+    why = f" ({result['message']})" if recorded.status == "stopped early" else ""
     return f"{what} at epoch {best['epoch']:,}, the best of {progress}{on}{why}."
 
 
@@ -150,7 +218,11 @@ def _when(recorded: Recorded) -> str:
 
 def _commands(recorded: Recorded) -> list[str]:
     run, epochs = recorded.run.path, recorded.config.trainer.epochs
-    commands = [f"resume-training {run} epochs={epochs + 10}"]
-    if recorded.best:
-        commands.insert(0, f"load-and-validate {run}")
-    return commands
+    judging = [f"load-and-validate {run}{'' if recorded.config.data.has_validation() else ' --split train'}"]
+    if recorded.status == "in training":
+        after = [f"report-run {run}"]
+    elif recorded.status in ("finished", "stopped early"):
+        after = [f"resume-training {run} epochs={epochs + 10}"]
+    else:
+        after = [f"resume-training {run}"]
+    return [*(judging if recorded.best else []), *after]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
-from framework.data.source import Split
-from framework.errors import ScenarioError, reason_of
+from framework.data.source import Source, Split
+from framework.errors import Interrupted, ScenarioError, reason_of
 from framework.model.export import load_model
-from framework.report.judged import Judged, judge
+from framework.report.class_balance import class_balance
+from framework.report.judged import judge
 from framework.report.recorded import Recorded
 from framework.report.report import write_run_report
 from framework.run.run_directory import RunDirectory
 from framework.scenario import Scenario, scenario_of
-from framework.splits import prepare_source
+from framework.splits import limited, overfitted, prepare_source
 
 log = logging.getLogger("framework")
 
@@ -34,33 +38,87 @@ def report_run(run: str | Path) -> Path:
     """
     directory = RunDirectory.open(run)
     recorded = Recorded.of(directory)
-    judged, note = _judge(directory, scenario_of(recorded.config))
-    return write_run_report(recorded, judged, note=note)
+    return _write(recorded, scenario_of(recorded.config))
 
 
-def report_at_end(run: RunDirectory, scenario: Scenario) -> Path | None:
+def report_at_end(
+    run: RunDirectory,
+    scenario: Scenario,
+    *,
+    training: Source | None = None,
+    validation: Source | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Path | None:
     """Write the report of a run that ends. What cannot be drawn, or written, is a warning: it never ends a run.
+
+    Args:
+        training, validation: its samples, where they are open already; None: they are opened.
+        check: called between batches; raises `Interrupted` after a signal, which leaves the report out.
 
     Returns:
         The page; None if it could not be written.
     """
     try:
-        judged, note = _judge(run, scenario)
-        return write_run_report(Recorded.of(run), judged, note=note)
+        return _write(Recorded.of(run), scenario, training, validation, check)
+    except Interrupted as error:
+        log.warning("%s: the report was left out; report-run %s writes it", error, run.path)
     except Exception as error:
         log.warning("the report could not be written: %s: %s", type(error).__name__, reason_of(error))
         log.debug("the report could not be written", exc_info=error)
-        return None
+    return None
 
 
-def _judge(run: RunDirectory, scenario: Scenario) -> tuple[Judged | None, str | None]:
-    """Run the best model over the validation data; else say why not."""
+def _write(
+    recorded: Recorded,
+    scenario: Scenario,
+    training: Source | None = None,
+    validation: Source | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Path:
+    training = training or _open_training(scenario)
+    judged, note = None, None
     try:
-        if not scenario.config.data.has_validation():
-            return None, "The run has no validation data, so there are no figures of single samples."
-        source = prepare_source(scenario, Split.VALIDATION)
-        model = load_model(run.exported("best"), scenario.build_model)
-        judged = judge(model, scenario, source)
+        validation = validation or _open_validation(scenario)
+        if validation is None:
+            note = "The run has no validation data, so there are no figures of single samples."
+        else:
+            model = load_model(recorded.run.exported("best"), scenario.build_model)
+            judged = judge(model, scenario, validation, check=check)
+    except Interrupted:
+        raise
     except ScenarioError as error:
-        return None, f"There are no figures of single samples: {reason_of(error)}."
-    return judged, None
+        note = f"There are no figures of single samples: {reason_of(error)}."
+    except Exception as error:  # the scenario's own code, and the libraries, can raise anything
+        note = f"There are no figures of single samples: {type(error).__name__}: {reason_of(error)}."
+        log.warning("the best model could not be judged: %s: %s", type(error).__name__, reason_of(error))
+        log.debug("the best model could not be judged", exc_info=error)
+    splits = {"training": training} | ({"validation": validation} if validation is not None else {})
+    balance = class_balance(scenario, splits, judged)
+    return write_run_report(_with_monitor(recorded, scenario), judged, note=note, balance=balance)
+
+
+def _open_validation(scenario: Scenario) -> Source | None:
+    """Open what the run was validated on; None where it has no validation data."""
+    if scenario.config.trainer.overfit_batches is not None:
+        return overfitted(scenario, prepare_source(scenario, Split.TRAIN))
+    return prepare_source(scenario, Split.VALIDATION) if scenario.config.data.has_validation() else None
+
+
+def _open_training(scenario: Scenario) -> Source | None:
+    """Open the training samples, to see how many there are of each class. None where they cannot be opened, or
+    opening them would read them all."""
+    try:
+        given = scenario.source(Split.TRAIN)
+    except Exception as error:  # data may have gone since; and it is the scenario's own code
+        log.debug("the training data cannot be opened", exc_info=error)
+        return None
+    return overfitted(scenario, limited(scenario, given)) if isinstance(given, Source) else None
+
+
+def _with_monitor(recorded: Recorded, scenario: Scenario) -> Recorded:
+    """Fill in what is monitored, where the run has not ended yet, and its config leaves that to the scenario."""
+    if recorded.monitor is not None:
+        return recorded
+    with contextlib.suppress(Exception):  # it is the scenario's own code
+        return dataclasses.replace(recorded, monitor=scenario.objective().monitor)
+    return recorded

@@ -17,13 +17,13 @@ from framework.report.measures import (
     regression_intervals,
 )
 from framework.report.recorded import Recorded
-from framework.run.console import format_seconds, format_value
+from framework.run.console import format_value
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
 
 _WRONG = 24  # samples that are shown
-_PHASES = {"train": "training", "validation": "validation"}
 _NAMES = {
     "auc": "AUC",
     "eer": "equal error rate",
@@ -87,56 +87,14 @@ class Section:
     samples: Sequence[WrongSample] = ()
 
 
-def curves(recorded: Recorded) -> Section:
-    """Loss, metrics and learning rate over the epochs."""
-    best = recorded.best
-    marks: dict[str, Any] = {
-        "best": best["epoch"] if best else None,
-        "resumed": recorded.resumed_at(),
-    }
-    figures = {}
-    for value in recorded.values():
-        series = {_PHASES.get(phase, phase): points for phase, points in recorded.series(value).items()}
-        name = "loss_curve" if value == "loss" else f"{value}_curve"
-        figures[name] = charts.curve_over_epochs(value, series, **marks)
-    epochs, rates = recorded.of_training("learning_rate")
-    if epochs:
-        figures["learning_rate"] = charts.curve_over_epochs(
-            "learning rate",
-            {"last step of the epoch": (epochs, rates)},
-            resumed=marks["resumed"],
-            logarithmic=charts.is_logarithmic(rates),
-        )
-    texts = [] if figures else ["Nothing is recorded yet."]
-    return Section("Curves", texts=texts, figures=figures)
-
-
-def speed(recorded: Recorded) -> Section | None:
-    """How fast the steps went, and how much of the time they waited for samples; None where nothing says so."""
-    figures = {}
-    for key, title, factor in (
-        ("samples_per_second", "samples a second", 1.0),
-        ("input_wait", "waiting for data, % of the time", 100.0),
-    ):
-        epochs, values = recorded.of_training("speed", key)
-        if epochs:
-            points = {"training": (epochs, [factor * value for value in values])}
-            figures[key] = charts.curve_over_epochs(title, points)
-    if not figures:
-        return None
-    seconds = (recorded.result or {}).get("seconds")
-    texts = [f"{format_seconds(seconds)} in all sessions together."] if seconds else []
-    return Section("Time", texts=texts, figures=figures)
-
-
 def judgement(judged: Judged) -> tuple[list[Tile], list[Section]]:
     """What the outputs for all samples show: numbers to be seen first, and sections."""
     tiles: list[Tile] = []
     sections: list[Section] = []
     if judged.task is not None:
         tiles, sections = _regression(judged) if judged.task == "regression" else _classes(judged)
-    if judged.figures:
-        sections.append(Section("Figures of the scenario", figures=judged.figures))
+    if judged.figures or judged.faults:
+        sections.append(Section("Figures of the scenario", texts=judged.faults, figures=judged.figures))
     return tiles, sections
 
 
@@ -151,7 +109,7 @@ def _classes(judged: Judged) -> tuple[list[Tile], list[Section]]:
     if judged.task == "binary":
         name = classes[1]
         right, confidence, what = judged.labels == 1, judged.probabilities[:, 1], f"probability of {name}"
-        threshold = float(getattr(judged.scenario, "threshold", 0.5))
+        threshold = judged.threshold
         figures["scores"] = charts.scores(judged.labels, confidence, (classes[0], name), threshold)
         if len(set(judged.labels.tolist())) == 2:
             curves = Curves(judged.labels, confidence)
@@ -165,12 +123,12 @@ def _classes(judged: Judged) -> tuple[list[Tile], list[Section]]:
         figures["calibration"] = charts.reliability(*calibration(right, confidence), what)
     if curves is None:
         intervals = class_intervals(table)
-    tiles = [_tile(name, interval) for name, interval in intervals.items()]
-    tiles.append(_chance(intervals["accuracy"], counts))
+    accuracy = intervals.pop("accuracy")
+    tiles = [_tile("accuracy", accuracy), _chance(accuracy, counts)]
+    tiles += [_tile(name, interval) for name, interval in intervals.items()]
     sections = [
         Section("How well the classes are told apart", figures=figures, tables=tables),
         _most_wrong(judged),
-        Section("Class balance", figures={"class_balance": charts.balance({"validation": counts})}),
     ]
     return tiles, [section for section in sections if section.figures or section.samples or section.texts]
 
@@ -180,6 +138,17 @@ def _chance(accuracy: Interval, counts: Mapping[str, int]) -> Tile:
     constant, chance = best_constant(counts)
     above = "the model is above it" if accuracy.low > chance else "the model is not above it for certain"
     return Tile(f"accuracy of always saying {constant}", f"{chance:.4f}", note=above)
+
+
+def _median(error: Interval, targets: np.ndarray, prefix: str) -> Tile:
+    """What the error of a regression is to be compared with."""
+    import numpy as np
+
+    median = float(np.median(targets))
+    constant = float(abs(targets - median).mean())
+    below = "the model is below it" if error.high < constant else "the model is not below it for certain"
+    name = f"{prefix}mean absolute error of always saying {format_value(median)}"
+    return Tile(name, format_value(constant), note=below)
 
 
 def _regression(judged: Judged) -> tuple[list[Tile], list[Section]]:
@@ -194,6 +163,8 @@ def _regression(judged: Judged) -> tuple[list[Tile], list[Section]]:
         figures[f"{key}_residuals"] = charts.residuals(residuals[:, column], name)
         found = regression_intervals(residuals[:, column], targets[:, column])
         prefix = "" if residuals.shape[1] == 1 else f"{name}: "
+        error = found.pop("mae")
+        tiles += [_tile("mae", error, prefix), _median(error, targets[:, column], prefix)]
         tiles += [_tile(name, interval, prefix) for name, interval in found.items()]
     return tiles, [Section("How far predictions are off", figures=figures), _most_wrong(judged)]
 
@@ -201,7 +172,10 @@ def _regression(judged: Judged) -> tuple[list[Tile], list[Section]]:
 def _most_wrong(judged: Judged) -> Section:
     samples = judged.most_wrong(_WRONG)
     if judged.task == "regression":
-        return Section("Farthest off", samples=samples)
+        if any(sample.picture or sample.text for sample in samples):
+            return Section("Farthest off", samples=samples)
+        rows = [[sample.true, sample.said, sample.name] for sample in samples]
+        return Section("Farthest off", tables=[Table(["true", "predicted", "sample"], rows, numbers=(0, 1))])
     wrong = int((judged.predicted != judged.labels).sum())
     total = len(judged.labels)
     text = f"{wrong:,} of {total:,} samples are taken for another class ({wrong / total:.1%})."

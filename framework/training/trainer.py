@@ -205,7 +205,14 @@ class Trainer:
             reason = session.state.progress.stopped
             result = self._write_result(session, "stopped_early" if reason else "finished", reason)
             if self.scenario.config.trainer.report:
-                report_at_end(self.run, self.scenario)
+                components = session.components
+                report_at_end(
+                    self.run,
+                    self.scenario,
+                    training=components.source,
+                    validation=components.validator.source if components.validator else None,
+                    check=self.interruption.check,
+                )
             return result
         except Interrupted as error:
             self._write_result(session, "interrupted", str(error))

@@ -6,10 +6,9 @@ from framework.data.duplicates import warn_of_same_content, warn_of_shared_files
 from framework.data.groups import warn_of_shared_groups
 from framework.data.source import Source, Split
 from framework.data.stream import Stream
-from framework.data.subset import spread
 from framework.errors import ConfigError, Problem
 from framework.scenario import Scenario
-from framework.splits import prepare_source
+from framework.splits import overfitted, prepare_source
 
 
 def open_training(scenario: Scenario) -> Source:
@@ -19,10 +18,8 @@ def open_training(scenario: Scenario) -> Source:
         ConfigError: where they do not fill a step.
         DataError: where there are none.
     """
-    source, count = prepare_source(scenario, Split.TRAIN), scenario.config.trainer.overfit_batches
+    source = overfitted(scenario, prepare_source(scenario, Split.TRAIN))
     batch_size, batches = scenario.config.data.batch_size, scenario.config.optimizer.accumulate_steps
-    if count is not None:
-        source = spread(source, count * batch_size)
     if batch_size * batches > len(source):
         larger = f"{batches} batches of a step are more than" if batches > 1 else "is larger than"
         raise ConfigError(

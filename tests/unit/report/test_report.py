@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Mapping, Sequence
 from html.parser import HTMLParser
@@ -17,17 +18,18 @@ from sklearn.metrics import mean_absolute_error
 from framework.data.source import ArraySource, Source
 from framework.errors import RunDirectoryError
 from framework.evaluators import ScikitLearnMetric
-from framework.report import report as report_page
+from framework.report import charts
 from framework.report.drawing import drawing
 from framework.report.findings import findings
 from framework.report.judged import Judged, judge, shown
 from framework.report.recorded import Recorded
 from framework.report.report import write_comparison, write_run_report
-from framework.report.report_run import report_run
+from framework.report.report_run import report_at_end, report_run
+from framework.run import files
 from framework.run.run_directory import RunDirectory
-from framework.scenario import Scenario, compose
+from framework.scenario import Scenario, compose, scenario_of
 from tests.conftest import TOY
-from tests.runs import LIGHT, train
+from tests.runs import LIGHT, InterruptedAfter, train
 
 VOID = {"meta", "br", "img", "path", "use", "rect", "line", "circle", "image"}
 
@@ -207,19 +209,28 @@ def test_a_regression(recorded: Callable[..., Recorded]) -> None:
 @pytest.mark.parametrize(
     ("records", "result", "expected"),
     [
-        ((), None, ["in training", "No epoch is best yet; 0 of 4 epochs done.", "Nothing is recorded yet"]),
-        (THREE[:1], None, ["in training", "Nothing was validated"]),
-        (THREE[:2], DONE, ["finished"]),
+        (
+            (),
+            None,
+            [
+                "not ended",
+                "it was killed",
+                "No epoch is best yet; 0 of 4 epochs done.",
+                "Nothing is recorded yet",
+            ],
+        ),
+        (THREE[:1], None, ["not ended", "Nothing was validated"]),
+        (THREE[:2], DONE, ["finished", "One validation cannot tell"]),
         (
             THREE,
             {"status": "failed", "message": "OSError: full"},
-            ["failed", "3 of 4 epochs done: OSError: full"],
+            ["failed", "3 of 4 epochs done", "Why did it end? OSError: full"],
         ),
         ((*THREE, '{"phase": "tr'), DONE, ["finished"]),
         (
             (record("train", 1, loss=float("nan")), record("validation", 1, loss=float("nan"))),
             None,
-            ["in training"],
+            ["not ended", "No validation loss is finite"],
         ),
     ],
     ids=["begun", "without validation", "one epoch", "failed", "cut off", "nan"],
@@ -233,6 +244,20 @@ def test_whatever_is_recorded_is_shown(
     page = read(write_run_report(recorded(*records, result=result)))
     for text in expected:
         assert text in page.text
+
+
+def test_a_run_in_training_is_one_that_a_process_holds(recorded: Callable[..., Recorded]) -> None:
+    """A resumed one has the result of the session before, and its best model says how good it is."""
+    run = recorded(*THREE, result={"status": "interrupted", "message": "interrupted by signal 2"}).run
+    run.best.mkdir()
+    (run.best / "model.json").write_text(json.dumps(BEST))
+    with run.lock():
+        found = Recorded.of(run)
+        page = read(write_run_report(found))
+    assert "in training val_loss" not in page.text
+    assert f"report-run {run.path}" in page.text and "resume-training" not in page.text
+    assert found.status == "in training" and found.best is not None and found.best["epoch"] == 2
+    assert Recorded.of(run).status == "interrupted"
 
 
 def test_settings_that_are_not_as_by_default(tmp_path: Path) -> None:
@@ -261,7 +286,7 @@ def test_runs_side_by_side(tmp_path: Path, recorded: Callable[..., Recorded]) ->
     write_comparison(runs, tmp_path / "comparison.html")
     page = read(tmp_path / "comparison.html")
     assert "one, two" in page.text and "They have the same settings." in page.text
-    assert "val_accuracy" in page.text and "in training" in page.text
+    assert "val_accuracy" in page.text and "not ended" in page.text
 
 
 def test_a_finished_run_and_one_that_lost_its_model(finished: Callable[..., Path], tmp_path: Path) -> None:
@@ -279,17 +304,59 @@ def test_a_run_writes_its_report_where_it_is_to(tmp_path: Path, wanted: bool) ->
     assert (tmp_path / "run" / "plots" / "loss_curve.png").exists() == wanted
 
 
-def test_a_report_that_cannot_be_written_never_ends_a_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_part_or_a_figure_that_cannot_be_drawn_leaves_the_others(
+    recorded: Callable[..., Recorded], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("no such figure")
 
-    monkeypatch.setattr(report_page, "curves", fail)
-    result = train(tmp_path / "run", *LIGHT, "trainer.report=true")
-    assert result.status == "finished"
-    assert "the report could not be written: ZeroDivisionError: no such figure" in caplog.text
-    assert not (tmp_path / "run" / "report.html").exists()
+    found = recorded(*THREE, result=DONE)
+    monkeypatch.setattr(charts, "roc", fail)
+    scores, targets = np.linspace(0, 1, 8)[:, None], np.arange(8)[:, None] % 2
+    path = write_run_report(found, judged(scores, targets, np.zeros((8, 3)), ("a", "b")))
+    page = read(path)
+    assert "'Single samples' of the report cannot be made: ZeroDivisionError: no such figure" in page.text
+    assert "Provenance" in page.text and (path.parent / "plots" / "loss_curve.png").exists()
+    monkeypatch.setattr(Figure, "savefig", fail)
+    page = read(write_run_report(found))
+    assert "The figure loss_curve cannot be made: ZeroDivisionError" in page.text
+    assert "Settings that differ" in page.text
+
+
+def test_figures_that_cannot_be_written_are_on_the_page_all_the_same(
+    recorded: Callable[..., Recorded], caplog: pytest.LogCaptureFixture
+) -> None:
+    found = recorded(*THREE, result=DONE)
+    found.run.plots.write_text("a file where the folder should be")
+    text = write_run_report(found).read_text()
+    assert text.count("<svg") == 5
+    assert caplog.text.count("no figures are written to") == 1
+
+
+def test_a_report_that_cannot_be_written_never_ends_a_run(
+    finished: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = RunDirectory.open(finished(tmp_path / "run", *LIGHT))
+    monkeypatch.setattr(files, "write_durably", full)
+    assert report_at_end(run, scenario_of(run.load_config())) is None
+    assert "no figures are written to" in caplog.text
+    assert "the report could not be written: RunDirectoryError: cannot write" in caplog.text
+    assert not run.report_file.exists()
+
+
+def test_a_signal_leaves_the_report_out_of_a_run_that_has_ended(
+    finished: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = RunDirectory.open(finished(tmp_path / "run", *LIGHT))
+    scenario = scenario_of(run.load_config())
+    assert report_at_end(run, scenario, check=InterruptedAfter(1).check) is None
+    assert f"report-run {run.path} writes it" in caplog.text
 
 
 def test_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
@@ -347,13 +414,22 @@ class Errors(ScikitLearnMetric):
         return {"own_errors": figure}
 
 
-def test_evaluators_add_figures_of_their_own(
+class Broken(Errors):
+    """One that draws nothing."""
+
+    def figures(self) -> Mapping[str, Figure]:
+        raise ZeroDivisionError("nothing to draw")
+
+
+def test_evaluators_add_figures_of_their_own_and_a_broken_one_takes_nothing_along(
     recorded: Callable[..., Recorded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = recorded(*THREE, result=DONE)
     scenario = compose("scenario=toy", config_dir=TOY / "conf")
-    monkeypatch.setattr(scenario, "evaluators", lambda: [Errors()])
+    monkeypatch.setattr(scenario, "evaluators", lambda: [Broken(), Errors()])
     source = ArraySource((np.zeros((6, 2), "float32"), np.zeros((6, 1), "float32")))
     path = write_run_report(found, judge(Model(lambda n: np.ones((n, 1))), scenario, source))
-    assert "Figures of the scenario" in read(path).text
+    text = read(path).text
+    assert "Figures of the scenario" in text
+    assert "The figures of Broken cannot be drawn: ZeroDivisionError: nothing to draw" in text
     assert (path.parent / "plots" / "own_errors.svg").exists()
