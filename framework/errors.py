@@ -43,7 +43,10 @@ def reason_of(error: Exception) -> str:
     'Invalid JPEG data'
     """
     lines = str(getattr(error, "message", None) or error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r"\{\{.*?\}\}|\[Op:\w+\].*", "", lines[0]).strip()
+    line = (
+        lines[-1] if lines[0] == "in user code:" else lines[0]
+    )  # where a graph is traced, the cause comes last
+    return re.sub(r"\{\{.*?\}\}|\[Op:\w+\].*", "", line).strip()
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
     import tensorflow as tf
+    from matplotlib.figure import Figure
 
 
 _MOST_COLUMNS = 256
@@ -167,6 +168,24 @@ class Scenario:
     def evaluators(self) -> Sequence[Evaluator]:
         """Return the evaluators of a LAV (load and validate), new ones at each call."""
         return ()
+
+    def tensorboard_images(self, model: keras.Model, batch: Any) -> Mapping[str, np.ndarray | Figure]:
+        """Return images for TensorBoard, by their names; none by default.
+
+            def tensorboard_images(self, model, batch):
+                return {"reconstruction": model(batch[0], training=False).numpy()}
+
+        It is called after a validation (`trainer.samples_every_n`). An error of it is a warning, and the run goes on.
+
+        Args:
+            model: holds the weights that it is judged by. What is changed in it is restored.
+            batch: some validation samples, as `source` gives them, with a batch dimension; the same at each call.
+
+        Returns:
+            Arrays, uint8 or float in [0, 1], [height, width], [height, width, channels] or [images, height, width,
+            channels] with 1 or 3 channels, of which 16 images are shown; or figures of matplotlib.
+        """
+        return {}
 
     def callbacks(self) -> Sequence[keras.callbacks.Callback]:
         """Return Keras callbacks, new ones at each call.

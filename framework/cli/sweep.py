@@ -16,7 +16,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -35,6 +35,7 @@ from framework.run.signals import Interruption
 log = logging.getLogger(__name__)
 
 _JOBS_FILE = "jobs.jsonl"
+_VARIED = "trainer.varied"
 _OUTPUT_KEYS = {"output_dir", "trainer.output_dir"}
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -64,7 +65,7 @@ def sweep(options: HydraOptions) -> int:
     overrides = [
         *(override for override in swept.overrides if key_of(override) not in named),
         *told,
-        f"hydra.sweep.dir={_quoted(folder)}",
+        f"hydra.sweep.dir={_quoted(str(folder))}",
     ]
     console = Console()
     console.print(f"sweep directory: {folder}")
@@ -72,6 +73,7 @@ def sweep(options: HydraOptions) -> int:
         console.print(sought)
     interruption = Interruption()
     asks = not tries_all(swept.sweeper)
+    fixed = {key_of(override.composed) for override in swept.read if not override.swept}
     extra = [text for pair in options.of_config().items() for text in pair]
     started = len(read_jobs(folder))
     place = [] if given else [f"output_dir={folder}"]
@@ -79,7 +81,7 @@ def sweep(options: HydraOptions) -> int:
     command = None if asks else again  # another sweeper may choose other values
     try:
         with interruption.listening(), told_to_hydra(swept.defaults):
-            run_hydra([*options.typed(), *overrides], lambda: _job(extra, interruption, asks=asks))
+            run_hydra([*options.typed(), *overrides], lambda: _job(extra, interruption, fixed, asks=asks))
     except Interrupted:
         _summarise(folder, console, started, command)
         raise
@@ -100,16 +102,17 @@ def sweep(options: HydraOptions) -> int:
     return _summarise(folder, console, started, command)
 
 
-def _quoted(folder: Path) -> str:
-    """Quote a path as one value of an override, with any characters."""
-    return "'" + str(folder).replace("'", "\\'") + "'"
+def _quoted(text: str) -> str:
+    """Quote a text, such as a path, as one value of an override, with any characters."""
+    return "'" + text.replace("'", "\\'") + "'"
 
 
-def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> float | None:
+def _job(extra: Sequence[str], interruption: Interruption, fixed: Set[str], *, asks: bool) -> float | None:
     """Train or continue one job. Hydra's launcher calls it, perhaps in another process.
 
     Args:
         extra: options for the command of the job.
+        fixed: the keys of the overrides that all jobs have in common.
         asks: whether the sweeper needs a value.
 
     Returns:
@@ -147,8 +150,10 @@ def _job(extra: Sequence[str], interruption: Interruption, *, asks: bool) -> flo
         command = ["framework.cli.resume", str(folder)]
     else:
         placed = not _OUTPUT_KEYS.isdisjoint(map(key_of, overrides))
-        directory = [] if placed else [f"++output_dir={_quoted(folder)}"]
-        command = ["framework.cli.train", *extra, *job.overrides.task, *directory]
+        directory = [] if placed else [f"++output_dir={_quoted(str(folder))}"]
+        varied = [word for word in overrides if key_of(word) not in fixed | _OUTPUT_KEYS]
+        named = [] if _VARIED in fixed else [f"++{_VARIED}=[{','.join(map(_quoted, varied))}]"]
+        command = ["framework.cli.train", *extra, *job.overrides.task, *directory, *named]
     # -P: unlike the installed command, `-m` would import modules from the current folder.
     code = _wait(
         subprocess.Popen([sys.executable, "-P", "-m", *command], preexec_fn=_end_with_parent), interruption
@@ -254,6 +259,8 @@ def _summarise(folder: Path, console: Console, started: int, command: str | None
         )
         rows.append((job["job"], " ".join(job["words"]), path, status, metrics))
     console.print_table(f"sweep in {folder}", ("job", "overrides", "run directory", "status", "best"), rows)
+    if any(RunDirectory(folder / job["directory"]).tensorboard.is_dir() for job in jobs.values()):
+        console.print(f"compare the jobs: tensorboard --logdir {folder}")
     if failed:
         named = ", ".join(f"{job['job']} ({' '.join(job['words'])})" for job in failed)
         console.print(f"{len(failed)} of {len(jobs)} jobs are not finished: {named}", style="red")

@@ -125,7 +125,42 @@ class TrainerConfig:
     export_saved_model: bool = setting(
         True, "Export a SavedModel beside `model.keras`, at the end of the run. It takes a second or two."
     )
-    tensorboard: bool = setting(True, "Write TensorBoard scalars.")
+    tensorboard: bool = setting(True, "Write event files for TensorBoard.")
+    # A multiple of the steps in a call of the custom loop, which needs no more calls for it.
+    scalars_every_n_steps: int = setting(
+        128,
+        "Show loss and metrics of the steps since the last point in TensorBoard, after each n-th step. 0: only of "
+        "epochs.",
+        ge=0,
+        le=10**9,
+    )
+    samples_every_n: int = setting(
+        1,
+        "Show the predictions of some validation samples, and the scenario's own images, in TensorBoard after each "
+        "n-th epoch with a validation. 0: never.",
+        ge=0,
+        le=1_000_000,
+    )
+    figures_every_n: int = setting(
+        0,
+        "Show PR curves, confusion matrix, ROC and the figures of the evaluators in TensorBoard after each n-th epoch "
+        "with a validation, which runs the model over the validation data once more. 0: only of the best model, at "
+        "the end.",
+        ge=0,
+        le=1_000_000,
+    )
+    histograms_every_n: int = setting(
+        0,
+        "Show histograms of the weights, and of their gradients for one training batch, in TensorBoard after each "
+        "n-th epoch. 0: never.",
+        ge=0,
+        le=1_000_000,
+    )
+    varied: tuple[str, ...] = setting(
+        (),
+        "What tells the run from others like it, as overrides (`lr=0.01`): its name in TensorBoard, and some of its "
+        "hyperparameters there. A sweep sets it for each of its jobs.",
+    )
     report: bool = setting(
         True, "Write report.html and plots/ at the end of the run. It takes a few seconds."
     )

@@ -68,6 +68,10 @@ class Evaluator(abc.ABC):
     def result(self) -> Mapping[str, float]:
         """Return the values, by exactly the names in `names`; nan where the data do not define a value."""
 
+    def draws(self) -> bool:
+        """Return whether it has figures: by default, if it defines them."""
+        return type(self).figures is not Evaluator.figures
+
     def figures(self) -> Mapping[str, Figure]:
         """Return figures for the report of a run, by names for their files; none by default.
 

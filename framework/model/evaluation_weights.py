@@ -61,6 +61,18 @@ def float_weights(model: keras.Model) -> list[keras.Variable]:
     return [weight for weight in model.weights if keras.backend.is_float_dtype(weight.dtype)]
 
 
+@contextlib.contextmanager
+def restoring(model: keras.Model) -> Iterator[None]:
+    """Restore all variables of a model and of its metrics, bit for bit, when the context ends."""
+    variables = [*model.variables, *model.metrics_variables]
+    before = [_copy(variable) for variable in variables]
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+
+
 class AveragedWeights:
     """A moving average of the weights of a model in training, BatchNorm's moving statistics included.
 
@@ -186,9 +198,7 @@ class EvaluationWeights:
             given: weights to evaluate instead of its own.
         """
         started = time.perf_counter()
-        variables = [*self._model.variables, *self._model.metrics_variables]
-        before = [_copy(variable) for variable in variables]
-        try:
+        with restoring(self._model):
             weights = given or self._average
             if weights is not None:
                 weights.put()
@@ -196,9 +206,6 @@ class EvaluationWeights:
                 self._recalibrate(batches)
             self.seconds += time.perf_counter() - started
             yield
-        finally:
-            for variable, value in zip(variables, before, strict=True):
-                variable.assign(value)
 
     def _recalibrate(self, batches: Iterable[Tensors]) -> None:
         """Set population statistics over batches of equal size.

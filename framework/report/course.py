@@ -21,6 +21,7 @@ _TIMES = {
     RAW: "validation of the raw weights",
     "lav": "LAV",
     "checkpoint": "checkpoints",
+    "tensorboard": "pictures for TensorBoard",
     "export": "writing models",
     "other": "other",
 }

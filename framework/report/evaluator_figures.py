@@ -27,7 +27,7 @@ class EvaluatorFigures:
     """
 
     def __init__(self, evaluators: Sequence[Evaluator]) -> None:
-        self._evaluators = [one for one in evaluators if type(one).figures is not Evaluator.figures]
+        self._evaluators = [one for one in evaluators if one.draws()]
         self.faults: list[str] = []
 
     def show(self, inputs: object, targets: object, outputs: object, weights: object) -> None:

@@ -127,19 +127,21 @@ class Judged:
             chosen = missed[np.argsort(-wrong[missed], kind="stable")][:count]
         return [self._wrong(int(index)) for index in chosen]
 
-    def _wrong(self, index: int) -> WrongSample:
+    def describe(self, index: int) -> tuple[str, str]:
+        """What a sample is, and what the model says of it, in words."""
         if self.task == "regression":
             true, given = (
                 ", ".join(f"{v:.4g}" for v in part[index].ravel()) for part in (self.targets, self.outputs)
             )
-            relation, said = "predicted as", given
-        else:
-            predicted = int(self.predicted[index])
-            true = self.classes[int(self.labels[index])]
-            relation = "taken for"
-            said = f"{self.classes[predicted]} with {self.probabilities[index, predicted]:.1%}"
+            return true, given
+        predicted = int(self.predicted[index])
+        said = f"{self.classes[predicted]} with {self.probabilities[index, predicted]:.1%}"
+        return str(self.classes[int(self.labels[index])]), said
+
+    def _wrong(self, index: int) -> WrongSample:
         picture, text = shown(self.source, index, self._where)
-        return WrongSample(self.source.sample_name(index), str(true), said, picture, text, relation)
+        relation = "predicted as" if self.task == "regression" else "taken for"
+        return WrongSample(self.source.sample_name(index), *self.describe(index), picture, text, relation)
 
     def _where(self, index: int, inputs: Tensors) -> np.ndarray | None:
         """Where the model sees what speaks for the class that it predicts, float [height, width]; None where that
@@ -175,7 +177,12 @@ class WrongSample:
 
 
 def judge(
-    model: keras.Model, scenario: Scenario, source: Source, *, check: Callable[[], None] = lambda: None
+    model: keras.Model,
+    scenario: Scenario,
+    source: Source,
+    predict: Callable[[Tensors], Tensors] | None = None,
+    *,
+    check: Callable[[], None] = lambda: None,
 ) -> Judged:
     """Run a model over all samples of a source.
 
@@ -183,6 +190,7 @@ def judge(
         model: need not be compiled.
         scenario: of the model.
         source: samples with targets.
+        predict: gives the outputs for a batch; None: Keras does, and where the model looks is found, too.
         check: called after each batch; what it raises ends this.
 
     Returns:
@@ -190,12 +198,17 @@ def judge(
     """
     import keras
     import numpy as np
+    import tensorflow as tf
 
     drawing = EvaluatorFigures(scenario.evaluators())
     kept: list[tuple[np.ndarray, np.ndarray]] | None = []
     for batch in in_order(source, batch_size=scenario.config.data.batch_size):
         inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(batch)
-        outputs = model.predict_on_batch(inputs)
+        outputs = (
+            model.predict_on_batch(inputs)
+            if predict is None
+            else tf.nest.map_structure(np.asarray, predict(inputs))
+        )
         drawing.show(inputs, targets, outputs, weights)
         single = isinstance(outputs, np.ndarray) and hasattr(targets, "numpy")
         if kept is not None and single and (outputs.size // len(outputs) + 1) * len(source) <= _NUMBERS:
@@ -209,13 +222,20 @@ def judge(
         return Judged(scenario, source, None, nothing, nothing, figures, faults=drawing.faults)
     given, wanted = (np.concatenate(parts) for parts in zip(*kept, strict=True))
     camera = None
-    with contextlib.suppress(ScenarioError):
-        camera = GradCam(model)
-    task = _task(scenario, given, wanted)
+    if predict is None:
+        with contextlib.suppress(ScenarioError):
+            camera = GradCam(model)
+    task = task_of(scenario, given, wanted)
     return Judged(scenario, source, task, given, wanted, figures, camera, drawing.faults)
 
 
-def _task(scenario: Scenario, outputs: np.ndarray, targets: np.ndarray) -> Task | None:
+def task_of(scenario: Scenario, outputs: np.ndarray, targets: np.ndarray) -> Task | None:
+    """Which figures outputs are good for; None: none of them.
+
+    Args:
+        outputs: what the model gives, float [samples, ...].
+        targets: what it should give, [samples, ...].
+    """
     import numpy as np
 
     if not np.isfinite(outputs).all():

@@ -13,6 +13,7 @@ from framework.run.files import write_report
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL import Image
 
 _SIDE = 64  # pixels of a small picture, at least
 _COLOURS = "inferno"
@@ -95,6 +96,18 @@ def as_jpeg_url(pixels: np.ndarray, longer_side: int) -> str:
         pixels: uint8 [height, width] or [height, width, 3].
         longer_side: pixels of the longer side in the page.
     """
+    content = io.BytesIO()
+    fitted(pixels, longer_side).save(content, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()
+
+
+def fitted(pixels: np.ndarray, longer_side: int) -> Image.Image:
+    """An image in another size.
+
+    Args:
+        pixels: uint8 [height, width] or [height, width, 3].
+        longer_side: in pixels, of the result.
+    """
     from PIL import Image
 
     image = Image.fromarray(pixels)
@@ -102,10 +115,7 @@ def as_jpeg_url(pixels: np.ndarray, longer_side: int) -> str:
     small = max(image.size) < longer_side
     factor = longer_side / max(image.size)
     width, height = (max(1, round(side * factor)) for side in image.size)
-    image = image.resize((width, height), Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS)
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()
+    return image.resize((width, height), Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS)
 
 
 def write_picture(pixels: np.ndarray, path: Path) -> Path:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from framework.errors import reason_of
+from framework.run.event_files import EventFiles
 from framework.run.files import now, strict_json, write_atomically
 from framework.run.run_records import EpochRecord
-
-if TYPE_CHECKING:
-    import tensorflow as tf
+from framework.run.summaries import scalar
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +38,12 @@ class Recorder:
 
     Args:
         metrics_file: the file of JSON lines.
-        tensorboard: the folder of event files, with a folder for each phase; None: write none.
+        events: where TensorBoard gets the same numbers from; None: nowhere.
     """
 
-    def __init__(self, metrics_file: Path, tensorboard: Path | None) -> None:
+    def __init__(self, metrics_file: Path, events: EventFiles | None) -> None:
         self._file = metrics_file
-        self._tensorboard = tensorboard
-        self._writers: dict[Path, tf.summary.SummaryWriter] = {}
+        self._events = events
         self._behind = False
         self.history: list[EpochRecord] = []
         """All records of the run, from first to last."""
@@ -98,8 +93,8 @@ class Recorder:
             # The checkpoints have the history, too, so the run can go on.
             log.warning("%s cannot be written: %s; it is made up for with the next record", self._file, error)
             self._behind = True
-        if self._tensorboard is not None:
-            self._write_scalars(self._tensorboard / phase, step, scalars)
+        if self._events is not None:
+            self._events.write(phase, step, [scalar(name, value) for name, value in scalars.items()])
 
     def restore(self, history: Sequence[EpochRecord]) -> None:
         """Go back to the records of a checkpoint: metrics.jsonl holds exactly these afterwards."""
@@ -110,29 +105,19 @@ class Recorder:
         write_atomically(self._file, "".join(_line(record) for record in self.history))
         self._behind = False
 
-    def close(self) -> None:
-        """Flush the event files."""
-        import tensorflow as tf
+    def drop_later_events(self, step: int) -> None:
+        """Take out of the event files what is not of the history, since it is going to be written again.
 
-        for writer in self._writers.values():
-            # Each record was flushed before, and a failure was reported.
-            with contextlib.suppress(OSError, tf.errors.OpError):
-                writer.close()
+        What was written between two records of training stays up to the step that the run goes on from. What is
+        about the run as a whole, or about its best model, is void in any case.
 
-    def _write_scalars(self, folder: Path, step: int, metrics: Mapping[str, float]) -> None:
-        import tensorflow as tf
-
-        try:
-            if folder not in self._writers:
-                self._writers[folder] = tf.summary.create_file_writer(str(folder))
-            with self._writers[folder].as_default():
-                for name, value in metrics.items():
-                    tf.summary.scalar(name, value, step=step)
-            self._writers[folder].flush()
-        except (OSError, tf.errors.OpError) as error:
-            # metrics.jsonl and the checkpoints have the values, too.
-            log.warning("the scalars of step %d cannot be written to %s: %s", step, folder, reason_of(error))
-            self._writers.pop(folder, None)
+        Args:
+            step: the steps that are done.
+        """
+        if self._events is None:
+            return
+        last = {record["phase"]: record["step"] for record in self.history} | {"train": step}
+        self._events.drop(lambda phase, written: not step or written > last.get(phase, -1))
 
 
 def _line(record: EpochRecord) -> str:

@@ -25,6 +25,7 @@ from framework.model.evaluation_weights import (
 from framework.model.export import check_exportable
 from framework.model.freezing import freeze
 from framework.model.post_hoc_ema import move, power_average
+from framework.model.step_gradients import StepGradients
 from framework.model.summary import describe_model, summarise
 from framework.model.warm_start import Transfer, warm_start
 from framework.run.device import apply_device, import_tensorflow
@@ -154,6 +155,11 @@ class Components:
     def batches(self, step: int) -> tf.data.Iterator:
         """Iterate over the training batches from a step on, each divided among the devices."""
         return iter(self._strategy.experimental_distribute_dataset(self.stream.from_step(step)))
+
+    @functools.cached_property
+    def gradients(self) -> StepGradients:
+        """Computes the gradients of a step that is not done. It is traced when it is first used."""
+        return StepGradients(self.model, self._strategy)
 
     def evaluation_weights(
         self, step: int, given: GivenWeights | None = None

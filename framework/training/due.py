@@ -1,4 +1,4 @@
-"""The times of a run: when validation, LAV, checkpoints, averages and a profile are due.
+"""The times of a run: when validation, LAV, checkpoints, averages, a profile and what TensorBoard shows are due.
 
 Nothing here reads a clock or has a state. `epoch` and `step` are how many are done: the first epoch ends as
 epoch 1, and a run begins at step 0.
@@ -70,6 +70,18 @@ class Due:
         """Return whether a checkpoint is saved after an epoch: each n-th one, and the last."""
         return last or is_nth(epoch, self.settings.checkpoint_every_n_epochs)
 
+    def histograms(self, epoch: int) -> bool:
+        """Return whether TensorBoard gets histograms after an epoch: each n-th one."""
+        return self.settings.tensorboard and is_nth(epoch, self.settings.histograms_every_n)
+
+    def samples(self, epoch: int) -> bool:
+        """Return whether TensorBoard gets predictions of some samples after an epoch: each n-th one."""
+        return self.settings.tensorboard and is_nth(epoch, self.settings.samples_every_n)
+
+    def figures(self, epoch: int) -> bool:
+        """Return whether TensorBoard gets figures of all validation samples after an epoch: each n-th one."""
+        return self.settings.tensorboard and is_nth(epoch, self.settings.figures_every_n)
+
     # Within an epoch --------------------------------------------------------------------------------------
 
     def end_of_epoch(self, epoch: int) -> int:
@@ -97,12 +109,18 @@ class Due:
             limit is not None and minutes >= limit
         )
 
+    def scalars(self, step: int) -> bool:
+        """Return whether TensorBoard gets loss and metrics of the steps up to a step: each n-th one."""
+        return self.settings.tensorboard and is_nth(step, self.settings.scalars_every_n_steps)
+
     def next_edge(self, step: int) -> int:
         """Return the step up to which steps may be done in one call of the loop. Something may be due
         there."""
         edges = [self.end_of_epoch(step // self.steps_per_epoch), *self._profile_edges()]
-        if every := self.settings.checkpoint_every_n_steps:
-            edges.append((step // every + 1) * every)
+        scalars = self.settings.scalars_every_n_steps if self.settings.tensorboard else 0
+        for every in (self.settings.checkpoint_every_n_steps, scalars):
+            if every:
+                edges.append((step // every + 1) * every)
         return min(edge for edge in edges if edge > step)
 
     def begins_profile(self, step: int, *, calls: int) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from framework.config.run_config import lav_config
 from framework.config.sections import RunConfig
 from framework.data.source import Source, Split
+from framework.evaluators import Evaluator
 from framework.model.export import MODEL_FILE, export_model, load_model
 from framework.run.signals import Interruption
 from framework.scenario import Scenario, scenario_of
@@ -75,6 +76,7 @@ class LavInTraining:
 
     Attributes:
         lists: as they were given.
+        evaluators: those of the newest evaluation, which have seen all samples of their list.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class LavInTraining:
         self._folder = folder
         self._model: keras.Model | None = None
         self._validators: list[tuple[LavList, Validator]] = []
+        self.evaluators: dict[LavList, Sequence[Evaluator]] = {}
 
     def evaluate(self, model: keras.Model, interruption: Interruption) -> dict[LavList, dict[str, float]]:
         """Find loss, metrics and the values of the evaluators, for each list.
@@ -108,9 +111,9 @@ class LavInTraining:
             self._load(model)
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
+        self.evaluators = {of: of.scenario.evaluators() for of, _ in self._validators}
         return {
-            of: validator.evaluate(of.scenario.evaluators(), interruption)
-            for of, validator in self._validators
+            of: validator.evaluate(self.evaluators[of], interruption) for of, validator in self._validators
         }
 
     def _load(self, trained: keras.Model) -> None:

@@ -6,8 +6,10 @@ import contextlib
 import functools
 
 from framework.errors import Interrupted, NumericsError
+from framework.report.overview import folder_name
 from framework.run.console import Console, EpochProgress
 from framework.run.device import describe_hardware
+from framework.run.event_files import EventFiles
 from framework.run.profiler import Profiler
 from framework.run.recorder import Recorder
 from framework.run.run_directory import RunDirectory
@@ -24,7 +26,9 @@ from framework.training.epoch_evaluation import EpochEvaluation, Judged
 from framework.training.finishing import export_models
 from framework.training.nan_recovery import NanRecovery
 from framework.training.state import TrainingState
+from framework.training.step_scalars import StepScalars
 from framework.training.steps import Steps
+from framework.training.tensorboard import TensorBoard
 from framework.training.validation import metric_values
 
 
@@ -42,6 +46,8 @@ class Session:
         state: how far the run is.
         early_stopping: when it stops, and the mode in force.
         clock: the time that it took.
+        events: the files for TensorBoard; None where it writes none.
+        tensorboard: writes to them what is more than numbers.
 
     Raises:
         ScenarioError: where data, model and settings do not go together.
@@ -60,10 +66,14 @@ class Session:
         self.early_stopping = EarlyStopping(
             scenario.config.early_stopping, components.mode, components.earlier_mode
         )
-        self._recorder = Recorder(run.metrics_file, run.tensorboard if settings.tensorboard else None)
+        folder = run.tensorboard / folder_name(settings.varied)
+        self.events = EventFiles(folder) if settings.tensorboard else None
+        self._recorder = Recorder(run.metrics_file, self.events)
         self.state = TrainingState(components, self.early_stopping, self._recorder)
         self._due = Due(settings, components.steps_per_epoch)
         self._steps = Steps(components, self.state)
+        self._step_scalars = StepScalars(components, self.state, self.events, self._due)
+        self.tensorboard = TensorBoard(components, run, self.events, self._due)
         self._recovery = NanRecovery(components, self.state, self._steps, interruption)
         self._evaluation = EpochEvaluation(
             components, run, self._due, self.early_stopping, interruption, self.clock
@@ -86,6 +96,7 @@ class Session:
         snapshot = self._checkpoints.load_newest()
         if snapshot is None:
             self._recorder.restore([])  # what was recorded before anything could be saved happens anew
+            self._recorder.drop_later_events(0)
             return False
         check_data(self._run, snapshot, steps_per_epoch=self.components.steps_per_epoch, data=self.state.data)
         new_monitor = bool(MONITOR & set(changes))
@@ -98,6 +109,7 @@ class Session:
         self.state.set_best(self._evaluation.best_model.take_up(self.state.progress.best))
         warn_of_mode(self._run, self.components, self.early_stopping.mode)
         self.clock.before = self.state.progress.seconds
+        self._recorder.drop_later_events(self.state.progress.step)
         return True
 
     def train(self, changes: Changes, *, resumed: bool) -> None:
@@ -110,7 +122,7 @@ class Session:
         closing = contextlib.closing
         with (
             self._checkpoints,
-            closing(self._recorder),
+            closing(self.events) if self.events else contextlib.nullcontext(),
             closing(self._profiler),
             closing(self.components.callbacks),
         ):
@@ -148,6 +160,7 @@ class Session:
             resumed=resumed,
             changes=changes,
         )
+        self.tensorboard.begin(self.state.progress)
         if resumed and changes:
             # The older checkpoint of a run that had stopped says so, and a kill would leave it at that.
             self._save()
@@ -168,6 +181,7 @@ class Session:
         done = components.steps_per_epoch - (end - first)
         stopwatch = Stopwatch(components.loop)
         components.callbacks.begin_epoch(progress.epoch, done)
+        self._step_scalars.begin_epoch()
         with self._show_progress(done) as bar:
             while (step := self.state.progress.step) < end:
                 self._interruption.check()
@@ -180,6 +194,7 @@ class Session:
                     due = now < end
                 if profiled := self._profiler.after_call(now):
                     self._announce_profile(profiled)
+                self._step_scalars.after_call(now)
                 bar.advance(now - step)
                 if due:
                     self._save()
@@ -193,8 +208,12 @@ class Session:
             # The weights that are validated are the ones that are kept as best. No training state changes
             # here.
             judged = self._evaluation.judge(trained, progress, records=records)
+            with self.clock.measure("tensorboard"):
+                self.tensorboard.show_validation(judged, progress)
         self._evaluation.validate_raw(judged, progress.step, records=records)
         self._commit(judged, speed)
+        with self.clock.measure("tensorboard"):
+            self.tensorboard.end_epoch(self.state.progress)
 
     def _commit(self, judged: Judged, speed: Speed) -> None:
         """Make an epoch a part of the run. From here to its checkpoint the state changes as one."""

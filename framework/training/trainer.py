@@ -204,23 +204,26 @@ class Trainer:
             session.train(self._changes, resumed=resumed)
             reason = session.state.progress.stopped
             result = self._write_result(session, "stopped_early" if reason else "finished", reason)
-            if self.scenario.config.trainer.report:
-                components = session.components
-                report_at_end(
-                    self.run,
-                    self.scenario,
-                    training=components.source,
-                    validation=components.validator.source if components.validator else None,
-                    check=self.interruption.check,
-                )
+            session.tensorboard.end(session.state.progress, result.status)
+            components = session.components
+            report_at_end(
+                self.run,
+                self.scenario,
+                training=components.source,
+                validation=components.validator.source if components.validator else None,
+                events=session.events,
+                check=self.interruption.check,
+            )
             return result
         except Interrupted as error:
             self._write_result(session, "interrupted", str(error))
+            session.tensorboard.end(session.state.progress, "interrupted")
             raise
         except BaseException as error:
             log.error("the run failed", extra={"file_only": True}, exc_info=error)
             with contextlib.suppress(OSError):  # it may be the very disk that is full
                 self._write_result(session, "failed", f"{type(error).__name__}: {error}")
+            session.tensorboard.end(session.state.progress, "failed")
             raise
 
     @contextlib.contextmanager

@@ -175,7 +175,6 @@ def failing_the_second_time() -> Callable[[], None]:
     return check
 
 
-@pytest.mark.slow
 def test_a_kill_right_after_more_patience_was_given_does_not_end_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -333,6 +334,12 @@ def test_figures_that_cannot_be_written_are_on_the_page_all_the_same(
     assert caplog.text.count("no figures are written to") == 1
 
 
+def with_report(run: RunDirectory) -> Scenario:
+    """The scenario of a run of the toy scenario, which writes no report by default."""
+    config = run.load_config()
+    return scenario_of(replace(config, trainer=replace(config.trainer, report=True)))
+
+
 def test_a_report_that_cannot_be_written_never_ends_a_run(
     finished: Callable[..., Path],
     tmp_path: Path,
@@ -344,7 +351,7 @@ def test_a_report_that_cannot_be_written_never_ends_a_run(
 
     run = RunDirectory.open(finished(tmp_path / "run", *LIGHT))
     monkeypatch.setattr(files, "write_durably", full)
-    assert report_at_end(run, scenario_of(run.load_config())) is None
+    report_at_end(run, with_report(run))
     assert "no figures are written to" in caplog.text
     assert "the report could not be written: RunDirectoryError: cannot write" in caplog.text
     assert not run.report_file.exists()
@@ -354,8 +361,7 @@ def test_a_signal_leaves_the_report_out_of_a_run_that_has_ended(
     finished: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = RunDirectory.open(finished(tmp_path / "run", *LIGHT))
-    scenario = scenario_of(run.load_config())
-    assert report_at_end(run, scenario, check=InterruptedAfter(1).check) is None
+    report_at_end(run, with_report(run), check=InterruptedAfter(1).check)
     assert f"report-run {run.path} writes it" in caplog.text
 
 
