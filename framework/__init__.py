@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from framework.data.tf_records import TfRecords
     from framework.errors import ConfigError, DataError, Problem, ScenarioError
     from framework.evaluation.compare_weights import RunWeights
+    from framework.evaluation.data_sets import evaluate_data_sets
     from framework.evaluation.input_benchmark import benchmark_input_pipeline
     from framework.evaluation.load_and_validate import load_and_validate
     from framework.evaluation.predict import predict
@@ -83,6 +84,7 @@ _HOMES = {
     "benchmark_input_pipeline": "evaluation.input_benchmark",
     "check_scenario": "testing",
     "compose": "scenario",
+    "evaluate_data_sets": "evaluation.data_sets",
     "load_and_validate": "evaluation.load_and_validate",
     "report_run": "report.report_run",
     "predict": "evaluation.predict",
@@ -130,6 +132,7 @@ __all__ = [
     "benchmark_input_pipeline",
     "check_scenario",
     "compose",
+    "evaluate_data_sets",
     "load_and_validate",
     "predict",
     "register_learning_rate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from framework.cli.command import (
@@ -10,19 +11,22 @@ from framework.cli.command import (
     add_output_option,
     check_ownership,
     command,
+    split_overrides,
 )
+from framework.cli.lav_data_sets import add_data_set_options, evaluate_on_data_sets, options_of_data_sets
 from framework.run.console import Console, format_value, without_details
 
 
-@command
-def main(argv: list[str]) -> int:
-    """Load the model and evaluate it on the data of the run, or on others."""
+def make_parser() -> RunArgumentParser:
+    """Make the parser of the command."""
     parser = RunArgumentParser(
         "load-and-validate",
         "Load the exported model of a run, or a file of weights, in a fresh process and evaluate it.",
         epilog="key=value overrides change settings: load-and-validate outputs/run1 data.val_dir=OTHER\n"
         "load-and-validate Meso4_DF.h5 scenario=mesonet data=image_folder data.val_dir=DIR "
-        "data.positive_class=real",
+        "data.positive_class=real\n"
+        "load-and-validate outputs/run1 outputs/run2 --data celeb=DIR --data other=DIR2 --class-map forged=fake "
+        "--robustness",
         takes_weights=True,
     )
     parser.add_overrides()
@@ -40,9 +44,28 @@ def main(argv: list[str]) -> int:
         "--list", dest="name", metavar="NAME", help="the data of this list of trainer.lav_lists"
     )
     add_output_option(
-        parser, "where to write the report as JSON (default: RUN/lav.json, or nowhere where there is no run)"
+        parser,
+        "where to write the report as JSON (default: RUN/lav.json, or nowhere where there is no run); with --data, "
+        "the page and the table (default: evaluation.html and evaluation.csv)",
     )
+    add_data_set_options(parser)
+    return parser
+
+
+@command
+def main(argv: list[str]) -> int:
+    """Load the model and evaluate it on the data of the run, or on others."""
+    parser = make_parser()
     arguments = parser.parse(argv)
+    if arguments.data:
+        return _on_data_sets(parser, arguments)
+    if given := options_of_data_sets(arguments):
+        parser.error(f"{given[0]} needs --data NAME=DIR")
+    _, others = split_overrides(arguments.overrides)
+    if others and all(Path(other).exists() for other in others):
+        parser.error(
+            f"several runs need data sets to compare them on: --data NAME=DIR (given: {others[0]}, too)"
+        )
     overrides = parser.overrides_of(arguments)
 
     check_ownership()
@@ -91,6 +114,14 @@ def main(argv: list[str]) -> int:
     if arguments.output or run:
         console.print(f"written to {arguments.output or f'{arguments.run}/lav.json'}")
     return OK
+
+
+def _on_data_sets(parser: RunArgumentParser, arguments: argparse.Namespace) -> int:
+    """Evaluate the models on the data sets of --data."""
+    if arguments.name or arguments.split != parser.get_default("split"):
+        parser.error("--data names the data; --split and --list are for those of the run")
+    overrides, others = split_overrides(arguments.overrides)
+    return evaluate_on_data_sets(parser, arguments, [arguments.run, *others], overrides)
 
 
 if __name__ == "__main__":

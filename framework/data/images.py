@@ -218,7 +218,7 @@ def _find_classes(folders: dict[str, str], rename: Mapping[str, str]) -> list[st
     found: dict[str, list[str]] = {}
     for field, folder in folders.items():
         try:
-            found[field], _ = _class_folders(f"data.{field}", folder)
+            found[field], _ = class_folders(f"data.{field}", folder)
         except ConfigError as error:
             problems += error.problems
     names = sorted({rename.get(name, name) for name in found.get(first, ())}, key=os.fsencode)
@@ -241,8 +241,16 @@ def _not_set(field: str, needed: str, hint: str | None = None) -> ConfigError:
     return ConfigError(Problem(f"data.{field}", f"is needed for {needed}", given=None, hint=hint))
 
 
-def _class_folders(where: str, folder: str) -> tuple[list[str], list[str]]:
-    """Return the names of the sub-folders, one per class, and of the files beside them."""
+def class_folders(where: str, folder: str) -> tuple[list[str], list[str]]:
+    """Return the names of the sub-folders, one per class, and of the files beside them.
+
+    Args:
+        where: what names the folder, for the message.
+        folder: the folder.
+
+    Raises:
+        ConfigError: if it does not exist, or holds no folders.
+    """
     if not Path(folder).is_dir():
         there = Path(folder).exists()
         what = "is a file, not a folder" if there else "does not exist"
@@ -266,7 +274,7 @@ def _list_images(where: str, folder: str, classes: Sequence[str], rename: Mappin
     Raises:
         ConfigError: if a class is unknown, or has no training images.
     """
-    folders, ignored = _class_folders(where, folder)
+    folders, ignored = class_folders(where, folder)
     unknown = [name for name in folders if rename.get(name, name) not in classes]
     if unknown:
         what = f"holds folders of unknown classes: {', '.join(map(repr, unknown))}"

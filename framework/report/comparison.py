@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from framework.report import charts
 from framework.report.recorded import Recorded
@@ -23,9 +24,14 @@ def compare_recorded(runs: Sequence[Recorded]) -> list[Section]:
 
 def short_names(runs: Sequence[Recorded]) -> list[str]:
     """The paths of runs, without what they have in common."""
-    paths = [str(recorded.run.path.absolute()) for recorded in runs]
-    common = os.path.commonpath([os.path.dirname(path) for path in paths])
-    return [os.path.relpath(path, common) for path in paths]
+    return short_paths([recorded.run.path for recorded in runs])
+
+
+def short_paths(paths: Sequence[Path]) -> list[str]:
+    """Paths without what they have in common."""
+    absolute = [os.path.abspath(path) for path in paths]
+    common = os.path.commonpath([os.path.dirname(path) for path in absolute])
+    return [os.path.relpath(path, common) for path in absolute]
 
 
 def _results(runs: Sequence[Recorded], names: Sequence[str]) -> Section:

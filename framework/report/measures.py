@@ -106,11 +106,15 @@ class Curves:
         """The area under the ROC curve."""
         return _area(*self.roc)
 
-    def intervals(self, threshold: float = 0.5, *, seed: int = 0) -> dict[str, Interval]:
+    def intervals(
+        self, threshold: float = 0.5, *, clusters: np.ndarray | None = None, seed: int = 0
+    ) -> dict[str, Interval]:
         """Value and interval of each headline measure.
 
         Args:
             threshold: for the accuracy.
+            clusters: the cluster of each sample, int [samples], such as its video; whole clusters are resampled. None:
+                each sample by itself.
             seed: of the resamplings.
 
         Returns:
@@ -135,7 +139,7 @@ class Curves:
             ]
 
         names = ("auc", "eer", "average_precision", "accuracy", *(f"tpr_at_fpr_{x:g}" for x in FPR_LIMITS))
-        return dict(zip(names, _bootstrap(measure, len(self._positive), seed), strict=True))
+        return dict(zip(names, _bootstrap(measure, len(self._positive), seed, clusters), strict=True))
 
     def operating_points(self, threshold: float = 0.5) -> list[Operating]:
         """What the thresholds do that somebody may want: the one in use, that of equal error rates, that of the
@@ -218,6 +222,33 @@ def class_intervals(confusion: np.ndarray, *, seed: int = 0) -> dict[str, Interv
     drawn = generator.multinomial(total, flat / total, size=_RESAMPLINGS)
     found = _intervals(measure(flat), [measure(cells) for cells in drawn])
     return dict(zip(("accuracy", "balanced_accuracy", "f1"), found, strict=True))
+
+
+def label_intervals(
+    labels: np.ndarray, predicted: np.ndarray, *, clusters: np.ndarray | None = None, seed: int = 0
+) -> dict[str, Interval]:
+    """Value and interval of accuracy and balanced accuracy.
+
+    Args:
+        labels: the class of each sample, int [samples].
+        predicted: the class that it is taken for, int [samples].
+        clusters: as for `Curves.intervals`.
+        seed: of the resamplings.
+
+    Returns:
+        `accuracy` and `balanced_accuracy`, the mean of the recalls of the classes that there are.
+    """
+    import numpy as np
+
+    _, classes = np.unique(np.ravel(labels), return_inverse=True)
+    right = (np.ravel(labels) == np.ravel(predicted)).astype(float)
+
+    def measure(weights: np.ndarray) -> list[float]:
+        count, hits = np.bincount(classes, weights), np.bincount(classes, weights * right)
+        return [float(hits.sum() / count.sum()), float((hits[count > 0] / count[count > 0]).mean())]
+
+    found = _bootstrap(measure, len(right), seed, clusters)
+    return dict(zip(("accuracy", "balanced_accuracy"), found, strict=True))
 
 
 def regression_intervals(residuals: np.ndarray, targets: np.ndarray, *, seed: int = 0) -> dict[str, Interval]:
@@ -310,19 +341,25 @@ def _tpr_at(fpr: np.ndarray, tpr: np.ndarray, limit: float) -> float:
     return float(tpr[int(np.searchsorted(fpr, limit, side="right")) - 1])
 
 
-def _bootstrap(measure: Callable[[np.ndarray], list[float]], samples: int, seed: int) -> Iterator[Interval]:
+def _bootstrap(
+    measure: Callable[[np.ndarray], list[float]], samples: int, seed: int, clusters: np.ndarray | None = None
+) -> Iterator[Interval]:
     """The intervals of what is measured with each sample taken as often as it is drawn.
 
     Args:
         measure: from how often each sample counts, float [samples], to the values.
         samples: how many there are. Of a great many, whose intervals are narrow, fewer resamplings are made.
+        seed: of the resamplings.
+        clusters: of each sample; all samples of a cluster are drawn together. None: each sample by itself.
     """
     import numpy as np
 
     generator = np.random.default_rng(seed)
     rounds = min(_RESAMPLINGS, max(100, _DRAWN // samples))
+    cluster = np.arange(samples) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    units = int(cluster.max()) + 1
     drawn = (
-        np.bincount(generator.integers(0, samples, samples), minlength=samples).astype(float)
+        np.bincount(generator.integers(0, units, units), minlength=units).astype(float)[cluster]
         for _ in range(rounds)
     )
     return _intervals(measure(np.ones(samples)), [measure(weights) for weights in drawn])

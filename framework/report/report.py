@@ -226,3 +226,36 @@ def _commands(recorded: Recorded) -> list[str]:
     else:
         after = [f"resume-training {run}"]
     return [*(judging if recorded.best else []), *after]
+
+
+def write_page(
+    page: Path,
+    sections: Sequence[Section],
+    *,
+    title: str,
+    status: str,
+    headline: str,
+    commands: Sequence[str],
+) -> None:
+    """Write a page of sections in the style of the report.
+
+    Args:
+        page: the file.
+        sections: what is in it.
+        title, status, headline: of the page.
+        commands: what may be typed next.
+
+    Raises:
+        RunDirectoryError: if the file cannot be written.
+    """
+    content = _render(
+        sections,
+        title=title,
+        status=status,
+        headline=headline,
+        when="",
+        tiles=[],
+        findings=[],
+        commands=commands,
+    )
+    write_report(page, content)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WRONG = 24  # samples that are shown
-_NAMES = {
+NAMES = {
     "auc": "AUC",
     "eer": "equal error rate",
     "average_precision": "average precision",
@@ -212,7 +212,7 @@ def _thresholds(curves: Curves, threshold: float) -> Table:
 
 def _tile(name: str, interval: Interval, prefix: str = "") -> Tile:
     return Tile(
-        f"{prefix}{_NAMES.get(name, name)}",
+        f"{prefix}{NAMES.get(name, name)}",
         format_value(interval.value),
         f"95 %: {format_value(interval.low)} to {format_value(interval.high)}",
     )

@@ -49,7 +49,7 @@ class Console:
         """Print a table."""
         table = Table(title=title or None, title_justify="left")
         for column in columns:
-            table.add_column(column)
+            table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*(str(cell) for cell in row))
         self._rich.print(table, markup=False)

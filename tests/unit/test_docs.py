@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from framework.cli import lav
 from framework.cli.hydra_options import parse_options
 from framework.config.compose import compose_config
 from framework.config.resume import apply_overrides
@@ -37,6 +38,8 @@ ON_A_RUN = (
     "report-run",
     "explain-prediction",
 )
+WITH_PAIRS = ("--data", "--class-map", "--degrade")
+"""Options of which the value is not an override, and looks like one."""
 NAMES = "|".join((*COMPOSED, *ON_A_RUN))
 LINE = re.compile(rf"[#\s]*(?:SCENARIO_LOG_LEVEL=\w+ )?((?:{NAMES}) [^`]*)")
 INLINE = re.compile(rf"`((?:{NAMES})\s[^`]*=[^`]*)`")
@@ -95,7 +98,14 @@ def config_of_a_run() -> RunConfig:
 
 @pytest.mark.parametrize("words", COMMANDS, ids=COMMANDS.get)
 def test_what_the_documents_say_can_be_typed(words: tuple[str, ...], tutorial: Path) -> None:
-    settings = [word for word in words if "=" in word and not word.startswith(("hydra.", "hydra/"))]
+    if words[0] == "load-and-validate":
+        lav.make_parser().parse(words[1:])
+    of_options = {words[i + 1] for i, word in enumerate(words) if word in WITH_PAIRS}
+    settings = [
+        word
+        for word in words
+        if "=" in word and word not in of_options and not word.startswith(("hydra.", "hydra/"))
+    ]
     if words[0] in ON_A_RUN and not any(
         word.startswith("scenario=") for word in settings
     ):  # those are on weights without a run
