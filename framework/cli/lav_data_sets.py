@@ -73,13 +73,13 @@ def evaluate_on_data_sets(
     check_ownership()
     from framework.evaluation.data_sets import evaluate_data_sets
     from framework.evaluation.robustness import STRENGTHS
-    from framework.report.data_sets_page import (
+    from framework.report.data_set_tables import (
         by_degradation,
         by_manipulation,
         models_by_data_sets,
         taken,
-        write_evaluation,
     )
+    from framework.report.data_sets_page import write_evaluation
     from framework.run.files import check_report, write_report
 
     for file in (page, table):

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from framework.data.source import Fault, Source, Split
 from framework.errors import ConfigError, DataError, Problem, listing
 
+_NAMED = 5  # classes that are named in a line of the log
+
 _log = logging.getLogger("framework")
 
 
@@ -73,7 +75,9 @@ def find_groups(pattern: str, paths: Sequence[str], where: str) -> list[str]:
     return [group for group in found if group is not None]
 
 
-def held_out_groups(groups: Sequence[str], labels: Sequence[str], part: float, seed: int) -> set[str]:
+def held_out_groups(
+    groups: Sequence[str], labels: Sequence[str], part: float, seed: int, *, log: bool = False
+) -> set[str]:
     """Choose the groups that are kept for validation.
 
     Of each class they have the fraction `part` of the samples, as nearly as whole groups allow. The groups are
@@ -84,6 +88,7 @@ def held_out_groups(groups: Sequence[str], labels: Sequence[str], part: float, s
         labels: the class of each sample.
         part: in (0, 1).
         seed: of the order. The same seed gives the same groups.
+        log: whether to log how many samples of each class are kept.
 
     Raises:
         ConfigError: at `data.group_by`, if all samples of a class are of one group.
@@ -121,17 +126,16 @@ def held_out_groups(groups: Sequence[str], labels: Sequence[str], part: float, s
         free = [group for group in ranked if label in counts[group] and is_free(group)]
         if not kept[label] and free:
             take(min(free, key=cost))
-    missing = [label for label in sorted(total) if not kept[label]]
-    if missing:
-        names = ", ".join(map(repr, missing))
-        _log.warning("data.group_by: no group of class %s can be kept for validation", names)
-    _log.info(
-        "split by group: %d of %d groups are kept for validation, %s",
-        len(chosen),
-        len(counts),
-        ", ".join(f"{kept[label]:,} of {total[label]:,} of {label}" for label in sorted(total)[:5])
-        + (", ..." if len(total) > 5 else ""),
-    )
+    if log:
+        of_classes = [f"{kept[label]:,} of {total[label]:,} of {label}" for label in sorted(total)]
+        more = ", ..." if len(of_classes) > _NAMED else ""
+        text = ", ".join(of_classes[:_NAMED]) + more
+        _log.info(
+            "split by group: %d of %d groups are kept for validation, %s", len(chosen), len(counts), text
+        )
+        if missing := [repr(label) for label in sorted(total) if not kept[label]]:
+            names = ", ".join(missing)
+            _log.warning("data.group_by: no group of class %s can be kept for validation", names)
     return chosen
 
 

@@ -133,7 +133,8 @@ class ImageList(ImageConfig, LabelledFiles):
         """Return the indices of the rows that belong to a split: by chance, or by whole groups."""
         if groups is None or not self.divides(split):
             return self.part(range(len(rows)), split, seed=seed)
-        kept = held_out_groups(groups, self.names_of(rows, self.label), self.validation_split, seed)
+        names, tell = self.names_of(rows, self.label), split is Split.VALIDATION  # once for both parts
+        kept = held_out_groups(groups, names, self.validation_split, seed, log=tell)
         return [i for i, group in enumerate(groups) if (group in kept) == (split is Split.VALIDATION)]
 
 

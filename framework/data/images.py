@@ -130,7 +130,7 @@ class ImageFolder(Renaming, ImageConfig):
         by_class = dict(found.images)
         if divided:
             _check_divisible(by_class)
-            kept = config._held_out(by_class, seed)
+            kept = config._held_out(by_class, split, seed)
             by_class = {
                 name: [image for image in images if (image in kept) == (split is Split.VALIDATION)]
                 for name, images in by_class.items()
@@ -146,14 +146,15 @@ class ImageFolder(Renaming, ImageConfig):
         )
         return without_unreadable(source, folder) if on_error == "skip" else source
 
-    def _held_out(self, by_class: Mapping[str, Sequence[str]], seed: int) -> set[str]:
+    def _held_out(self, by_class: Mapping[str, Sequence[str]], split: Split, seed: int) -> set[str]:
         """Choose the images that are kept for validation: a part of each class, or whole groups."""
         labelled = [(image, name) for name, images in by_class.items() for image in images]
         groups = self.group_names([image for image, _ in labelled])
         if groups is None:
             parts = (held_out(images, self.validation_split, seed) for images in by_class.values())
             return set().union(*parts)
-        kept = held_out_groups(groups, [name for _, name in labelled], self.validation_split, seed)
+        names, tell = [name for _, name in labelled], split is Split.VALIDATION  # once for both parts
+        kept = held_out_groups(groups, names, self.validation_split, seed, log=tell)
         return {image for (image, _), group in zip(labelled, groups, strict=True) if group in kept}
 
     @functools.cached_property

@@ -32,6 +32,7 @@ class ImageModel:
 
     Args:
         name: of its run, short.
+        source: the run directory, or the file, as it was given.
         scenario: reads the images, and says what the outputs are.
         network: the model, not compiled.
         folder: the exported folder, or the file.
@@ -39,6 +40,7 @@ class ImageModel:
     """
 
     name: str
+    source: str
     scenario: Classification
     network: keras.Model
     folder: Path
@@ -58,7 +60,9 @@ class ImageModel:
     def describe(self) -> EvaluatedModel:
         """Return what is told of the model beside its measures."""
         threshold = self.scenario.threshold if self.positive else None
-        return EvaluatedModel(self.name, self.folder, self.epoch, self.classes, self.positive, threshold)
+        return EvaluatedModel(
+            self.name, self.source, self.folder, self.epoch, self.classes, self.positive, threshold
+        )
 
     def reading(self) -> object:
         """Return what models have in common that are given the same images."""
@@ -155,7 +159,8 @@ def load_image_model(
         with apply_device(scenario.config.device).scope():
             network = trained.load()
         epoch = trained.facts.get("epoch")
-        return ImageModel(name, scenario, network, trained.folder, epoch if isinstance(epoch, int) else None)
+        known = epoch if isinstance(epoch, int) else None
+        return ImageModel(name, str(run), scenario, network, trained.folder, known)
 
 
 def open_images(scenario: Scenario, one: ImageSet) -> Source:

@@ -46,7 +46,11 @@ def intervals(title: str, values: Mapping[str, Mapping[str, Interval]]) -> Figur
 
 
 def over_strengths(
-    title: str, xlabel: str, strengths: Sequence[str], values: Mapping[str, Sequence[Interval]]
+    title: str,
+    xlabel: str,
+    strengths: Sequence[str],
+    values: Mapping[str, Sequence[Interval]],
+    lowest: float,
 ) -> Figure:
     """Values over strengths of a degradation, from none to the strongest.
 
@@ -55,6 +59,7 @@ def over_strengths(
         xlabel: what the strengths are.
         strengths: as texts, in order.
         values: one for each strength, by the name of a curve; the first is of the images as they are.
+        lowest: of all figures that are compared.
     """
     with drawing(4.6, 3.2) as (figure, axes):
         for number, (name, found) in enumerate(values.items()):
@@ -79,7 +84,7 @@ def over_strengths(
             )
             axes.axhline(found[0].value, color=MUTED, linewidth=0.7, linestyle=":")
         axes.set_xticks(range(len(strengths)), strengths)
-        axes.set(title=title, xlabel=xlabel, ylim=_bounds(*axes.get_ylim()))
+        axes.set(title=title, xlabel=xlabel, ylim=_bounds(min(lowest, 0.95) - 0.005, 1.01))
         if len(values) > 1:
             axes.legend()
     return figure

@@ -59,6 +59,7 @@ class EvaluatedModel:
 
     Args:
         name: of its run, short.
+        source: the run directory, or the file, as it was given.
         folder: the exported folder, or the file.
         epoch: of its training; None for a file of weights.
         classes: their names; of two, the negative one first.
@@ -67,6 +68,7 @@ class EvaluatedModel:
     """
 
     name: str
+    source: str
     folder: Path
     epoch: int | None
     classes: Sequence[str]
