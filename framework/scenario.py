@@ -161,6 +161,19 @@ class Scenario:
         """
         return batch
 
+    def initialise(self, model: keras.Model) -> bool:
+        """Set what a new run starts from, beyond what config and seed say.
+
+        It is called once, before the first step of a new run, and not when a run is resumed.
+
+        Args:
+            model: what `build_model` gave, compiled. All variables exist, those of the optimizer too.
+
+        Returns:
+            Whether the state must be saved before the first step, since it cannot be made again.
+        """
+        return False
+
     def augments(self) -> bool:
         """Return whether training batches go through `augment`: by default, if the scenario defines it."""
         return type(self).augment is not Scenario.augment

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WRONG = 24  # samples that are shown
+_LONGEST = 120  # characters of a setting
 NAMES = {
     "auc": "AUC",
     "eer": "equal error rate",
@@ -252,9 +253,10 @@ def _sessions(sessions: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
 
 
 def plain(value: Any) -> str:
-    """A plain value as YAML has it, in a cell of a table."""
+    """A plain value as YAML has it, in a cell of a table; the beginning of a long one."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text):,} characters)"

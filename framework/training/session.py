@@ -80,6 +80,7 @@ class Session:
         )
         profiles = settings.profile or settings.profile_steps
         self._profiler = Profiler(run.tensorboard if profiles else None, self._due, settings.profile_steps)
+        self._initialised = False
 
     def restore(self, changes: Changes) -> bool:
         """Take up the newest intact checkpoint, where there is one. The run is not changed where that fails.
@@ -97,6 +98,7 @@ class Session:
         if snapshot is None:
             self._recorder.restore([])  # what was recorded before anything could be saved happens anew
             self._recorder.drop_later_events(0)
+            self._initialised = self.components.scenario.initialise(self.components.model)
             return False
         check_data(self._run, snapshot, steps_per_epoch=self.components.steps_per_epoch, data=self.state.data)
         new_monitor = bool(MONITOR & set(changes))
@@ -161,8 +163,8 @@ class Session:
             changes=changes,
         )
         self.tensorboard.begin(self.state.progress)
-        if resumed and changes:
-            # The older checkpoint of a run that had stopped says so, and a kill would leave it at that.
+        if self._initialised or (resumed and changes):
+            # A kill would lose what the scenario set; and the older checkpoint of a run that had stopped says so.
             self._save()
         else:
             self._keep()

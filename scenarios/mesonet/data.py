@@ -1,4 +1,4 @@
-"""Forged patches: a small data set of forged and real image patches that needs no download."""
+"""Data of MesoNet: a small set of forged and real image patches that needs no download, and batches for Keras."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from framework import ArraySource, DataConfig, DataError, Split, setting
+from scenarios.mesonet.generators import get_test_data_generator as get_test_data_generator
+from scenarios.mesonet.generators import get_train_data_generator as get_train_data_generator
 
 if TYPE_CHECKING:
     import numpy as np

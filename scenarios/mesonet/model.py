@@ -1,208 +1,354 @@
-"""The networks of MesoNet, as published by their authors.
+"""Functions that build MesoNet and its variants from blocks, load, observe and evaluate them, and predict.
 
-D. Afchar, V. Nozick, J. Yamagishi, I. Echizen: MesoNet: a Compact Facial Video Forgery Detection Network,
-WIFS 2018, arXiv:1809.00888, figure 4 (Meso-4) and figure 5 (MesoInception-4). What the paper leaves open, and
-Meso-1, which is not in it, follow the authors' published code: https://github.com/DariusAf/MesoNet,
-classifiers.py. The authors' published weights can be loaded with `model.load_weights`; with them, the output
-is the probability of a real face.
+Models made here take images with values of 0 to 1. Where a function reads images from a folder, a model with a
+`Rescaling` layer, such as those of `scenarios.mesonet.networks`, gets values of 0 to 255 instead.
+
+Names, arguments and defaults are those of https://github.com/MalayAgr/MesoNet-DeepFakeDetection, mesonet/model.py.
 """
 
 from __future__ import annotations
 
-import abc
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
-from framework import ConfigError, Problem, Registry, setting
-from framework.config.schema import check
-from framework.data.image_config import check_image_size
-from framework.data.image_decoding import height_and_width
+from framework import ConfigError, DataError, Problem, ScenarioError
+from scenarios.mesonet.generators import IMG_WIDTH, images_of_classes
+from scenarios.mesonet.networks import MODELS as MODELS
+from scenarios.mesonet.networks import FourStages as FourStages
+from scenarios.mesonet.networks import Meso1 as Meso1
+from scenarios.mesonet.networks import Meso4 as Meso4
+from scenarios.mesonet.networks import MesoInception4 as MesoInception4
+from scenarios.mesonet.networks import MesoModel as MesoModel
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
+    import tensorflow as tf
 
-MODELS = Registry("model")
+    from scenarios.mesonet.batches import ImageBatches
 
-Activation = Literal["relu", "elu", "lrelu"]
+    Tensor: TypeAlias = "keras.KerasTensor | tf.Tensor | np.ndarray | Sequence[float]"
 
-
-@dataclass(frozen=True, kw_only=True)
-class MesoModel(abc.ABC):
-    """Base class of the models: from pixel values to one probability, or to one for each class."""
-
-    image_size: int | tuple[int, ...] = setting(
-        256,
-        "Height and width of an image, in pixels: one number for both, or `[height,width]`.",
-        ge=1,
-        le=4096,
-    )
-    activation: Activation = setting(
-        "relu", "Activation after each convolution. lrelu is LeakyReLU with slope 0.1."
-    )
-    dropout: float = setting(
-        0.5, "Fraction of the activations that dropout sets to 0 in training.", ge=0, lt=1
-    )
-
-    name: ClassVar[str]
-    shrinks: ClassVar[int]
-    """The factor by which the last feature map is smaller than the image."""
-
-    def check(self) -> Iterator[Problem]:
-        yield from check_image_size(self.image_size)
-        if not isinstance(self.image_size, int) and len(self.image_size) != 2:
-            return
-        if min(height_and_width(self.image_size)) < self.shrinks:
-            yield Problem(
-                "image_size",
-                f"is too small for {self.name}, whose pooling shrinks an image {self.shrinks} times",
-                given=self.image_size,
-                allowed=f"a whole number >= {self.shrinks}",
-                hint=f"set data.image_size={self.shrinks} or more; the authors use 256",
-            )
-
-    def build(self, *, classes: int) -> keras.Model:
-        """Build the model, not compiled.
-
-        Args:
-            classes: the number of classes, 2 or more.
-
-        Returns:
-            A functional model. Its input is float32 [batch, height, width, 3], RGB pixel values in [0, 255].
-            The model itself scales them to [0, 1], so that training and serving cannot differ in this. Its
-            output is float32, also under mixed precision: with 2 classes [batch, 1], the probability of the
-            positive class, otherwise [batch, classes], probabilities that sum to 1.
-
-        Raises:
-            ConfigError: at `model.image_size`, if it is too small.
-            ValueError: if `classes` is below 2.
-        """
-        import keras
-
-        if problems := check(self, "model"):
-            raise ConfigError(problems)
-        if classes < 2:
-            raise ValueError(f"a classifier has 2 classes or more, not {classes}")
-        image = keras.Input((*height_and_width(self.image_size), 3), dtype="float32", name="image")
-        x = keras.layers.Rescaling(1 / 255, name="rescale")(image)
-        x = self._features(x)
-        x = keras.layers.Flatten(name="flatten")(x)
-        x = keras.layers.Dropout(self.dropout, name="dropout")(x)
-        x = self._hidden(x)
-        units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
-        # float16 cannot represent small probabilities, and the loss takes their logarithm.
-        output = keras.layers.Dense(units, activation=activation, dtype="float32", name="output")(x)
-        return keras.Model(image, output, name=self.name)
-
-    @abc.abstractmethod
-    def _features(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Return the feature map of images with values in [0, 1], smaller by the factor `shrinks`."""
-
-    def _hidden(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Apply the layers between the flat features, float [batch, n], and the output: none by default."""
-        return x
-
-    def _conv(
-        self, x: keras.KerasTensor, filters: int, kernel: int, name: str, *, dilation: int = 1
-    ) -> keras.KerasTensor:
-        """Apply a convolution that keeps the size, and its activation."""
-        import keras
-
-        x = keras.layers.Conv2D(filters, kernel, padding="same", dilation_rate=dilation, name=name)(x)
-        return _activate(x, self.activation, f"{name}_activation")
+_SLOPE = 0.1  # of lrelu, and alpha of elu, after a dense layer
 
 
-def _activate(x: keras.KerasTensor, activation: Activation, name: str) -> keras.KerasTensor:
+# Building -----------------------------------------------------------------------------------------------------
+
+
+def activation_layer(ip: Tensor, activation: str, *args: float) -> keras.KerasTensor | tf.Tensor:
+    """Apply an activation layer.
+
+    Args:
+        ip: what it is applied to: the output of a layer, an array or a list.
+        activation: `relu` (`keras.layers.ReLU`), `elu` (`ELU`) or `lrelu` (`LeakyReLU`).
+        args: arguments of the class of the layer.
+
+    Raises:
+        KeyError: if the activation is not one of these.
+    """
+    import keras
+    import numpy as np
+
+    layers = {"relu": keras.layers.ReLU, "elu": keras.layers.ELU, "lrelu": keras.layers.LeakyReLU}
+    if activation not in layers:
+        raise KeyError(f"unknown activation {activation!r}; known are {', '.join(layers)}")
+    return layers[activation](*args)(np.asarray(ip, "float32") if isinstance(ip, list | tuple) else ip)
+
+
+def conv2D(  # noqa: N802 - the name is that of the documented function
+    ip: Tensor,
+    filters: int,
+    kernel_size: int | Sequence[int],
+    activation: str,
+    padding: str = "same",
+    pool_size: int | Sequence[int] = (2, 2),
+) -> keras.KerasTensor:
+    """Apply a convolution of stride 1, an activation layer, BatchNorm and max pooling, in this order.
+
+    Args:
+        ip: [batch, height, width, channels].
+        filters: filters of the convolution.
+        kernel_size: height and width of a filter: one number for both, or both.
+        activation: as for `activation_layer`.
+        padding: of convolution and pooling: `same` or `valid`.
+        pool_size: height and width of the pooling window: one number for both, or both.
+
+    Raises:
+        KeyError: as for `activation_layer`.
+    """
     import keras
 
-    if activation == "lrelu":
-        return keras.layers.LeakyReLU(0.1, name=name)(x)
-    return keras.layers.Activation(activation, name=name)(x)
+    x = keras.layers.Conv2D(filters, kernel_size, padding=padding)(ip)
+    x = keras.layers.BatchNormalization()(activation_layer(x, activation))
+    return keras.layers.MaxPooling2D(pool_size, padding=padding)(x)
 
 
-def _norm_and_pool(x: keras.KerasTensor, size: int, stage: int) -> keras.KerasTensor:
+def fully_connected_layer(ip: Tensor, units: int, activation: str, dropout: float) -> keras.KerasTensor:
+    """Apply a dense layer, an activation layer and dropout, in this order.
+
+    Args:
+        ip: [..., n].
+        units: units of the dense layer.
+        activation: as for `activation_layer`. The slope of `lrelu`, and alpha of `elu`, is 0.1.
+        dropout: fraction of the activations that dropout sets to 0 in training.
+
+    Raises:
+        KeyError: as for `activation_layer`.
+    """
     import keras
 
-    x = keras.layers.BatchNormalization(name=f"bn{stage}")(x)
-    return keras.layers.MaxPooling2D(size, padding="same", name=f"pool{stage}")(x)
+    x = keras.layers.Dense(units)(ip)
+    x = activation_layer(x, activation, *(() if activation == "relu" else (_SLOPE,)))
+    return keras.layers.Dropout(dropout)(x)
 
 
-@MODELS.register("meso1")
-@dataclass(frozen=True, kw_only=True)
-class Meso1(MesoModel):
-    """Meso-1, the smallest model in the authors' code: one pooled stage. 4,629 parameters at 256x256 and 2
-    classes, of which 4,621 are trainable (the rest are BatchNorm's moving statistics)."""
+def build_model(
+    ip: keras.KerasTensor | None = None,
+    activation: str = "relu",
+    dropout: float = 0.5,
+    hidden_activation: str = "lrelu",
+) -> keras.Model:
+    """Build Meso-4, the network of the paper, not compiled.
 
-    shrinks = 8
+    Args:
+        ip: a `keras.Input` for images with values of 0 to 1; None: `keras.Input((256, 256, 3))`.
+        activation: after each convolution; see `activation_layer`.
+        dropout: rate of both dropout layers.
+        hidden_activation: after the dense layer; see `fully_connected_layer`.
 
-    def _features(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        x = self._conv(x, 16, 3, "conv1")
-        x = self._conv(x, 4, 1, "conv2")
-        return _norm_and_pool(x, 8, 1)
+    Returns:
+        A functional model. It gives the probability of the class 1, [batch, 1].
+
+    Raises:
+        KeyError: as for `activation_layer`.
+    """
+    import keras
+
+    if ip is None:
+        ip = keras.Input((IMG_WIDTH, IMG_WIDTH, 3))
+    if not isinstance(ip, keras.KerasTensor):
+        raise TypeError(f"ip must be a keras.Input, such as keras.Input((256, 256, 3)), not {ip!r}")
+    x = conv2D(ip, 8, (3, 3), activation)
+    x = conv2D(x, 8, (5, 5), activation)
+    x = conv2D(x, 16, (5, 5), activation)
+    x = conv2D(x, 16, (5, 5), activation, pool_size=(4, 4))
+    x = keras.layers.Dropout(dropout)(keras.layers.Flatten()(x))
+    x = fully_connected_layer(x, 16, hidden_activation, dropout)
+    return keras.Model(ip, keras.layers.Dense(1, activation="sigmoid")(x))
 
 
-@dataclass(frozen=True, kw_only=True)
-class FourStages(MesoModel):
-    """Base class of Meso-4 and MesoInception-4: their last two stages, and the dense layer of 16 units."""
+# Loading and observing ----------------------------------------------------------------------------------------
 
-    hidden_activation: Activation = setting(
-        "lrelu", "Activation after the dense layer. lrelu is LeakyReLU with slope 0.1."
+
+def get_loaded_model(path: str | Path) -> keras.Model:
+    """Load a model. It is compiled if the file has the optimizer that it was compiled with.
+
+    Args:
+        path: a `.keras`, `.h5` or `.hdf5` file; the folder of a SavedModel; or a run directory, of which it is the
+            best model.
+
+    Raises:
+        RunDirectoryError: if there is no model, or it cannot be loaded.
+    """
+    from scenarios.mesonet.keras_files import load
+
+    return load(path)
+
+
+def get_activation_model(model: keras.Model, conv_idx: Sequence[SupportsIndex]) -> keras.Model:
+    """Return a model of the same weights that gives the outputs of some of the convolutions.
+
+    Args:
+        model: a functional or sequential model.
+        conv_idx: which of its convolutional layers, counted from 0; -1 is the last.
+
+    Returns:
+        A model that gives a list of arrays, in the order of `conv_idx`; a bare array if it names one layer.
+
+    Raises:
+        ValueError: if `conv_idx` is empty.
+        IndexError: if there is no such layer.
+        ScenarioError: if the layers of the model cannot be observed.
+    """
+    import keras
+
+    from framework.model.grad_cam import check_observable
+
+    indices = list(conv_idx)
+    if not indices:
+        raise ValueError("conv_idx must name at least one convolutional layer")
+    check_observable(model)
+    kinds = (
+        keras.layers.Conv2D,
+        keras.layers.SeparableConv2D,
+        keras.layers.DepthwiseConv2D,
+        keras.layers.Conv2DTranspose,
+    )
+    layers = [layer for layer in model.layers if isinstance(layer, kinds)]
+    count = len(layers)
+    if out := [index for index in map(int, indices) if not -count <= index < count]:
+        names = ", ".join(f"{i} {layer.name}" for i, layer in enumerate(layers)) or "none"
+        raise IndexError(f"there is no convolutional layer {out[0]}; the model has {names}")
+    outputs = [layers[index].output for index in indices]
+    return keras.Model(model.inputs, outputs if len(outputs) > 1 else outputs[0])
+
+
+# Evaluating and predicting ------------------------------------------------------------------------------------
+
+
+def evaluate_model(model: keras.Model, test_data_dir: str | Path, batch_size: int = 64) -> list[float]:
+    """Return loss and metrics of a model on the images in a folder.
+
+    Args:
+        model: its own loss and metrics are computed; binary cross-entropy and accuracy, if it is not compiled.
+        test_data_dir: a folder with one sub-folder per class.
+        batch_size: images of a batch.
+
+    Raises:
+        ScenarioError: if the folder cannot be used, or does not fit the model.
+    """
+    import keras
+
+    from scenarios.mesonet.given_model import image_size_of
+
+    source = images_of_classes(test_data_dir, image_size_of(model))
+    if len(source.classes) > 2 and model.output_shape[-1] == 1:
+        raise _too_many(source.classes, test_data_dir)
+    batches = _batches(model, source, test_data_dir, batch_size)
+    judged = model
+    if not model.compiled:
+        judged = keras.Model(model.inputs, model.outputs)
+        judged.compile(loss="binary_crossentropy", metrics=["accuracy"])
+    found = judged.evaluate(batches, verbose="auto")
+    return list(found) if isinstance(found, list | tuple) else [found]
+
+
+def predict(
+    model: keras.Model, data: object, steps: int | None = None, threshold: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predict the probability of the class 1, and the class.
+
+    Args:
+        model: a model with one probability as output.
+        data: what `keras.Model.predict` takes.
+        steps: batches to predict; None: all.
+        threshold: the lowest probability of the class 1, in [0, 1].
+
+    Returns:
+        float32 [images], the probabilities; and int [images], 1 or 0.
+
+    Raises:
+        ScenarioError: if the model gives something else, or the threshold is not a probability.
+    """
+    import numpy as np
+
+    if isinstance(threshold, str) or not 0 <= threshold <= 1:
+        problem = Problem("threshold", "must be a number from 0 to 1", given=threshold)
+        raise ConfigError(problem, subject="the arguments")
+    found = model.predict(data, steps=steps)
+    if not isinstance(found, np.ndarray) or found.shape[1:] not in ((), (1,)):
+        shape = found.shape[1:] if isinstance(found, np.ndarray) else f"{len(found)} outputs"
+        raise ScenarioError(f"the model must give one probability for each image, and it gives {shape}")
+    probabilities = found.reshape(-1)
+    return probabilities, np.where(probabilities >= threshold, 1, 0)
+
+
+def make_prediction(
+    model_path: str | Path,
+    data_dir: str | Path,
+    threshold: float = 0.5,
+    batch_size: int = 64,
+    return_probs: bool = False,
+    return_report: bool = False,
+) -> tuple[np.ndarray, str]:
+    """Predict the images in a folder with a model on disk.
+
+    The names of the classes are those that a run recorded beside its model; for another model, those of the two
+    sub-folders in alphabetical order; and `0` and `1` where there are none.
+
+    Args:
+        model_path: as for `get_loaded_model`.
+        data_dir: a folder of images. A report needs one sub-folder per class.
+        threshold: as for `predict`.
+        batch_size: images of a batch.
+        return_probs: whether to return the probability of the predicted class, too, in percent.
+        return_report: whether to return a report on the classes.
+
+    Returns:
+        An array of objects with a row for each image: its name relative to `data_dir`, its class with capital
+        initials, and its probability, if that is asked for; and the report, or an empty text.
+
+    Raises:
+        ScenarioError: if model or folder cannot be used.
+    """
+    import numpy as np
+
+    from scenarios.mesonet.given_model import image_size_of
+    from scenarios.mesonet.prediction import images_to_predict
+
+    model = get_loaded_model(model_path)
+    source, names, labels = images_to_predict(model_path, data_dir, image_size_of(model))
+    if len(names) != 2:
+        raise _too_many(names, data_dir)
+    if return_report and labels is None:
+        raise DataError(
+            f"{data_dir} does not say the classes of its images, which a report needs",
+            hint=f"make one sub-folder per class{'' if names == ('0', '1') else ': ' + ', '.join(names)}",
+        )
+    batches = _batches(model, source, data_dir, batch_size)
+    probabilities, classes = predict(model, batches, threshold=threshold)
+    columns: list[Sequence[object]] = [batches.filenames, [names[i].title() for i in classes]]
+    if return_probs:
+        shown = np.where(classes == 1, probabilities, 1 - probabilities) * 100
+        columns.append(shown.astype(float).tolist())
+    rows = np.array(list(zip(*columns, strict=True)), object).reshape(-1, len(columns))
+    if not return_report or labels is None:
+        return rows, ""
+    return rows, str(get_classification_report(labels, classes))
+
+
+def _batches(model: keras.Model, source: Any, folder: str | Path, batch_size: int) -> ImageBatches:
+    from scenarios.mesonet.batches import ImageBatches
+    from scenarios.mesonet.given_model import scales_pixels
+
+    factor = 1.0 if scales_pixels(model) else 1 / 255
+    return ImageBatches(source, str(folder), batch_size=batch_size, factor=factor)
+
+
+def _too_many(classes: Sequence[str], folder: str | Path) -> DataError:
+    return DataError(
+        f"{folder} has {len(classes)} classes, {', '.join(classes)}, and the model gives one probability, of the "
+        "second of two classes"
     )
 
-    shrinks = 32
 
-    def _features(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        x = self._first_stages(x)
-        x = _norm_and_pool(self._conv(x, 16, 5, "conv3"), 2, 3)
-        return _norm_and_pool(self._conv(x, 16, 5, "conv4"), 4, 4)
+def get_classification_report(
+    true: Sequence[int] | np.ndarray, preds: Sequence[int] | np.ndarray, output_dict: bool = False
+) -> str | dict[str, Any]:
+    """Return precision, recall and F1 of each class, as `sklearn.metrics.classification_report` has them.
 
-    @abc.abstractmethod
-    def _first_stages(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Apply the first two stages; each halves the size."""
+    Args:
+        true: the labels, [samples].
+        preds: the predicted labels, [samples].
+        output_dict: whether to return a dict and not a text.
+    """
+    import numpy as np
+    from sklearn.metrics import classification_report
 
-    def _hidden(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        import keras
-
-        x = keras.layers.Dense(16, name="hidden")(x)
-        x = _activate(x, self.hidden_activation, "hidden_activation")
-        return keras.layers.Dropout(self.dropout, name="hidden_dropout")(x)
-
-
-@MODELS.register("meso4")
-@dataclass(frozen=True, kw_only=True)
-class Meso4(FourStages):
-    """Meso-4: four convolutions. 28,073 parameters at 256x256 and 2 classes, of which 27,977 are trainable,
-    the number in the paper."""
-
-    def _first_stages(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        x = _norm_and_pool(self._conv(x, 8, 3, "conv1"), 2, 1)
-        return _norm_and_pool(self._conv(x, 8, 5, "conv2"), 2, 2)
+    report: str | dict[str, Any] = classification_report(
+        np.ravel(true), np.ravel(preds), output_dict=output_dict
+    )
+    return report
 
 
-@MODELS.register("mesoinception4")
-@dataclass(frozen=True, kw_only=True)
-class MesoInception4(FourStages):
-    """MesoInception-4: Meso-4 with inception modules of dilated convolutions in place of the first two
-    convolutions. 28,725 parameters at 256x256 and 2 classes, of which 28,615 are trainable, the number in the
-    paper."""
+def save_model_history(history: keras.callbacks.History, filename: str | Path) -> None:
+    """Write the values of a training, a dict of lists by their names, to a pickle file.
 
-    def _first_stages(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        x = _norm_and_pool(self._inception(x, (1, 4, 4, 2), "inception1"), 2, 1)
-        return _norm_and_pool(self._inception(x, (2, 4, 4, 2), "inception2"), 2, 2)
-
-    def _inception(
-        self, x: keras.KerasTensor, filters: tuple[int, int, int, int], name: str
-    ) -> keras.KerasTensor:
-        """Apply an inception module of four branches.
-
-        One is a 1x1 convolution; the others are 3x3 convolutions with dilations 1, 2 and 3, each after a 1x1
-        convolution.
-        """
-        import keras
-
-        branches = [self._conv(x, filters[0], 1, f"{name}_point")]
-        for dilation in (1, 2, 3):
-            branch = f"{name}_dilated{dilation}"
-            reduced = self._conv(x, filters[dilation], 1, f"{branch}_reduce")
-            branches.append(self._conv(reduced, filters[dilation], 3, branch, dilation=dilation))
-        return keras.layers.Concatenate(name=name)(branches)
+    Args:
+        history: what `train_model` returned.
+        filename: the file. It is replaced.
+    """
+    with open(filename, "wb") as file:
+        pickle.dump(history.history, file)

@@ -15,7 +15,7 @@ from framework import (
     setting,
 )
 from scenarios.mesonet.data import ForgedPatches
-from scenarios.mesonet.model import MODELS
+from scenarios.mesonet.networks import MODELS
 
 DATAS = Registry("data")
 DATAS.register("image_folder")(ImageFolder)

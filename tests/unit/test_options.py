@@ -69,6 +69,10 @@ TABLE: dict[str, dict[str, str]] = {
         "decay_rate": "tests/unit/optim/test_learning_rates.py::test_decay_to_limit_counts_a_whole_power_as_whole",
         "decay_limit": "tests/unit/optim/test_learning_rates.py::test_decay_to_limit_counts_a_whole_power_as_whole",
     },
+    "framework.optim.learning_rates:KerasSchedule": {
+        "class_name": "tests/unit/optim/test_learning_rates.py::test_any_schedule_of_keras[step]",
+        "arguments": "tests/unit/optim/test_learning_rates.py::test_any_schedule_of_keras[step]",
+    },
     "framework.optim.plateau:PlateauSettings": {
         "factor": "tests/unit/optim/test_plateau.py::test_the_rates_are_those_of_keras[settings1-min]",
         "patience": "tests/unit/optim/test_plateau.py::test_the_rates_are_those_of_keras[settings1-min]",
@@ -147,13 +151,27 @@ TABLE: dict[str, dict[str, str]] = {
         "positive_class": "tests/scenarios/test_forged_patches.py::test_positive_class_turns_the_labels_round",
         "validation_samples": "tests/unit/test_option_effects.py::test_the_number_of_forged_patches",
     },
-    "scenarios.mesonet.model:MesoModel": {
+    "scenarios.mesonet.networks:MesoModel": {
         "image_size": "tests/scenarios/test_mesonet_models.py::test_computes_what_the_architecture_says[Meso1]",
         "activation": "tests/scenarios/test_mesonet_models.py::test_activation[activation-conv4_activation-elu-expected1]",
         "dropout": "tests/scenarios/test_mesonet_models.py::test_dropout_reaches_every_dropout_layer[Meso4]",
     },
-    "scenarios.mesonet.model:FourStages": {
+    "scenarios.mesonet.networks:FourStages": {
         "hidden_activation": "tests/scenarios/test_mesonet_models.py::test_activation[hidden_activation-hidden_activation-relu-expected0]",
+    },
+    "scenarios.mesonet.given_model:KerasModel": {
+        "architecture": "tests/scenarios/test_mesonet_train.py::test_a_model_is_made_again_from_its_description",
+        "classes_of_layers": "tests/scenarios/test_mesonet_train.py::test_classes_of_layers_are_found",
+        "image_size": "tests/scenarios/test_mesonet_train.py::test_a_model_is_made_again_from_its_description",
+    },
+    "scenarios.mesonet.given_model:Settings": {
+        "compiled": "tests/scenarios/test_mesonet_train.py::test_an_optimizer_of_the_users_own_goes_on",
+    },
+    "scenarios.mesonet.displacement:Displacement": {
+        "shear": "tests/scenarios/test_mesonet_package.py::test_a_shear_is_that_of_keras",
+        "width_shift": "tests/scenarios/test_mesonet_package.py::test_a_shift_moves_along_its_axis[width_shift-1]",
+        "height_shift": "tests/scenarios/test_mesonet_package.py::test_a_shift_moves_along_its_axis[height_shift-0]",
+        "vertical_flip": "tests/scenarios/test_mesonet_package.py::test_a_vertical_flip_mirrors_half_of_the_images",
     },
     "scenarios.lenet.data:DigitImages": {
         "image_size": "tests/scenarios/test_lenet.py::test_a_part_of_the_training_digits_can_be_kept_for_validation",
@@ -300,6 +318,7 @@ def configs() -> Iterator[type]:
     scenarios."""
     for name in ("mesonet", "lenet", "reuters"):
         importlib.import_module(f"scenarios.{name}.scenario")
+    importlib.import_module("scenarios.mesonet.given_model")
     shipped: list[Any] = [cls for cls in SCENARIOS.values() if cls.__module__.startswith("scenarios.")]
     kinds = [
         TrainerConfig,
