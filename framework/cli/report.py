@@ -21,7 +21,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("runs", metavar="RUN", nargs="+", help="a run directory, such as outputs/run1")
     add_output_option(parser, "where to write the comparison of several runs (default: comparison.html)")
     arguments = parser.parse(argv)
-    if arguments.output and len(arguments.runs) == 1:
+    if arguments.output and len({Path(path).resolve() for path in arguments.runs}) == 1:
         parser.error("--output is for several runs; the report of one run is RUN/report.html")
 
     check_ownership()
@@ -30,7 +30,9 @@ def main(argv: list[str]) -> int:
     from framework.run.files import check_report
     from framework.run.run_directory import RunDirectory
 
-    runs = [RunDirectory.open(path) for path in arguments.runs]
+    runs = [
+        RunDirectory.open(path) for path in {Path(path).resolve(): path for path in arguments.runs}.values()
+    ]
     if len(runs) > 1:
         page = Path(arguments.output or "comparison.html")
         check_report(page, overwrite=arguments.overwrite or not arguments.output)

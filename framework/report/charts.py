@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from framework.report.drawing import GRID, INK, MUTED, PAPER, SERIES, drawing
 from framework.report.measures import Bin, Curves
@@ -25,6 +25,7 @@ _OF_PHASES = {
     "validation": SERIES[1],
     "validation, averaged weights": SERIES[1],
     "validation, raw weights": SERIES[2],
+    "lav": SERIES[3],
 }
 
 Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]
@@ -38,6 +39,7 @@ def curve_over_epochs(
     best: int | None = None,
     resumed: Sequence[float] = (),
     logarithmic: bool = False,
+    styles: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Figure:
     """Values over epochs.
 
@@ -47,6 +49,7 @@ def curve_over_epochs(
         best: the epoch of the best model.
         resumed: the epochs, with the part that was done of the next one, at which the run was resumed.
         logarithmic: whether the values are drawn on a logarithmic scale.
+        styles: of each series, as `run_styles` gives them; then each is named, a single one too. None: by phase.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -55,8 +58,8 @@ def curve_over_epochs(
         others = iter([colour for colour in SERIES if colour not in taken] * len(series))
         for name, (epochs, values) in series.items():
             marker = "o" if len(epochs) == 1 else None
-            colour = _OF_PHASES.get(name) or next(others)
-            axes.plot(epochs, values, label=name, color=colour, marker=marker, markersize=4)
+            style = dict(styles[name] if styles else {"color": _OF_PHASES.get(name) or next(others)})
+            axes.plot(epochs, values, label=name, marker=marker, markersize=4, **style)
         for number, epoch in enumerate(resumed):
             axes.axvline(epoch, color=MUTED, linewidth=1, linestyle=":", label=None if number else "resumed")
         if best is not None:
@@ -71,9 +74,18 @@ def curve_over_epochs(
                 axes.set_ylim(0, 1.5 * value)
         axes.set(title=title, xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if len(series) > 1 or best is not None or resumed:
+        if len(series) > 1 or best is not None or resumed or styles:
             axes.legend()
     return figure
+
+
+def run_styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The style of each run in all figures that compare them: first colours, then kinds of lines."""
+    kinds = ("-", "--", ":", "-.")
+    return {
+        name: {"color": SERIES[i % len(SERIES)], "linestyle": kinds[i // len(SERIES) % len(kinds)]}
+        for i, name in enumerate(names)
+    }
 
 
 def time_of_phases(seconds: Mapping[str, float]) -> Figure:
@@ -243,7 +255,7 @@ def balance(counts: Mapping[str, Mapping[str, int]]) -> Figure:
         axes.margins(x=0.12)
         axes.set(title="Samples of each class", xlabel="samples")
         if len(counts) > 1:
-            axes.legend(loc="lower right", frameon=True, facecolor=PAPER, edgecolor=GRID)
+            figure.legend(loc="outside lower center", ncols=len(counts))
     return figure
 
 

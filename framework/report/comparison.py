@@ -34,6 +34,42 @@ def short_paths(paths: Sequence[Path]) -> list[str]:
     return [os.path.relpath(path, common) for path in absolute]
 
 
+def headline(runs: Sequence[Recorded]) -> str:
+    """Say which run is best, where they are judged by one value; else name them."""
+    names = short_names(runs)
+    monitors = {(recorded.monitor, (recorded.result or {}).get("mode")) for recorded in runs}
+    monitor, mode = next(iter(monitors))
+    values = {
+        name: value
+        for name, recorded in zip(names, runs, strict=True)
+        if isinstance(value := ((recorded.best or {}).get("metrics") or {}).get(monitor), int | float)
+    }
+    if (
+        len(monitors) > 1
+        or mode not in ("min", "max")
+        or len({r.config.scenario.name for r in runs}) > 1
+        or not values
+    ):
+        return ", ".join(names)
+    best = (min if mode == "min" else max)(values, key=lambda name: values[name])
+    return f"{best} is best by {monitor}: {format_value(values[best])}."
+
+
+def _what_differs(runs: Sequence[Recorded]) -> list[str]:
+    """Say what keeps values of the runs from being compared."""
+    scenarios = dict.fromkeys(recorded.config.scenario.name for recorded in runs)
+    if len(scenarios) > 1:
+        return [
+            f"The runs are of different scenarios ({', '.join(scenarios)}), so their values do not compare."
+        ]
+    data = {recorded.validation_data for recorded in runs} - {None}
+    return (
+        ["The runs were validated on different data, so their values do not compare."]
+        if len(data) > 1
+        else []
+    )
+
+
 def _results(runs: Sequence[Recorded], names: Sequence[str]) -> Section:
     values = list(
         dict.fromkeys(
@@ -57,11 +93,15 @@ def _results(runs: Sequence[Recorded], names: Sequence[str]) -> Section:
             ]
         )
     columns = ["run", "status", "best epoch", *values, "time"]
-    return Section("Best epochs", tables=[Table(columns, rows, numbers=range(2, len(columns)))])
+    return Section(
+        "Best epochs",
+        texts=_what_differs(runs),
+        tables=[Table(columns, rows, numbers=range(2, len(columns)))],
+    )
 
 
 def _curves(runs: Sequence[Recorded], names: Sequence[str]) -> Section:
-    figures = {}
+    figures, styles = {}, charts.run_styles(names)
     for value in dict.fromkeys(value for recorded in runs for value in recorded.values()):
         for phase, title in (("validation", "validation"), ("train", "training")):
             series = {
@@ -70,7 +110,8 @@ def _curves(runs: Sequence[Recorded], names: Sequence[str]) -> Section:
                 if phase in recorded.series(value)
             }
             if series:
-                figures[f"{value}_{phase}"] = charts.curve_over_epochs(f"{value}, {title}", series)
+                title = f"{value}, {title}"
+                figures[f"{value}_{phase}"] = charts.curve_over_epochs(title, series, styles=styles)
     return Section("Curves", figures=figures)
 
 

@@ -91,7 +91,7 @@ def _fit(recorded: Recorded) -> Iterator[Finding]:
         return
     yield Finding(about, f"No: the validation loss is at or near its lowest, {format_value(lowest)}.")
     recent = losses[-max(2, len(losses) // 5) :]
-    if _falls(recent):
+    if _falls(recent) and recorded.status in ("finished", "stopped early"):
         yield Finding(
             "Would more epochs help?",
             f"The validation loss still falls: by {1 - recent[-1] / recent[0]:.0%} over the last "

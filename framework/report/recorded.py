@@ -85,6 +85,14 @@ class Recorded:
         return sorted(found, key=lambda phase: phase != "train")
 
     @property
+    def validation_data(self) -> str | None:
+        """The fingerprint of the validation samples of the best model; None where it is not known."""
+        try:
+            return load_facts(self.run.best).get("validation_data")
+        except RunDirectoryError:
+            return None
+
+    @property
     def averages(self) -> bool:
         """Whether what is validated are averaged weights (EMA)."""
         return self.config.trainer.calc_ema is not None
@@ -137,7 +145,10 @@ class Recorded:
 
     def times(self) -> list[datetime]:
         """When the run was started, when its records were made, first to last."""
-        given = [*(session.get("time") for session in self.sessions[:1]), *(r["time"] for r in self.history)]
+        given = [
+            *(session.get("time") for session in self.sessions[:1]),
+            *(r.get("time") for r in self.history),
+        ]
         found = []
         for text in given:
             try:

@@ -6,23 +6,21 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from framework.errors import reason_of
 from framework.report import course
-from framework.report.comparison import compare_recorded, short_names
+from framework.report.comparison import compare_recorded, headline
 from framework.report.drawing import COLOURS, Drawn, draw
-from framework.report.findings import findings
+from framework.report.findings import Finding, findings
 from framework.report.judged import Judged
 from framework.report.recorded import Recorded
 from framework.report.sections import Section, Tile, configuration, judgement, provenance
 from framework.run.console import format_seconds, format_value, plural
 from framework.run.files import write_report
 
-if TYPE_CHECKING:
-    pass
-
 log = logging.getLogger("framework")
+T = TypeVar("T")
 
 _TEMPLATE = Path(__file__).parent / "page.html.jinja"
 
@@ -74,10 +72,10 @@ def write_run_report(
         plots=recorded.run.plots,
         title=f"{recorded.config.scenario.name}: {recorded.run.path.name or recorded.run.path}",
         status=recorded.status,
-        headline=_headline(recorded, judged),
-        when=_when(recorded),
+        headline=_or("the headline", lambda: _headline(recorded, judged), ""),
+        when=_or("the times", lambda: _when(recorded), ""),
         tiles=tiles,
-        findings=findings(recorded, judged),
+        findings=_or("the answers", lambda: findings(recorded, judged), list[Finding]()),
         commands=_commands(recorded),
     )
     write_report(page, content)
@@ -90,6 +88,15 @@ def _part(title: str, make: Callable[[], Sequence[Section | None]]) -> list[Sect
         return [section for section in make() if section is not None]
     except Exception as error:  # whatever it is: the rest of the page is worth having
         return [Section(title, texts=[_cannot(f"{title!r} of the report", error)])]
+
+
+def _or(what: str, make: Callable[[], T], other: T) -> T:
+    """Make something of the first screen; something else where that fails."""
+    try:
+        return make()
+    except Exception as error:  # as for a part
+        _cannot(what, error)
+        return other
 
 
 def _cannot(what: str, error: Exception) -> str:
@@ -109,12 +116,11 @@ def write_comparison(runs: Sequence[Recorded], page: Path) -> None:
     Raises:
         RunDirectoryError: if the file cannot be written.
     """
-    names = short_names(runs)
     content = _render(
         compare_recorded(runs),
         title=plural(len(runs), "run"),
         status="compared",
-        headline=", ".join(names),
+        headline=headline(runs),
         when="",
         tiles=[],
         findings=[],

@@ -118,7 +118,7 @@ def _judge(
     except Interrupted:
         raise
     except ScenarioError as error:
-        note = f"There are no figures of single samples: {reason_of(error)}."
+        note = f"There are no figures of single samples: {' '.join(str(error).split())}"
     except Exception as error:  # the scenario's own code, and the libraries, can raise anything
         note = f"There are no figures of single samples: {type(error).__name__}: {reason_of(error)}."
         log.warning("the best model could not be judged: %s: %s", type(error).__name__, reason_of(error))

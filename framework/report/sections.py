@@ -137,8 +137,17 @@ def _classes(judged: Judged) -> tuple[list[Tile], list[Section]]:
 def _chance(accuracy: Interval, counts: Mapping[str, int]) -> Tile:
     """What the accuracy is to be compared with."""
     constant, chance = best_constant(counts)
-    above = "the model is above it" if accuracy.low > chance else "the model is not above it for certain"
-    return Tile(f"accuracy of always saying {constant}", f"{chance:.4f}", note=above)
+    note = _compared(accuracy, chance, better="above", worse="below")
+    return Tile(f"accuracy of always saying {constant}", f"{chance:.4f}", note=note)
+
+
+def _compared(interval: Interval, constant: float, *, better: str, worse: str) -> str:
+    """Whether a value is better than one that is reached without looking, for certain or not."""
+    low, high = (interval.low, interval.high) if better == "above" else (-interval.high, -interval.low)
+    constant = constant if better == "above" else -constant
+    if low > constant:
+        return f"the model is {better} it"
+    return f"the model is {worse} it" if high < constant else f"the model is not {better} it for certain"
 
 
 def _median(error: Interval, targets: np.ndarray, prefix: str) -> Tile:
@@ -147,9 +156,9 @@ def _median(error: Interval, targets: np.ndarray, prefix: str) -> Tile:
 
     median = float(np.median(targets))
     constant = float(abs(targets - median).mean())
-    below = "the model is below it" if error.high < constant else "the model is not below it for certain"
+    note = _compared(error, constant, better="below", worse="above")
     name = f"{prefix}mean absolute error of always saying {format_value(median)}"
-    return Tile(name, format_value(constant), note=below)
+    return Tile(name, format_value(constant), note=note)
 
 
 def _regression(judged: Judged) -> tuple[list[Tile], list[Section]]:

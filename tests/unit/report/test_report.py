@@ -19,7 +19,7 @@ from sklearn.metrics import mean_absolute_error
 from framework.data.source import ArraySource, Source
 from framework.errors import RunDirectoryError
 from framework.evaluators import ScikitLearnMetric
-from framework.report import charts
+from framework.report import charts, course
 from framework.report.drawing import drawing
 from framework.report.findings import findings
 from framework.report.judged import Judged, judge, shown
@@ -107,9 +107,11 @@ def record(phase: str, epoch: int, **metrics: float) -> str:
 def recorded(tmp_path: Path) -> Callable[..., Recorded]:
     """Makes a run of these records, and of this result, without training it."""
 
-    def make(*records: str, result: dict[str, Any] | None = None, name: str = "run") -> Recorded:
+    def make(
+        *records: str, result: dict[str, Any] | None = None, name: str = "run", words: Sequence[str] = ()
+    ) -> Recorded:
         run = RunDirectory.create(tmp_path / name)
-        run.claim(compose("scenario=toy", config_dir=TOY / "conf").config)
+        run.claim(compose("scenario=toy", *words, config_dir=TOY / "conf").config)
         run.metrics_file.write_text("".join(records))
         if result is not None:
             run.result_file.write_text(json.dumps({"epochs": 3, **result}))
@@ -229,12 +231,17 @@ def test_a_regression(recorded: Callable[..., Recorded]) -> None:
         ),
         ((*THREE, '{"phase": "tr'), DONE, ["finished"]),
         (
+            ('{"phase": "train", "epoch": 1, "step": 3, "metrics": {"loss": 1.0}}\n',),
+            {"status": "stopped_early"},
+            ["stopped early", "1 of 4 epochs done"],
+        ),
+        (
             (record("train", 1, loss=float("nan")), record("validation", 1, loss=float("nan"))),
             None,
             ["not ended", "No validation loss is finite"],
         ),
     ],
-    ids=["begun", "without validation", "one epoch", "failed", "cut off", "nan"],
+    ids=["begun", "without validation", "one epoch", "failed", "cut off", "earlier version", "nan"],
 )
 def test_whatever_is_recorded_is_shown(
     recorded: Callable[..., Recorded],
@@ -283,11 +290,71 @@ def test_what_the_curves_say(recorded: Callable[..., Recorded]) -> None:
 
 
 def test_runs_side_by_side(tmp_path: Path, recorded: Callable[..., Recorded]) -> None:
-    runs = [recorded(*THREE, result=DONE, name="one"), recorded(*THREE[:2], name="two")]
+    better = DONE | {"mode": "max", "best": BEST | {"metrics": {"val_accuracy": 0.9}}}
+    runs = [
+        recorded(*THREE, result=DONE | {"mode": "max"}, name="one"),
+        recorded(*THREE, result=better, name="two"),
+        recorded(*THREE[:2], name="three"),
+    ]
+    write_comparison(runs[:2], tmp_path / "comparison.html")
+    page = read(tmp_path / "comparison.html")
+    assert "two is best by val_accuracy: 0.9000." in page.text
+    assert "They have the same settings." in page.text
+    for run, data in zip(runs, ("1 sample", "2 samples", "1 sample"), strict=True):
+        run.run.best.mkdir()
+        (run.run.best / "model.json").write_text(json.dumps({"validation_data": data}))
     write_comparison(runs, tmp_path / "comparison.html")
     page = read(tmp_path / "comparison.html")
-    assert "one, two" in page.text and "They have the same settings." in page.text
-    assert "val_accuracy" in page.text and "not ended" in page.text
+    assert "one, two, three" in page.text and "not ended" in page.text
+    assert "were validated on different data" in page.text
+
+
+def test_a_run_has_one_style_in_all_figures() -> None:
+    names = [f"run{i}" for i in range(12)]
+    styles = charts.run_styles(names)
+    assert len({tuple(style.items()) for style in styles.values()}) == 12
+    figure = charts.curve_over_epochs("loss", {"run1": ([1, 2], [3, 4])}, styles=styles)
+    (line,) = figure.axes[0].get_lines()
+    assert line.get_color() == styles["run1"]["color"]
+    assert figure.axes[0].get_legend() is not None
+
+
+def test_raw_weights_against_averaged_ones(recorded: Callable[..., Recorded]) -> None:
+    raw = record("validation/raw", 3, loss=0.9, accuracy=0.6)
+    found = recorded(*THREE, raw, result=DONE, words=("trainer.calc_ema=-1",))
+    section = course.curves(found)
+    assert "The raw weights were validated after epoch 3 alone" in section.texts[0]
+    labels = {line.get_label() for line in section.figures["loss_curve"].axes[0].get_lines()}
+    assert labels == {
+        "training",
+        "validation, averaged weights",
+        "validation, raw weights",
+        "best, epoch 2",
+    }
+    said = {finding.about: finding.text for finding in findings(found)}
+    expected = "After epoch 3 the validation accuracy is 0.8000 with them, and 0.6000 with the raw ones."
+    assert said["Do averaged weights help?"] == expected
+    before = recorded(*THREE, result=DONE, words=("trainer.calc_ema=-1",), name="before")
+    assert course.curves(before).texts[0].endswith("The raw weights have not been validated.")
+    assert not course.curves(recorded(*THREE, name="without")).texts
+
+
+def test_where_the_time_went(recorded: Callable[..., Recorded]) -> None:
+    epochs = [
+        json.dumps(json.loads(record("train", epoch, loss=1.0)) | {"seconds": spent}) + "\n"
+        for epoch, spent in ((1, {"start": 4, "train": 5}), (2, {"train": 5, "input_wait": 1, "own": 5}))
+    ]
+    section = course.time(recorded(*epochs))
+    assert section is not None and section.texts == ["20 s in all sessions together."]
+    assert section.tables[0].rows == [
+        ["training steps", "10.0 s", "50.0%"],
+        ["own", "5.0 s", "25.0%"],
+        ["building data and model", "4.0 s", "20.0%"],
+        ["waiting for training data", "1.0 s", "5.0%"],
+    ]
+    done = course.time(recorded(*epochs, result=DONE | {"phases": {"train": 60, "lav": 20}}, name="done"))
+    assert done is not None and done.tables[0].rows[0] == ["training steps", "1:00", "75.0%"]
+    assert "time_of_phases" in done.figures
 
 
 def test_a_finished_run_and_one_that_lost_its_model(finished: Callable[..., Path], tmp_path: Path) -> None:
