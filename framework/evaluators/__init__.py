@@ -21,7 +21,7 @@ spaces and slashes, the name of a column no slashes.
 from __future__ import annotations
 
 from framework.evaluators.class_reports import BinaryReport, ClassReport
-from framework.evaluators.error_rates import equal_error_rate, equal_error_threshold
+from framework.evaluators.error_rates import RocCurve, equal_error_rate, equal_error_threshold
 from framework.evaluators.evaluator import Evaluator, Mode, Sample, samples_of
 from framework.evaluators.scikit_learn import ScikitLearnMetric, identity
 
@@ -30,6 +30,7 @@ __all__ = [
     "ClassReport",
     "Evaluator",
     "Mode",
+    "RocCurve",
     "Sample",
     "ScikitLearnMetric",
     "equal_error_rate",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from framework.evaluators.error_rates import equal_error_rate, equal_error_threshold
+from framework.evaluators.error_rates import RocCurve
 from framework.evaluators.evaluator import Evaluator, Sample
 
 if TYPE_CHECKING:
@@ -131,19 +131,11 @@ class BinaryReport(_Report):
 
     def _curve(self) -> tuple[float, float, float, float]:
         """Return what needs all thresholds: `auc`, `eer`, `average_precision`, `eer_threshold`."""
-        from sklearn.metrics import auc, average_precision_score, roc_curve
+        import numpy as np
 
-        positive = [target == self._positive for target in self._targets]
-        fpr, tpr, thresholds = roc_curve(
-            positive, self._scores, sample_weight=self._weights, drop_intermediate=False
-        )
-        precision = average_precision_score(positive, self._scores, sample_weight=self._weights)
-        return (
-            auc(fpr, tpr),
-            equal_error_rate(fpr, tpr),
-            precision,
-            equal_error_threshold(fpr, tpr, thresholds),
-        )
+        positive = np.array(self._targets) == self._positive
+        curve = RocCurve(positive, np.array(self._scores), np.array(self._weights))
+        return curve.auc, curve.eer, curve.average_precision, curve.eer_threshold
 
 
 class ClassReport(_Report):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from framework.evaluators import equal_error_rate, equal_error_threshold
+from framework.evaluators.error_rates import RocCurve, area, average_precision, equal_error_rate, rates
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,54 +57,12 @@ class Operating:
     accuracy: float
 
 
-class Curves:
-    """ROC and precision-recall curves of two classes.
+class Curves(RocCurve):
+    """ROC and precision-recall curves of two classes, with intervals, and what thresholds do.
 
-    Args:
-        targets: [samples], 1 or True for the positive class.
-        scores: float [samples], finite; the higher, the more like the positive class.
-
-    Attributes:
-        thresholds: the scores that occur, float [points], falling. A point of a curve takes for positive what is
-            at or above its threshold.
-        tp, fp: how many positive and negative samples that are, float [points].
-        positives, negatives: how many there are of each.
-
-    Raises:
-        ValueError: where a class has no samples, or a score is not finite.
-
-    >>> Curves([1, 0, 1], [0.9, 0.2, 0.6]).auc
+    >>> Curves([1, 0, 1], [0.9, 0.2, 0.6]).intervals()["auc"].value
     1.0
     """
-
-    def __init__(self, targets: np.ndarray, scores: np.ndarray) -> None:
-        import numpy as np
-
-        positive, scores = np.asarray(targets, bool).ravel(), np.asarray(scores, np.float64).ravel()
-        if not np.isfinite(scores).all():
-            raise ValueError("a score is not finite")
-        if positive.all() or not positive.any():
-            raise ValueError("one of the classes has no samples")
-        values, inverse = np.unique(-scores, return_inverse=True)
-        self.thresholds = -values
-        self._positive, self._inverse = positive, inverse
-        self.tp, self.fp = self._counts(np.ones(len(scores)))
-        self.positives, self.negatives = self.tp[-1], self.fp[-1]
-
-    @property
-    def roc(self) -> tuple[np.ndarray, np.ndarray]:
-        """False and true positive rates, float [points + 1] each, rising from 0 to 1."""
-        return _rates(self.tp, self.fp)
-
-    @property
-    def precision_recall(self) -> tuple[np.ndarray, np.ndarray]:
-        """Precision and recall at each threshold, float [points] each; recall rises to 1."""
-        return self.tp / (self.tp + self.fp), self.tp / self.positives
-
-    @property
-    def auc(self) -> float:
-        """The area under the ROC curve."""
-        return _area(*self.roc)
 
     def intervals(
         self, threshold: float = 0.5, *, clusters: np.ndarray | None = None, seed: int = 0
@@ -125,21 +83,21 @@ class Curves:
         above = int(np.sum(self.thresholds > threshold))
 
         def measure(weights: np.ndarray) -> list[float]:
-            tp, fp = self._counts(weights)
+            tp, fp = self.counts(weights)
             if not tp[-1] or not fp[-1]:
                 return [np.nan] * (4 + len(FPR_LIMITS))
-            fpr, tpr = _rates(tp, fp)
+            fpr, tpr = rates(tp, fp)
             right = (tp[above - 1] if above else 0.0) + fp[-1] - (fp[above - 1] if above else 0.0)
             return [
-                _area(fpr, tpr),
+                area(fpr, tpr),
                 equal_error_rate(fpr, tpr),
-                _average_precision(tp, fp),
+                average_precision(tp, fp),
                 right / (tp[-1] + fp[-1]),
                 *(_tpr_at(fpr, tpr, limit) for limit in FPR_LIMITS),
             ]
 
         names = ("auc", "eer", "average_precision", "accuracy", *(f"tpr_at_fpr_{x:g}" for x in FPR_LIMITS))
-        return dict(zip(names, _bootstrap(measure, len(self._positive), seed, clusters), strict=True))
+        return dict(zip(names, _bootstrap(measure, len(self.positive), seed, clusters), strict=True))
 
     def operating_points(self, threshold: float = 0.5) -> list[Operating]:
         """What the thresholds do that somebody may want: the one in use, that of equal error rates, that of the
@@ -149,10 +107,7 @@ class Curves:
         """
         import numpy as np
 
-        fpr, tpr = self.roc
-        points = [self.at("in use", threshold)]
-        every = np.concatenate([[np.inf], self.thresholds])
-        points.append(self.at("equal error rate", equal_error_threshold(fpr, tpr, every)))
+        points = [self.at("in use", threshold), self.at("equal error rate", self.eer_threshold)]
         f1 = 2 * self.tp / (self.tp + self.fp + self.positives)
         points.append(self.at("best F1", self._below(int(np.argmax(f1)))))
         for limit in FPR_LIMITS:
@@ -183,15 +138,6 @@ class Curves:
         if point + 1 == len(self.thresholds):
             return here / 2 if here > 0 else here - 1.0
         return (here + float(self.thresholds[point + 1])) / 2
-
-    def _counts(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How many positive and negative samples are at or above each threshold, each sample `weights` times."""
-        import numpy as np
-
-        size = len(self.thresholds)
-        positive = np.bincount(self._inverse, weights * self._positive, size)
-        negative = np.bincount(self._inverse, weights * ~self._positive, size)
-        return np.cumsum(positive), np.cumsum(negative)
 
 
 def class_intervals(confusion: np.ndarray, *, seed: int = 0) -> dict[str, Interval]:
@@ -312,26 +258,6 @@ def calibration(right: np.ndarray, confidence: np.ndarray, bins: int = 10) -> tu
     ]
     error = sum(abs(part.confidence - part.right) * part.samples for part in found) / len(right)
     return found, error
-
-
-def _rates(tp: np.ndarray, fp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    import numpy as np
-
-    return np.concatenate([[0.0], fp / fp[-1]]), np.concatenate([[0.0], tp / tp[-1]])
-
-
-def _area(fpr: np.ndarray, tpr: np.ndarray) -> float:
-    import numpy as np
-
-    return float(np.sum(np.diff(fpr) * (tpr[1:] + tpr[:-1])) / 2)
-
-
-def _average_precision(tp: np.ndarray, fp: np.ndarray) -> float:
-    import numpy as np
-
-    taken = tp + fp
-    precision = np.divide(tp, taken, out=np.zeros_like(tp), where=taken > 0)
-    return float(np.sum(np.diff(tp, prepend=0.0) / tp[-1] * precision))
 
 
 def _tpr_at(fpr: np.ndarray, tpr: np.ndarray, limit: float) -> float:

@@ -61,7 +61,7 @@ def get_train_data_generator(
     with problems_of_arguments():
         folder = folder.resolve()
         training = folder.source(Split.TRAIN, seed=_SEED)
-        kept = folder.source(Split.VALIDATION, seed=_SEED) if folder.validates() else None
+        kept = folder.source(Split.VALIDATION, seed=_SEED) if folder.has_validation() else None
 
     def augment(images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         return settings.displacement.apply(settings.augmentation.apply(images, seeds), seeds)
