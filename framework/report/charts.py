@@ -164,7 +164,7 @@ def scores(targets: np.ndarray, given: np.ndarray, names: tuple[str, str], thres
             axes.hist(part, edges, label=name, color=colour, alpha=0.55)
         axes.axvline(threshold, color=INK, linewidth=1, linestyle="--", label=f"threshold {threshold:g}")
         axes.set(title="Scores", xlabel=f"probability of {names[1]}", ylabel="samples", yscale="symlog")
-        axes.legend()
+        figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 

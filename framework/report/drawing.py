@@ -38,6 +38,7 @@ INK, MUTED, GRID, PAPER = (COLOURS[role][0] for role in ("ink", "muted", "grid",
 SERIES = tuple(COLOURS[role][0] for role in ("first", "second", "third", "fourth", "fifth"))
 
 _PIXELS = 83  # of a page, for an inch: three figures of 4.2 inches in a row
+_WIDE = 6.0  # inches: a figure that takes the whole width of a sheet of paper
 _SHEET = "#ffffff"
 
 _STYLE: dict[Any, Any] = {
@@ -115,6 +116,7 @@ class Drawn:
         # One inch is as wide in each figure, so that their texts are of one size; the page makes it smaller where
         # it has no room.
         head = re.sub(r'\s(width|height)="[^"]*"', "", head) + f' width="{self.width * _PIXELS:.0f}"'
+        head += ' class="wide"' if self.width > _WIDE else ""
         rest = re.sub(r"<metadata>.*?</metadata>", "", rest, flags=re.DOTALL).replace(_SHEET, "none")
         for role, (light, _) in COLOURS.items():
             rest = rest.replace(light, f"var(--{role})")

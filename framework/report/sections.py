@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
-_WRONG = 24  # samples that are shown
+_WRONG, _ROWS = 24, 20  # samples that are shown, as pictures or texts, and in a table
 _LONGEST = 120  # characters of a setting
 NAMES = {
     "auc": "AUC",
@@ -184,7 +184,7 @@ def _most_wrong(judged: Judged) -> Section:
     if judged.task == "regression":
         if any(sample.picture or sample.text for sample in samples):
             return Section("Farthest off", samples=samples)
-        rows = [[sample.true, sample.said, sample.name] for sample in samples]
+        rows = [[sample.true, sample.said, sample.name] for sample in samples[:_ROWS]]
         return Section("Farthest off", tables=[Table(["true", "predicted", "sample"], rows, numbers=(0, 1))])
     wrong = int((judged.predicted != judged.labels).sum())
     total = len(judged.labels)

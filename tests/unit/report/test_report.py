@@ -20,6 +20,7 @@ from framework.data.source import ArraySource, Source
 from framework.errors import RunDirectoryError
 from framework.evaluators import ScikitLearnMetric
 from framework.report import charts, course
+from framework.report.comparison import compare_recorded, headline
 from framework.report.drawing import drawing
 from framework.report.findings import findings
 from framework.report.judged import Judged, judge, shown
@@ -303,10 +304,10 @@ def test_runs_side_by_side(tmp_path: Path, recorded: Callable[..., Recorded]) ->
     for run, data in zip(runs, ("1 sample", "2 samples", "1 sample"), strict=True):
         run.run.best.mkdir()
         (run.run.best / "model.json").write_text(json.dumps({"validation_data": data}))
-    write_comparison(runs, tmp_path / "comparison.html")
-    page = read(tmp_path / "comparison.html")
-    assert "one, two, three" in page.text and "not ended" in page.text
-    assert "were validated on different data" in page.text
+    assert headline(runs) == "one, two, three"
+    best = compare_recorded(runs)[0]
+    assert "were validated on different data" in best.texts[0]
+    assert best.tables[0].rows[2][:2] == ["three", "not ended"]
 
 
 def test_a_run_has_one_style_in_all_figures() -> None:
