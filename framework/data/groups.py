@@ -70,7 +70,8 @@ def find_groups(pattern: str, paths: Sequence[str], where: str) -> list[str]:
         matched = f"matches {len(found) - len(missed):,} of {len(found):,} paths"
         raise DataError(
             f"{where}: {pattern!r} {matched}, and each needs a group; it does not match:{listing(missed, 5)}",
-            hint="the pattern is searched for in the path below the folder of the data, or as a list has it",
+            hint=f"it is searched for in the path below the folder of the data, or as a list has it; {where}=null "
+            "turns groups off",
         )
     return [group for group in found if group is not None]
 

@@ -81,6 +81,8 @@ def evaluate_data_sets(
     sets = find_image_sets(data)
     _check(sets, scenarios, names, group_by)
     sets = [_used(one, scenarios.values(), names) for one in sets]
+    for one in sets:
+        one.videos(group_by)  # raises before a model is loaded
     if any(key_of(override) == "data.limit" for override in overrides):
         limit = next(iter(scenarios.values())).config.data.limit
         sets = [one.spread(limit) for one in sets]
@@ -111,11 +113,10 @@ def _check(
     names: ClassMap,
     group_by: str | None,
 ) -> None:
-    """Check that each folder of the data sets is a class of each model or is left out, and each image has a video.
+    """Check that each folder of the data sets is a class of each model or is left out.
 
     Raises:
         ConfigError: naming all folders that are not, or a wrong `group_by`.
-        DataError: naming images that `group_by` does not match.
     """
     problems = list(check_pattern("--group-by", group_by))
     if not sets:
@@ -135,8 +136,6 @@ def _check(
                 problems.append(Problem(f"--data {one.name}", "has nothing left: --class-map leaves all out"))
     if problems:
         raise ConfigError(problems, subject=SUBJECT)
-    for one in sets:
-        one.videos(group_by)
 
 
 def _used(one: ImageSet, scenarios: Iterable[Classification], names: ClassMap) -> ImageSet:
@@ -221,7 +220,7 @@ def _outputs_of(models: Sequence[ImageModel], source: Variants) -> dict[str, lis
         name: [np.concatenate(one) for one in zip(*given, strict=True)] for name, given in found.items()
     }
     for name, variants in joined.items():
-        finite = np.isfinite(variants[0].reshape(len(source), -1)).all(axis=1)
+        finite = np.isfinite(np.stack(variants, axis=1).reshape(len(source), -1)).all(axis=1)
         if not finite.all():
             first = source.sample_name(int(np.argmin(finite)))
             raise NumericsError(f"{name} does not give finite numbers for {first}")

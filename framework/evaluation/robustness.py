@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from framework.data.degradations import DEGRADATIONS
-from framework.data.source import Source
+from framework.data.source import Fault, Source
 from framework.errors import ConfigError, Problem, ScenarioError, unknown_name
 from framework.evaluation.image_set import SUBJECT
 
@@ -131,3 +131,9 @@ class Variants(Source):
 
     def sample_name(self, index: int) -> str:
         return self._original.sample_name(index)
+
+    def diagnose(self, index: int, reason: str) -> Fault:
+        return self._original.diagnose(index, reason)
+
+    def known_fault(self, index: int) -> Fault | None:
+        return self._original.known_fault(index)
