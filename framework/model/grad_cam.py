@@ -50,7 +50,10 @@ class GradCam:
         spatial = [one.name for one in model.layers if _is_spatial(one)]
         if layer is None:
             if not spatial:
-                raise ScenarioError("the model has no layer whose output has a height and a width")
+                raise ScenarioError(
+                    "the model has no layer whose output has a height and a width",
+                    hint="there are maps of what a model looks at in images, and not in texts or numbers",
+                )
             layer = spatial[-1]
         find_layer(model, layer)
         if layer not in spatial:

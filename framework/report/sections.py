@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from framework.report import charts
 from framework.report.judged import Judged, WrongSample, class_counts
 from framework.report.measures import (
+    FPR_LIMITS,
     Curves,
     Interval,
     best_constant,
@@ -128,10 +129,23 @@ def _classes(judged: Judged) -> tuple[list[Tile], list[Section]]:
     tiles = [_tile("accuracy", accuracy), _chance(accuracy, counts)]
     tiles += [_tile(name, interval) for name, interval in intervals.items()]
     sections = [
-        Section("How well the classes are told apart", figures=figures, tables=tables),
+        Section("How well the classes are told apart", texts=_few(judged), figures=figures, tables=tables),
         _most_wrong(judged),
     ]
     return tiles, [section for section in sections if section.figures or section.samples or section.texts]
+
+
+def _few(judged: Judged) -> list[str]:
+    """Say where a false positive rate cannot be told from so few negative samples."""
+    negatives = int((judged.labels == 0).sum())
+    few = [limit for limit in FPR_LIMITS if limit * negatives < 1]
+    if judged.task != "binary" or not few:
+        return []
+    name = judged.classes[0]
+    return [
+        f"A false positive rate of {few[0]:.1%} or less allows none of the {negatives:,} {name} samples, so the values "
+        f"at that rate hang on a single one: validate on at least {1 / few[-1]:,.0f} {name} samples to be certain."
+    ]
 
 
 def _chance(accuracy: Interval, counts: Mapping[str, int]) -> Tile:

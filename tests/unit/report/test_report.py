@@ -20,6 +20,7 @@ from framework.data.source import ArraySource, Source
 from framework.errors import RunDirectoryError
 from framework.evaluators import ScikitLearnMetric
 from framework.report import charts, course
+from framework.report import report_run as report_run_module
 from framework.report.comparison import compare_recorded, headline
 from framework.report.drawing import drawing
 from framework.report.findings import findings
@@ -367,10 +368,19 @@ def test_a_finished_run_and_one_that_lost_its_model(finished: Callable[..., Path
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_a_run_writes_its_report_where_it_is_to(tmp_path: Path, wanted: bool) -> None:
-    train(tmp_path / "run", *LIGHT, f"trainer.report={wanted}")
+def test_a_run_writes_its_report_where_it_is_to(
+    tmp_path: Path, wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened_again(*_: object) -> None:
+        raise AssertionError("the session has the data open")
+
+    monkeypatch.setattr(report_run_module, "prepare_source", opened_again)
+    train(tmp_path / "run", *LIGHT, f"trainer.report={wanted}", "trainer.overfit_batches=2")
     assert (tmp_path / "run" / "report.html").exists() == wanted
     assert (tmp_path / "run" / "plots" / "loss_curve.png").exists() == wanted
+    if wanted:
+        page = read(tmp_path / "run" / "report.html")
+        assert "on 32 validation samples" in page.text  # those that it learns by heart
 
 
 def test_a_part_or_a_figure_that_cannot_be_drawn_leaves_the_others(
