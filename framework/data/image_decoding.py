@@ -96,8 +96,6 @@ def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """Turn an image upright, as `framework.data.exif.MEANINGS` describes its orientation.
 
     Its values are float32, since TensorFlow warns on stderr about transposing uint8 on many processors.
-
-    Its values are float32: TensorFlow complains on stderr of a transposition of uint8 on many processors.
     """
     import tensorflow as tf
 

@@ -95,7 +95,8 @@ def show_predictions(
         judged = Judged(scenario, source, task, given[0].astype(float), targets[0])
         described = [judged.describe(i) for i in range(len(given[0]))]
         right = None if task == "regression" else (judged.predicted == judged.labels).tolist()
-        return _show(tag, inputs, [], [[said, true] for true, said in described], right)
+        short = [[" ".join(said.rsplit(" with ", 1)), true] for true, said in described]
+        return _show(tag, inputs, [], short, right)
     lines = [
         [", ".join(filter(None, (_words(part[i]) for part in given))), _true(scenario, source, targets, i)]
         for i in range(len(inputs[0]))
@@ -110,7 +111,7 @@ def _show(
     lines: Sequence[Sequence[str]],
     right: Sequence[bool] | None = None,
 ) -> list[Summary]:
-    """Samples as a sheet of images; else as a table, of texts or of numbers.
+    """Samples as a sheet of images; else as texts, or as a table of numbers.
 
     Args:
         beside: what is shown beside the first input that is an image, where it is one, too.
@@ -128,11 +129,16 @@ def _show(
             for i in range(len(pictures))
         ]
         return [_sheet(tag, tiles)]
-    head = ["input", *(["predicted"] if lines and len(lines[0]) > 1 else []), "true"]
-    rows = [[", ".join(_words(part[i]) for part in inputs), *lines[i]] for i in range(len(lines))]
+    said = [", ".join([f"predicted: {line[0]}"] * (len(line) - 1) + [f"true: {line[-1]}"]) for line in lines]
     if right is not None:
-        head, rows = [*head, ""], [[*row, "" if good else "✗"] for row, good in zip(rows, right, strict=True)]
-    return [summaries.text(tag, table(head, rows))]
+        said = [f"{line}{'' if good else ' ✗'}" for line, good in zip(said, right, strict=True)]
+    read = [", ".join(_words(part[i]) for part in inputs) for i in range(len(lines))]
+    if any(
+        part.dtype == object for part in inputs
+    ):  # beside a long text, the columns of a table would be narrow
+        blocks = [f"**{_cell(line)}**\n\n> {_cell(words)}" for line, words in zip(said, read, strict=True)]
+        return [summaries.text(tag, "\n\n".join(blocks))]
+    return [summaries.text(tag, table(["what it is", "input"], list(zip(said, read, strict=True))))]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

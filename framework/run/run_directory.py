@@ -55,7 +55,7 @@ class RunDirectory:
         checkpoints/      the last n states
         best/  export/    the best and the final model
         averages/         weights for averages made afterwards
-        tensorboard/      scalars, and profiles
+        tensorboard/      event files: curves, images, texts; and profiles
         model.txt         the layers of the model
         report.html       what a person looks at first; plots/ holds its figures
 

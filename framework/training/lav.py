@@ -76,7 +76,7 @@ class LavInTraining:
 
     Attributes:
         lists: as they were given.
-        evaluators: those of the newest evaluation, which have seen all samples of their list.
+        drawing: the evaluators of the newest evaluation that have figures. They have seen all samples of their list.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class LavInTraining:
         self._folder = folder
         self._model: keras.Model | None = None
         self._validators: list[tuple[LavList, Validator]] = []
-        self.evaluators: dict[LavList, Sequence[Evaluator]] = {}
+        self.drawing: dict[LavList, Sequence[Evaluator]] = {}
 
     def evaluate(self, model: keras.Model, interruption: Interruption) -> dict[LavList, dict[str, float]]:
         """Find loss, metrics and the values of the evaluators, for each list.
@@ -111,10 +111,9 @@ class LavInTraining:
             self._load(model)
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
-        self.evaluators = {of: of.scenario.evaluators() for of, _ in self._validators}
-        return {
-            of: validator.evaluate(self.evaluators[of], interruption) for of, validator in self._validators
-        }
+        evaluators = {of: of.scenario.evaluators() for of, _ in self._validators}
+        self.drawing = {of: [one for one in several if one.draws()] for of, several in evaluators.items()}
+        return {of: validator.evaluate(evaluators[of], interruption) for of, validator in self._validators}
 
     def _load(self, trained: keras.Model) -> None:
         # The first time it is loaded whole; later its weights are, since making and tracing a model anew each

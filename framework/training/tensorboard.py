@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 # The run as a whole. TensorBoard takes all numbers in the folder of the hyperparameters, and below it, for columns of
 # their table, so these have one of their own.
 _ABOUT = "about"
-_SAMPLES = 16
+_SAMPLES = 8  # two rows, which can be read in the small cards of TensorBoard
 _LARGEST_GRAPH = 50_000_000  # bytes; a browser shows no larger one
 
 
@@ -87,9 +87,9 @@ class TensorBoard:
                     write("validation", what="images of the scenario", make=self._images)
             if self._due.figures(judged.epoch):
                 write("validation", what="figures of the validation", make=self._figures)
-        for of, evaluators in self._components.lav.evaluators.items() if self._components.lav else ():
-            if of.phase in judged.phases and any(one.draws() for one in evaluators):
-                write(of.phase, what=f"figures of {of.phase}", make=functools.partial(_drawn, evaluators))
+        for of, drawing in self._components.lav.drawing.items() if self._components.lav else ():
+            if of.phase in judged.phases:
+                write(of.phase, what=f"figures of {of.phase}", make=functools.partial(_drawn, drawing))
 
     def end_epoch(self, progress: Progress) -> None:
         """Show the training weights, and their gradients for the next batch."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from framework import ArraySource
 from framework.report.overview import folder_name
 from framework.report.tensorboard import figures_of, images_of, show_inputs, show_predictions
 from framework.run.summaries import histogram
+from tests.conftest import REPOSITORY
 from tests.unit.report.test_report import judged
 
 NAMES = ("real", "fake")
@@ -91,10 +93,22 @@ def test_texts_are_told_as_texts() -> None:
     (found,) = show_predictions(
         "predictions", scenario, ArraySource((texts,)), (texts, targets), np.array([[0.1], [0.2]])
     )
-    head, _, first, second = markdown(found).splitlines()
-    assert head == "| input | predicted | true |  |"
-    assert first == "| two &#124; &#42;pipes&#42; | real with 90.0% | real |  |"
-    assert second.endswith("... | real with 80.0% | fake | ✗ |")
+    first, text, second, cut = markdown(found).split("\n\n")
+    assert (first, second) == (
+        "**predicted: real 90.0%, true: real**",
+        "**predicted: real 80.0%, true: fake ✗**",
+    )
+    assert text == "> two &#124; &#42;pipes&#42;"
+    assert cut.endswith("x ...") and len(cut) < 600
+
+
+def test_numbers_are_a_table() -> None:
+    points = np.array([[1.5, 2.0], [3.0, 4.0]])
+    scenario = judged([[0.5], [1.0]], np.ones([2, 1]), points).scenario
+    (found,) = show_predictions(
+        "predictions", scenario, ArraySource((points,)), (points, np.ones([2, 1])), np.ones([2, 1])
+    )
+    assert markdown(found).splitlines()[2] == "| predicted: 1 predicted, true: 1 | 1.5, 2 |"
 
 
 def test_images_of_a_scenario() -> None:
@@ -125,3 +139,18 @@ def test_histograms_leave_out_what_is_not_finite() -> None:
 )
 def test_names_of_runs(varied: list[str], name: str) -> None:
     assert folder_name(varied) == name
+
+
+def test_the_scenario_of_the_page() -> None:
+    page = (REPOSITORY / "docs" / "tensorboard.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+
+    class Model:
+        def __call__(self, inputs: np.ndarray, training: bool) -> Any:
+            return type("Tensor", (), {"numpy": lambda self: inputs / 2})()
+
+    scenario = names["Denoising"].__new__(names["Denoising"])
+    images = scenario.tensorboard_images(Model(), (np.ones([2, 4, 4, 1]), np.ones([2, 4, 4, 1])))
+    assert tags(images_of(images)) == ["denoised"]
