@@ -97,9 +97,10 @@ def show_predictions(
         right = None if task == "regression" else (judged.predicted == judged.labels).tolist()
         short = [[" ".join(said.rsplit(" with ", 1)), true] for true, said in described]
         return _show(tag, inputs, [], short, right)
+    true = _described(batch[1]) if isinstance(batch[1], Mapping) else None
     lines = [
-        [", ".join(filter(None, (_words(part[i]) for part in given))), _true(scenario, source, targets, i)]
-        for i in range(len(inputs[0]))
+        [said, true[i] if true else _true(scenario, source, targets, i)]
+        for i, said in enumerate(_described(outputs))
     ]
     return _show(tag, inputs, [*targets, *given], lines)
 
@@ -170,6 +171,20 @@ def _true(scenario: Scenario, source: Source, targets: Sequence[np.ndarray], ind
         if number.is_integer() and 0 <= number < len(scenario.classes):
             return str(Judged(scenario, source, task, targets[0], targets[0]).classes[int(number)])
     return ", ".join(filter(None, (_words(part[index]) for part in targets)))
+
+
+def _described(structure: Tensors) -> list[str]:
+    """Each sample of a structure in words, with the names of its parts where they have some."""
+    parts = _flat(structure)
+    names = (
+        [f"{name} " for name in sorted(structure)] if isinstance(structure, Mapping) else [""] * len(parts)
+    )
+    return [
+        ", ".join(
+            f"{name}{words}" for name, part in zip(names, parts, strict=True) if (words := _words(part[i]))
+        )
+        for i in range(len(parts[0]))
+    ]
 
 
 def _words(value: Any) -> str:

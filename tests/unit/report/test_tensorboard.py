@@ -111,6 +111,16 @@ def test_numbers_are_a_table() -> None:
     assert markdown(found).splitlines()[2] == "| predicted: 1 predicted, true: 1 | 1.5, 2 |"
 
 
+def test_several_outputs_are_told_by_their_names() -> None:
+    points = np.array([[1.5, 2.0], [3.0, 4.0]])
+    scenario = judged([[0.5], [1.0]], np.ones([2, 1]), points).scenario
+    targets = {"size": np.array([1.0, 2.0]), "kind": np.array([0, 1])}
+    outputs = {"size": np.array([[1.5], [2.5]]), "kind": np.array([[0.25, 0.75], [0.5, 0.5]])}
+    (found,) = show_predictions("predictions", scenario, ArraySource((points,)), (points, targets), outputs)
+    said = "predicted: kind 0.25, 0.75, size 1.5, true: kind 0, size 1"
+    assert markdown(found).splitlines()[2] == f"| {said} | 1.5, 2 |"
+
+
 def test_images_of_a_scenario() -> None:
     gray, colour = np.zeros([5, 7]), np.full([3, 5, 7, 3], 255, "uint8")
     assert [picture(one).format for one in images_of({"gray": gray, "colour": colour})] == ["JPEG", "JPEG"]
