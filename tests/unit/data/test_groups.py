@@ -179,6 +179,7 @@ def test_training_warns_once_of_the_same_content(
     assert f"{leaked} is {tmp_path}/train/fake/video2_1.png" in warning
 
 
+@pytest.mark.slow
 def test_validate_data_names_them(leaking: tuple[str, ...]) -> None:
     train, validation = check_data(compose(*leaking, f"data.group_by={VIDEO!r}"))
     assert train.faults == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,6 +24,7 @@ from framework.report.measures import (
     best_constant,
     calibration,
     class_intervals,
+    label_intervals,
     regression_intervals,
 )
 
@@ -139,3 +142,22 @@ def test_a_confidence_that_can_be_believed_has_no_error() -> None:
 
 def test_the_best_constant() -> None:
     assert best_constant({"real": 30, "fake": 90}) == ("fake", 0.75)
+
+
+def test_copies_of_samples_in_one_cluster_change_no_interval() -> None:
+    """What is drawn together counts once: intervals are those of the clusters, and not of their samples."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 60)
+    scores = np.clip(labels * 0.3 + random.normal(0.35, 0.2, 60), 0, 1)
+    copied, cluster = (np.repeat(part, 5) for part in (labels, np.arange(60)))
+    once = Curves(labels, scores).intervals()
+    together = Curves(copied, np.repeat(scores, 5)).intervals(clusters=cluster)
+    apart = Curves(copied, np.repeat(scores, 5)).intervals()
+    for name, interval in once.items():
+        assert astuple(together[name]) == pytest.approx(astuple(interval))
+    assert apart["auc"].high - apart["auc"].low < 0.6 * (once["auc"].high - once["auc"].low)
+    of_labels = label_intervals(labels, scores > 0.5)
+    assert of_labels == label_intervals(copied, np.repeat(scores > 0.5, 5), clusters=cluster)
+    assert of_labels["balanced_accuracy"].value == pytest.approx(
+        balanced_accuracy_score(labels, scores > 0.5)
+    )
