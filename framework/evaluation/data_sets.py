@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 log = logging.getLogger("framework")
+
+_TELL_EVERY = 30.0  # seconds between two lines on the progress of a data set
 
 
 def evaluate_data_sets(
@@ -206,6 +209,7 @@ def _outputs_of(models: Sequence[ImageModel], source: Variants) -> dict[str, lis
 
     data = models[0].scenario.config.data
     found: dict[str, list[list[np.ndarray]]] = {}
+    done, told = 0, time.monotonic()
     try:
         # All variants of a batch are in memory at once.
         batch_size = min(data.batch_size, 32) if source.degradations else data.batch_size
@@ -213,6 +217,10 @@ def _outputs_of(models: Sequence[ImageModel], source: Variants) -> dict[str, lis
             for model in models:
                 given = [np.asarray(model.network.predict_on_batch(images), np.float64) for images in batch]
                 found.setdefault(model.name, []).append(given)
+            done += len(batch[0])
+            if time.monotonic() > told + _TELL_EVERY:
+                log.info("%s of %s", f"{done:,}", plural(len(source), "image"))
+                told = time.monotonic()
     except tf.errors.OpError as error:
         raise_unreadable(source, range(len(source)), error)
         raise
