@@ -458,3 +458,26 @@ def test_some_batches_are_learned_by_heart(tmp_path: Path) -> None:
     assert result.steps == 150
     assert result.final["val_accuracy"] == 1.0
     assert result.final["val_loss"] < 0.1
+
+
+@pytest.mark.slow
+def test_what_a_scenario_initialises_is_saved_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = trainer(tmp_path / "run", *LIGHT)
+    seen = []
+
+    def initialise(model: Any) -> bool:
+        seen.append(int(model.optimizer.iterations))
+        model.optimizer.iterations.assign(70)
+        return True
+
+    monkeypatch.setattr(begun.scenario, "initialise", initialise)
+    begun.interruption = InterruptedAfter(2)  # before the first step
+    with pytest.raises(Interrupted):
+        begun.train()
+    assert seen == [0]
+    assert (tmp_path / "run" / "checkpoints" / "step-00000000").is_dir()
+    assert resume(tmp_path / "run").steps == 3
+    (iterations, *_) = (member.array for member in final_state(tmp_path / "run").variables["optimizer"])
+    assert iterations == 73, "the resume goes on from what was saved, and initialises nothing"
