@@ -372,6 +372,7 @@ def test_a_model_that_scales_pixels_gets_pixels(small: keras.Model, images: Path
     assert evaluate_model(ours, images) == pytest.approx(evaluate_model(small, images), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_report_is_that_of_scikit_learn() -> None:
     from sklearn.metrics import classification_report
 
@@ -482,6 +483,7 @@ def test_displacement_at_zero_changes_no_bit() -> None:
     np.testing.assert_array_equal(Displacement().apply(batch, seeds_of(4)), batch)
 
 
+@pytest.mark.slow
 def test_a_vertical_flip_mirrors_half_of_the_images() -> None:
     batch = np.random.default_rng(0).random((40, 6, 8, 3)).astype("float32")
     flipped = Displacement(vertical_flip=True).apply(tf.constant(batch), seeds_of(40)).numpy()
