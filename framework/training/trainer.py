@@ -47,7 +47,7 @@ class Result:
         monitor, mode: the value that decides which epoch is best, and whether the lowest ("min") or the
             highest ("max") of it is.
         phases: the seconds of each phase, which add up to `seconds`: `start` (building data and model), `train`
-            (steps), `input_wait` (waiting for batches), `weights` (making those that are validated: averages,
+            (steps), `input_wait` (waiting for batches, as the loop estimates it), `weights` (making those that are validated: averages,
             BatchNorm statistics), `validation`, `validation/raw`, `lav`, `checkpoint`, `export`, `other`. None where
             the run ended before it was built.
     """

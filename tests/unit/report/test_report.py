@@ -380,7 +380,7 @@ def test_a_run_writes_its_report_where_it_is_to(
     assert (tmp_path / "run" / "plots" / "loss_curve.png").exists() == wanted
     if wanted:
         page = read(tmp_path / "run" / "report.html")
-        assert "on 32 validation samples" in page.text  # those that it learns by heart
+        assert "on 16 validation samples" in page.text  # those that it learns by heart
 
 
 def test_a_part_or_a_figure_that_cannot_be_drawn_leaves_the_others(
