@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import ImageFont
 
-_COLUMNS = 4
+_COLUMNS, _ROWS = 4, 3
 _SIDE = 128  # pixels of the longer side of a picture
 _GAP, _LINE, _SIZE = 10, 21, 16  # pixels between pictures, of a line of text, and of its letters
 _RIGHT, _WRONG = SERIES[2], SERIES[1]
@@ -28,7 +28,7 @@ class Tile:
 
     Args:
         pictures: uint8 [height, width] or [height, width, 3] each, beside each other.
-        lines: what stands below, one or two lines.
+        lines: what stands below.
         right: colours the first line, as right or wrong; None leaves it black.
     """
 
@@ -51,7 +51,15 @@ def contact_sheet(tiles: Sequence[Tile]) -> tuple[bytes, int, int]:
     width = max(sum(image.width for image in images) for images in drawn)
     width = max(width, _SIDE) + _GAP
     top = max(image.height for images in drawn for image in images)
-    height = top + _LINE * max(len(tile.lines) for tile in tiles) + _GAP
+    written = [
+        [
+            (row, place == 0)
+            for place, line in enumerate(tile.lines)
+            for row in _rows(line, font, width - _GAP)
+        ]
+        for tile in tiles
+    ]
+    height = top + _LINE * max(map(len, written)) + _GAP
     rows = math.ceil(len(tiles) / columns)
     sheet = Image.new("RGB", (columns * width + _GAP, rows * height + _GAP), "white")
     pen = ImageDraw.Draw(sheet)
@@ -59,9 +67,9 @@ def contact_sheet(tiles: Sequence[Tile]) -> tuple[bytes, int, int]:
         left, upper = _GAP + number % columns * width, _GAP + number // columns * height
         for place, image in enumerate(images):
             sheet.paste(image, (left + sum(one.width for one in images[:place]), upper))
-        for place, line in enumerate(tile.lines):
-            ink = INK if place or tile.right is None else _RIGHT if tile.right else _WRONG
-            pen.text((left, upper + top + 2 + place * _LINE), _cut(line, font, width - _GAP), ink, font)
+        for place, (row, is_first) in enumerate(written[number]):
+            ink = INK if not is_first or tile.right is None else _RIGHT if tile.right else _WRONG
+            pen.text((left, upper + top + 2 + place * _LINE), row, ink, font)
     content = io.BytesIO()
     sheet.save(content, "JPEG", quality=88, subsampling=0)
     return content.getvalue(), sheet.width, sheet.height
@@ -74,8 +82,18 @@ def _font_file() -> str:
     return str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
 
 
+def _rows(line: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Break a line where it has no room, up to three rows."""
+    rows: list[str] = []
+    for word in line.split():
+        if rows and (len(rows) == _ROWS or font.getlength(f"{rows[-1]} {word}") <= width):
+            rows[-1] += f" {word}"
+        else:
+            rows.append(word)
+    return [_cut(row, font, width) for row in rows]
+
+
 def _cut(line: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    line = " ".join(line.split())
     if font.getlength(line) <= width:
         return line
     while line and font.getlength(line + "…") > width:
