@@ -139,7 +139,12 @@ def train_model(
                 "loop": {"name": "custom"},
                 "early_stopping": early if mode == "auto" or not early else early | {"mode": mode},
                 "device": {"precision": keras.config.dtype_policy().name},
-                "trainer": {"epochs": plain(epochs), "tensorboard": plain(tensorboard), **saving},
+                "trainer": {
+                    "epochs": plain(epochs),
+                    "tensorboard": plain(tensorboard),
+                    "histograms_every_n": 1,  # of TensorBoard, as the original writes them
+                    **saving,
+                },
             }
         )
         scenario = GivenModel(config, model, keeps_optimizer=not compile)

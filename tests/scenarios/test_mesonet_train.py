@@ -361,6 +361,7 @@ def test_arguments_become_settings(images: Path, folder: Path) -> None:
     assert (config["early_stopping"]["monitor"], config["early_stopping"]["patience"]) == ("val_loss", 1)
     assert len(list(run.checkpoints.glob("step-*"))) == 2, "that of the beginning, and that of the end"
     assert run.tensorboard.is_dir()
+    assert config["trainer"]["histograms_every_n"] == 1
     assert isinstance(history.model.optimizer, keras.optimizers.Adam)
 
 
