@@ -32,3 +32,16 @@ def test_meso4_on_faces(
     assert validated.returncode == 0, validated.stderr
     report = json.loads((tmp_path / "faces" / "lav.json").read_text())
     assert report["metrics"]["accuracy"] == pytest.approx(max(accuracies), abs=1e-6)
+
+
+@pytest.mark.long
+def test_the_recipe_on_faces(
+    command: Callable[..., subprocess.CompletedProcess[str]], shared_data: Path, tmp_path: Path
+) -> None:
+    faces = shared_data / "faces"
+    words = [f"data.train_dir={faces / 'train'}", f"data.val_dir={faces / 'val'}", "output_dir=faces"]
+    result = command("train-scenario", "experiment=mesonet_best", *words, timeout=1500)
+    assert result.returncode == 0, result.stderr
+    last = json.loads((tmp_path / "faces" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["phase"] == "validation"
+    assert last["metrics"]["accuracy"] >= 0.989
