@@ -290,6 +290,15 @@ class ImageClassification(Classification):
         images, labels = batch
         return self.settings.augmentation.apply(images, seeds), labels
 
+    def unused_settings(self) -> Iterator[str]:
+        augmentation = self.settings.augmentation
+        if not self.settings.augment:
+            if augmentation != type(augmentation)():
+                yield "scenario.augmentation has no effect: scenario.augment=true turns augmentation on"
+            return
+        for name, part in augmentation.unused_settings():
+            yield f"scenario.augmentation.{name} has no effect: scenario.augmentation.{part} is 0"
+
     @classmethod
     def check_config(cls, config: RunConfig) -> Iterator[Problem]:
         model, data = config.model, config.data

@@ -264,6 +264,10 @@ class Scenario:
         """Return the problems between sections. Their paths are absolute, such as `model.image_size`."""
         return ()
 
+    def unused_settings(self) -> Iterable[str]:
+        """Return what is set and has no effect, a sentence each: warnings at the start of a session."""
+        return ()
+
     # The sections that are its own --------------------------------------------------------------------------
 
     @property

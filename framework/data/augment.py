@@ -46,6 +46,10 @@ class AffineAugmentation:
     def check(self) -> Iterator[Problem]:
         yield from check_range("brightness", self.brightness)
 
+    def unused_settings(self) -> Iterator[tuple[str, str]]:
+        """Yield each setting that has no effect, and the setting that turns it off."""
+        yield from ()
+
     def apply(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         """Augment a batch.
 

@@ -13,10 +13,8 @@ from framework.errors import Problem
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_DRAWS, _NOISE = (
-    1,
-    2,
-)  # what is folded into the seed of a sample, for numbers apart from those of the base class
+# What is folded into the seed of a sample, for numbers apart from those of the base class.
+_DRAWS, _NOISE = 1, 2
 _Degradation = Literal["grey", "blur", "downscale", "noise", "jpeg"]
 _RANGES: dict[_Degradation, str] = {
     "blur": "blur_sigma",
@@ -65,6 +63,12 @@ class ImageAugmentation(AffineAugmentation):
         yield from super().check()
         for name in _RANGES.values():
             yield from check_range(name, getattr(self, name))
+
+    def unused_settings(self) -> Iterator[tuple[str, str]]:
+        plain = type(self)()
+        for part, name in _RANGES.items():
+            if not getattr(self, part) and getattr(self, name) != getattr(plain, name):
+                yield name, part
 
     def apply(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         """Augment a batch.

@@ -61,6 +61,8 @@ def announce(
         console.print("another optimizer: its state starts anew")
     if resumed and MONITOR & set(changes):
         console.print("another monitor: early stopping starts anew")
+    for sentence in components.scenario.unused_settings():
+        log.warning("%s", sentence)
     write_summary(components.table, run.model_file)
     console.print(components.summary)
     if components.warm_started:

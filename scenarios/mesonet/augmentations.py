@@ -91,13 +91,15 @@ def settings_of(
                     hint=did_you_mean(str(name), known.split(", ")),
                 )
             )
-        elif value != _FIXED[name]:
+        elif repr(value) != repr(_FIXED[name]):  # an array has no single truth value
             problems.append(Problem(path, "cannot be changed here", given=value, allowed=repr(_FIXED[name])))
     if problems:
         raise ConfigError(problems, subject="the arguments")
     changed = {name: value for name, value in affine.items() if value != _NONE[name]}
     moved = {name: value for name, value in displacement.items() if value}
-    return {"augment": bool(changed or moved), "augmentation": affine, "displacement": moved}
+    if not (changed or moved):
+        return {"augment": False, "augmentation": {}, "displacement": {}}
+    return {"augment": True, "augmentation": affine, "displacement": moved}
 
 
 def _number(value: object) -> float:

@@ -8,6 +8,7 @@ Names, arguments and defaults are those of https://github.com/MalayAgr/MesoNet-D
 
 from __future__ import annotations
 
+import operator
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,6 +63,7 @@ def get_activation_model(model: keras.Model, conv_idx: Sequence[SupportsIndex]) 
         A model that gives a list of arrays, in the order of `conv_idx`; a bare array if it names one layer.
 
     Raises:
+        TypeError: if `conv_idx` is something else than whole numbers.
         ValueError: if `conv_idx` is empty.
         IndexError: if there is no such layer.
         ScenarioError: if the layers of the model cannot be observed.
@@ -70,7 +72,10 @@ def get_activation_model(model: keras.Model, conv_idx: Sequence[SupportsIndex]) 
 
     from framework.model.grad_cam import check_observable
 
-    indices = list(conv_idx)
+    try:
+        indices = [operator.index(index) for index in conv_idx]
+    except TypeError as error:
+        raise TypeError(f"conv_idx must be whole numbers, such as [0, 3], not {conv_idx!r}") from error
     if not indices:
         raise ValueError("conv_idx must name at least one convolutional layer")
     check_observable(model)
@@ -82,9 +87,9 @@ def get_activation_model(model: keras.Model, conv_idx: Sequence[SupportsIndex]) 
     )
     layers = [layer for layer in model.layers if isinstance(layer, kinds)]
     count = len(layers)
-    if out := [index for index in map(int, indices) if not -count <= index < count]:
-        names = ", ".join(f"{i} {layer.name}" for i, layer in enumerate(layers)) or "none"
-        raise IndexError(f"there is no convolutional layer {out[0]}; the model has {names}")
+    if out := [index for index in indices if not -count <= index < count]:
+        names = ", ".join(f"{i}: {layer.name}" for i, layer in enumerate(layers)) or "none"
+        raise IndexError(f"there is no convolutional layer {out[0]}; the model has these: {names}")
     outputs = [layers[index].output for index in indices]
     inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]
     return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0])
@@ -185,6 +190,8 @@ def make_prediction(
 
     model = get_loaded_model(model_path)
     source, names, labels = images_to_predict(model_path, data_dir, image_size_of(model))
+    if (outputs := model.output_shape[-1]) not in (1, None):
+        raise ScenarioError(f"{model_path} gives {outputs} numbers for an image, and not one probability")
     if len(names) != 2:
         raise _too_many(names, data_dir)
     if return_report and labels is None:

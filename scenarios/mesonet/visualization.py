@@ -77,6 +77,8 @@ def visualize_conv_layers(
 
     observed = get_activation_model(model, conv_idx)
     images, wanted = np.asarray(imgs), tuple(model.inputs[0].shape)
+    if not len(images):
+        raise ValueError("imgs must hold at least one image")
     if images.ndim != 4 or any(
         side not in (None, given) for side, given in zip(wanted[1:], images.shape[1:], strict=True)
     ):

@@ -17,6 +17,7 @@ from sklearn.datasets import load_sample_image
 
 from framework.config.run_config import read_variant
 from framework.errors import ConfigError, Problem
+from framework.scenario import compose
 from scenarios.mesonet.networks import MODELS, Meso1, Meso4, MesoInception4, MesoModel
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
@@ -224,3 +225,16 @@ def test_the_authors_weights_load(shared_data: Path) -> None:
     np.testing.assert_allclose(
         model(image, training=False).numpy(), meso4(image.astype("float64") / 255, arrays), atol=1e-5
     )
+
+
+def test_augmentation_that_is_set_and_off_is_told() -> None:
+    def told(*words: str) -> list[str]:
+        return list(compose("scenario=mesonet", *words).unused_settings())
+
+    assert told() == told("scenario.augment=true", "scenario.augmentation.jpeg=0.5") == []
+    assert told("scenario.augmentation.jpeg=0.5") == [
+        "scenario.augmentation has no effect: scenario.augment=true turns augmentation on"
+    ]
+    assert told("scenario.augment=true", "scenario.augmentation.jpeg_quality=[40,50]") == [
+        "scenario.augmentation.jpeg_quality has no effect: scenario.augmentation.jpeg is 0"
+    ]

@@ -202,8 +202,11 @@ def test_an_activation_model_keeps_the_order(small: keras.Model) -> None:
     np.testing.assert_allclose(bare, by_hand[2], atol=1e-6)
     with pytest.raises(ValueError, match="at least one"):
         get_activation_model(small, [])
-    with pytest.raises(IndexError, match=r"no convolutional layer 4; the model has 0 conv2d.*, 3 conv2d"):
+    with pytest.raises(IndexError, match=r"no convolutional layer 4; .* these: 0: conv2d.*, 3: conv2d"):
         get_activation_model(small, [0, 4])
+    for wrong in (None, 0, "0", [0.0]):
+        with pytest.raises(TypeError, match="conv_idx must be whole numbers"):
+            get_activation_model(small, wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
@@ -345,7 +348,7 @@ def test_a_saved_model_predicts(small: keras.Model, images: Path, tmp_path: Path
     small.save(tmp_path / "model.keras")
     expected, _ = make_prediction(tmp_path / "model.keras", images, return_probs=True)
     assert (rows == expected).all()
-    with pytest.raises(IndexError, match="the model has none"):
+    with pytest.raises(IndexError, match="the model has these: none"):
         get_activation_model(get_loaded_model(tmp_path / "saved"), [0])
 
 
@@ -427,13 +430,7 @@ def test_what_is_kept_for_validation_is_not_augmented(images: Path, caplog: pyte
 def test_augmentations_have_the_names_of_keras() -> None:
     assert settings_of(None, use_default=False) == {
         "augment": False,
-        "augmentation": {
-            "rotation": 0.0,
-            "zoom": 0.0,
-            "horizontal_flip": False,
-            "channel_shift": 0.0,
-            "brightness": [1.0, 1.0],
-        },
+        "augmentation": {},
         "displacement": {},
     }
     given = {

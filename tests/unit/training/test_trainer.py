@@ -481,3 +481,12 @@ def test_what_a_scenario_initialises_is_saved_before_the_first_step(
     assert resume(tmp_path / "run").steps == 3
     (iterations, *_) = (member.array for member in final_state(tmp_path / "run").variables["optimizer"])
     assert iterations == 73, "the resume goes on from what was saved, and initialises nothing"
+
+
+def test_settings_without_an_effect_are_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = trainer(tmp_path / "run", *LIGHT)
+    monkeypatch.setattr(type(made.scenario), "unused_settings", lambda self: ["jpeg has no effect"])
+    made.train()
+    assert caplog.text.count("jpeg has no effect") == 1
