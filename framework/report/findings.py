@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
+from framework.report.fit_findings import fit
 from framework.report.judged import Judged
 from framework.report.measures import Curves
 from framework.report.recorded import Recorded
+from framework.report.sections import Finding
 from framework.run.console import format_value, plural
 from framework.run.recorder import RAW
 
-# A loss that rises by this part of its lowest value has risen, and one that has come down by this part of it
-# over the last fifth of the epochs still falls.
-_RISEN, _FALLING = 0.05, 0.02
 _WORTH = 5.0  # seconds, in all
 _MISTAKES = 3  # that are told
 _WAITING = 0.2  # of the time: from there on, data are worth a look
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A sentence on a run, and what follows from it.
-
-    Args:
-        about: what it answers, such as "Does it overfit?".
-        text: the answer.
-        hint: what to do; None where nothing follows.
-    """
-
-    about: str
-    text: str
-    hint: str | None = None
 
 
 def findings(recorded: Recorded, judged: Judged | None = None) -> list[Finding]:
@@ -40,7 +22,7 @@ def findings(recorded: Recorded, judged: Judged | None = None) -> list[Finding]:
     of_samples = [] if judged is None else [*_wrong(judged), *_threshold(judged)]
     return [
         *_end(recorded),
-        *_fit(recorded),
+        *fit(recorded),
         *of_samples,
         *_averages(recorded),
         *_steps_left_out(recorded),
@@ -59,44 +41,6 @@ def _end(recorded: Recorded) -> Iterator[Finding]:
         message = (recorded.result or {}).get("message") or "It does not say why."
         yield Finding(
             "Why did it end?", str(message), "train.log has more" if recorded.status == "failed" else None
-        )
-
-
-def _fit(recorded: Recorded) -> Iterator[Finding]:
-    series = recorded.series("loss")
-    training, validation = series.get("train"), series.get("validation")
-    about = "Does it overfit?"
-    if training is None:
-        return
-    if validation is None:
-        yield Finding(about, "Nothing was validated, so that cannot be told.", "give it validation data")
-        return
-    epochs, losses = validation
-    usable = [(loss, epoch) for epoch, loss in zip(epochs, losses, strict=True) if math.isfinite(loss)]
-    if not usable:
-        yield Finding(about, "No validation loss is finite.", "lower lr, or see trainer.trace_nan=true")
-        return
-    if len(losses) < 2:
-        yield Finding(about, "One validation cannot tell.", "train more epochs")
-        return
-    (lowest, where), last = min(usable), losses[-1]
-    fell = training[1][-1] < training[1][0]
-    if last > lowest * (1 + _RISEN) and fell and where < epochs[-1]:
-        yield Finding(
-            about,
-            f"Yes: the validation loss was lowest at epoch {where:g} ({format_value(lowest)}) and is "
-            f"{last / lowest - 1:.0%} higher at the end, while the training loss has fallen.",
-            f"stop earlier (early_stopping.n_to_go), augment, or add weight decay{_kept(recorded)}",
-        )
-        return
-    yield Finding(about, f"No: the validation loss is at or near its lowest, {format_value(lowest)}.")
-    recent = losses[-max(2, len(losses) // 5) :]
-    if _falls(recent) and recorded.status in ("finished", "stopped early"):
-        yield Finding(
-            "Would more epochs help?",
-            f"The validation loss still falls: by {1 - recent[-1] / recent[0]:.0%} over the last "
-            f"{plural(len(recent), 'validation')}.",
-            f"resume-training {recorded.run.path} epochs={recorded.config.trainer.epochs * 2}",
         )
 
 
@@ -179,17 +123,6 @@ def _averages(recorded: Recorded) -> Iterator[Finding]:
             f"After epoch {epoch:g} the validation {value} is {format_value(of_average)} with them, and "
             f"{format_value(of_raw)} with the raw ones.",
         )
-
-
-def _kept(recorded: Recorded) -> str:
-    if recorded.best is None:
-        return ""
-    by = f", the best by {recorded.monitor}" if recorded.monitor else ""
-    return f"; best/ holds epoch {recorded.best['epoch']:,}{by}"
-
-
-def _falls(losses: Sequence[float]) -> bool:
-    return all(map(math.isfinite, losses)) and losses[0] > 0 and 1 - losses[-1] / losses[0] > _FALLING
 
 
 def _steps_left_out(recorded: Recorded) -> Iterator[Finding]:

@@ -12,10 +12,11 @@ from framework.errors import reason_of
 from framework.report import course
 from framework.report.comparison import compare_recorded, headline
 from framework.report.drawing import COLOURS, Drawn, draw
-from framework.report.findings import Finding, findings
+from framework.report.findings import findings
+from framework.report.fit_findings import more_epochs
 from framework.report.judged import Judged
 from framework.report.recorded import Recorded
-from framework.report.sections import Section, Tile, configuration, judgement, provenance
+from framework.report.sections import Finding, Section, Tile, configuration, judgement, provenance
 from framework.run.console import format_seconds, format_value, plural
 from framework.run.files import write_report
 
@@ -223,12 +224,13 @@ def _when(recorded: Recorded) -> str:
 
 
 def _commands(recorded: Recorded) -> list[str]:
-    run, epochs = recorded.run.path, recorded.config.trainer.epochs
+    run = recorded.run.path
     judging = [f"load-and-validate {run}{'' if recorded.config.data.has_validation() else ' --split train'}"]
     if recorded.status == "in training":
         after = [f"report-run {run}"]
     elif recorded.status in ("finished", "stopped early"):
-        after = [f"resume-training {run} epochs={epochs + 10}"]
+        epochs = more_epochs(recorded)
+        after = [] if epochs is None else [f"resume-training {run} epochs={epochs}"]
     else:
         after = [f"resume-training {run}"]
     return [*(judging if recorded.best else []), *after]

@@ -71,6 +71,21 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """A sentence on a run, and what follows from it.
+
+    Args:
+        about: what it answers, such as "Does it overfit?".
+        text: the answer.
+        hint: what to do; None where nothing follows.
+    """
+
+    about: str
+    text: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of the report.
 

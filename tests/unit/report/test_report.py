@@ -279,16 +279,68 @@ def test_settings_that_are_not_as_by_default(tmp_path: Path) -> None:
     assert "trainer.val_every_n" not in changes
 
 
-def test_what_the_curves_say(recorded: Callable[..., Recorded]) -> None:
-    said = {finding.about: finding for finding in findings(recorded(*THREE, result=DONE))}
-    assert said["Does it overfit?"].text.startswith("Yes: the validation loss was lowest at epoch 2 (0.5000)")
-    assert "40% of the time" in said["Does it wait for data?"].text
-    falling = [
-        record(phase, epoch, loss=1 / epoch) for epoch in range(1, 6) for phase in ("train", "validation")
+def epochs_of(losses: Sequence[float], accuracies: Sequence[float] | None = None) -> list[str]:
+    """Records of a training loss that falls, and of this validation loss."""
+    return [
+        record(phase, epoch, loss=1 / epoch if phase == "train" else loss, accuracy=accuracy)
+        for epoch, (loss, accuracy) in enumerate(
+            zip(losses, accuracies or [0.9] * len(losses), strict=True), start=1
+        )
+        for phase in ("train", "validation")
     ]
-    said = {finding.about: finding for finding in findings(recorded(*falling, result=DONE, name="falling"))}
-    assert said["Does it overfit?"].text.startswith("No")
-    assert "epochs=8" in (said["Would more epochs help?"].hint or "")
+
+
+NOISY = [0.5 / 2**n for n in range(6)] + [0.0048 + 0.007 * (n * 7 % 10) / 10 for n in range(36)] + [0.0118]
+
+
+@pytest.mark.parametrize(
+    ("losses", "accuracies", "overfits", "helps"),
+    [
+        (
+            [0.7, 0.5, 0.7],
+            None,
+            "Too early to tell: the validation loss was lowest at epoch 2 (0.5000)",
+            "No",
+        ),
+        ([0.7, 0.5, 0.6, 0.7, 0.8], [0.7, 0.8, 0.7, 0.7, 0.6], "Yes: the validation loss was lowest", "No"),
+        ([0.7, 0.5, 0.6, 0.7, 0.8], [0.7, 0.8, 0.8, 0.8, 0.8], "In its confidence only", "No: "),
+        (NOISY, [0.995] * 43, "No: the validation loss was lowest at epoch 7", "No: "),
+        ([0.5, 0.3], None, "No", "Yes: the lowest validation loss has come down by 40%"),
+        ([0.5, 0.499], None, "No", "A little"),
+        ([0.5, 0.51, 0.51], [0.7, 0.7, 0.8], "No", "Perhaps: val_accuracy is best at the last epoch, 0.8000"),
+        ([0.5], None, "One validation cannot tell", "That cannot be told. One validation cannot tell."),
+    ],
+)
+def test_what_the_curves_say(
+    recorded: Callable[..., Recorded],
+    losses: Sequence[float],
+    accuracies: Sequence[float] | None,
+    overfits: str,
+    helps: str,
+) -> None:
+    found = recorded(*epochs_of(losses, accuracies), result=DONE | {"mode": "max"})
+    said = {finding.about: finding for finding in findings(found)}
+    assert said["Does it overfit?"].text.startswith(overfits)
+    assert said["Would more epochs help?"].text.startswith(helps)
+    assert "40% of the time" in said["Does it wait for data?"].text
+    # One command, with one number, and none where more epochs do not help.
+    hint = said["Would more epochs help?"].hint
+    page = read(write_run_report(found))
+    more = f"resume-training {found.run.path} epochs=8"
+    assert page.text.count(more) == (0 if helps.startswith("No") else 2 if hint else 1)
+    assert page.text.count("epochs=") == page.text.count(more)
+
+
+def test_more_epochs_and_a_schedule_that_has_ended(recorded: Callable[..., Recorded]) -> None:
+    """More epochs stretch a schedule that depends on them, so that its rate rises again; others go on."""
+    records = epochs_of([0.5, 0.4, 0.3, 0.2])
+    for schedule, more in (("cosine_decay", True), ("constant", False), ("exponential_decay", False)):
+        found = recorded(*records, result=DONE, name=schedule, words=(f"learning_rate={schedule}", "lr=0.2"))
+        said = {finding.about: finding.hint or "" for finding in findings(found)}
+        hint = said["Would more epochs help?"]
+        assert ("stretches the schedule of the learning rate over 8 epochs" in hint) == more
+        # Half of a cosine that begins with 0.2.
+        assert ("the rate, 0.1000 at the end, goes on with 0.1000" in hint) == more
 
 
 def test_runs_side_by_side(tmp_path: Path, recorded: Callable[..., Recorded]) -> None:
