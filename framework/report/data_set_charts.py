@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from framework.report.drawing import MUTED, SERIES, drawing
-from framework.report.measures import Interval
+from framework.report.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

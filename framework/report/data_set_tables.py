@@ -141,9 +141,11 @@ def _difference(degraded: Measured | None, clean: Measured | None) -> str:
 
 
 def _cell(row: Measured | None) -> str:
-    """A value with its interval; `-` where it means nothing; empty where it was not measured."""
+    """A value with its interval, if that has a width; `-` where it means nothing; empty where it was not measured."""
     if row is None:
         return ""
     if row.value is None:
         return "-"
+    if row.low == row.high:
+        return f"{format_value(row.value)} (no interval)"
     return f"{format_value(row.value)} ({row.low:.3f}-{row.high:.3f})"

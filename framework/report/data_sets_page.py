@@ -14,8 +14,8 @@ from framework.report.data_set_tables import (
     taken,
     whole_sets,
 )
+from framework.report.intervals import Interval
 from framework.report.measured import ALL, CLEAN, Evaluation, Measured
-from framework.report.measures import Interval
 from framework.report.report import write_page
 from framework.report.sections import NAMES, Section, Table
 from framework.run.console import format_value, plural

@@ -10,7 +10,8 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from framework.report.measures import Curves, Interval, label_intervals
+from framework.report.intervals import Interval
+from framework.report.measures import Curves, label_intervals
 
 if TYPE_CHECKING:
     import numpy as np

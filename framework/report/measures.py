@@ -6,36 +6,18 @@ in falling order: what is at or above a threshold is a leading part of it.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from framework.evaluators.error_rates import RocCurve, area, average_precision, equal_error_rate, rates
+from framework.report.intervals import RESAMPLINGS, Interval, bootstrap, of_resampled, with_width
 
 if TYPE_CHECKING:
     import numpy as np
 
 FPR_LIMITS = (0.01, 0.001)
 """The false positive rates at which the true positive rate is told."""
-
-# Resamplings of an interval, and the numbers that may be drawn for all of them.
-_RESAMPLINGS, _DRAWN = 1000, 20_000_000
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value and its 95 % interval.
-
-    Args:
-        value: of the samples as they are.
-        low, high: the 2.5 % and the 97.5 % quantile over resamplings of the samples (Efron and Tibshirani, An
-            Introduction to the Bootstrap, 1993, chapter 13).
-    """
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -97,7 +79,10 @@ class Curves(RocCurve):
             ]
 
         names = ("auc", "eer", "average_precision", "accuracy", *(f"tpr_at_fpr_{x:g}" for x in FPR_LIMITS))
-        return dict(zip(names, _bootstrap(measure, len(self.positive), seed, clusters), strict=True))
+        found = dict(zip(names, bootstrap(measure, len(self.positive), seed, clusters), strict=True))
+        units = np.arange(len(self.positive)) if clusters is None else np.ravel(clusters)
+        tried = dict.fromkeys(names[4:], len(np.unique(units[self.positive])))
+        return with_width(found, len(self.positive), tried | {"accuracy": len(np.unique(units))})
 
     def operating_points(self, threshold: float = 0.5) -> list[Operating]:
         """What the thresholds do that somebody may want: the one in use, that of equal error rates, that of the
@@ -165,9 +150,10 @@ def class_intervals(confusion: np.ndarray, *, seed: int = 0) -> dict[str, Interv
         return [float(right.sum() / rows.sum()), float(recall.mean()), float(f1.mean())]
 
     generator = np.random.default_rng(seed)
-    drawn = generator.multinomial(total, flat / total, size=_RESAMPLINGS)
-    found = _intervals(measure(flat), [measure(cells) for cells in drawn])
-    return dict(zip(("accuracy", "balanced_accuracy", "f1"), found, strict=True))
+    drawn = generator.multinomial(total, flat / total, size=RESAMPLINGS)
+    found = of_resampled(measure(flat), [measure(cells) for cells in drawn])
+    named = dict(zip(("accuracy", "balanced_accuracy", "f1"), found, strict=True))
+    return with_width(named, total, {"accuracy": total})
 
 
 def label_intervals(
@@ -193,8 +179,10 @@ def label_intervals(
         count, hits = np.bincount(classes, weights), np.bincount(classes, weights * right)
         return [float(hits.sum() / count.sum()), float((hits[count > 0] / count[count > 0]).mean())]
 
-    found = _bootstrap(measure, len(right), seed, clusters)
-    return dict(zip(("accuracy", "balanced_accuracy"), found, strict=True))
+    found = bootstrap(measure, len(right), seed, clusters)
+    named = dict(zip(("accuracy", "balanced_accuracy"), found, strict=True))
+    units = len(right) if clusters is None else len(np.unique(clusters))
+    return with_width(named, len(right), {"accuracy": units})
 
 
 def regression_intervals(residuals: np.ndarray, targets: np.ndarray, *, seed: int = 0) -> dict[str, Interval]:
@@ -217,7 +205,8 @@ def regression_intervals(residuals: np.ndarray, targets: np.ndarray, *, seed: in
         r2 = 1 - squares / spread if spread else float("nan")
         return [float(weights @ abs(residuals) / count), float((squares / count) ** 0.5), float(r2)]
 
-    return dict(zip(("mae", "rmse", "r2"), _bootstrap(measure, len(residuals), seed), strict=True))
+    found = dict(zip(("mae", "rmse", "r2"), bootstrap(measure, len(residuals), seed), strict=True))
+    return with_width(found, len(residuals), {})
 
 
 @dataclass(frozen=True)
@@ -265,40 +254,6 @@ def _tpr_at(fpr: np.ndarray, tpr: np.ndarray, limit: float) -> float:
     import numpy as np
 
     return float(tpr[int(np.searchsorted(fpr, limit, side="right")) - 1])
-
-
-def _bootstrap(
-    measure: Callable[[np.ndarray], list[float]], samples: int, seed: int, clusters: np.ndarray | None = None
-) -> Iterator[Interval]:
-    """The intervals of what is measured with each sample taken as often as it is drawn.
-
-    Args:
-        measure: from how often each sample counts, float [samples], to the values.
-        samples: how many there are. Of a great many, whose intervals are narrow, fewer resamplings are made.
-        seed: of the resamplings.
-        clusters: of each sample; all samples of a cluster are drawn together. None: each sample by itself.
-    """
-    import numpy as np
-
-    generator = np.random.default_rng(seed)
-    rounds = min(_RESAMPLINGS, max(100, _DRAWN // samples))
-    cluster = np.arange(samples) if clusters is None else np.unique(clusters, return_inverse=True)[1]
-    units = int(cluster.max()) + 1
-    drawn = (
-        np.bincount(generator.integers(0, units, units), minlength=units).astype(float)[cluster]
-        for _ in range(rounds)
-    )
-    return _intervals(measure(np.ones(samples)), [measure(weights) for weights in drawn])
-
-
-def _intervals(values: list[float], resampled: list[list[float]]) -> Iterator[Interval]:
-    import numpy as np
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a measure that no resampling defines is nan
-        low, high = np.nanpercentile(np.array(resampled), [2.5, 97.5], axis=0)
-    for value, start, end in zip(values, low, high, strict=True):
-        yield Interval(value, float(start), float(end))
 
 
 def best_constant(counts: Mapping[str, int]) -> tuple[str, float]:

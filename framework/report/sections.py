@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from framework.report import charts
+from framework.report.intervals import Interval
 from framework.report.judged import Judged, WrongSample, class_counts
 from framework.report.measures import (
     FPR_LIMITS,
     Curves,
-    Interval,
     best_constant,
     calibration,
     class_intervals,
@@ -253,7 +253,7 @@ def _tile(name: str, interval: Interval, prefix: str = "") -> Tile:
     return Tile(
         f"{prefix}{NAMES.get(name, name)}",
         format_value(interval.value),
-        f"95 %: {format_value(interval.low)} to {format_value(interval.high)}",
+        interval.note or f"95 %: {format_value(interval.low)} to {format_value(interval.high)}",
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
@@ -74,6 +75,29 @@ def test_intervals_hold_the_value_and_shrink_with_the_samples() -> None:
         widths.append(found["auc"].high - found["auc"].low)
     # A hundred times the samples: a tenth of the width.
     assert widths[0] / widths[1] == pytest.approx(10, rel=0.4)
+
+
+def test_where_nothing_is_wrong_an_interval_is_exact_or_none() -> None:
+    """A bootstrap without an error has no width, and would claim certainty."""
+    targets = np.arange(388) % 2
+    found = Curves(targets, 0.1 + 0.8 * targets).intervals()
+    limits = binomtest(388, 388).proportion_ci(method="exact")
+    assert astuple(found["accuracy"])[:3] == pytest.approx((1.0, limits.low, limits.high))
+    assert limits.low == pytest.approx(0.9905, abs=1e-4)
+    of_half = binomtest(194, 194).proportion_ci(method="exact").low
+    assert found["tpr_at_fpr_0.01"].low == found["tpr_at_fpr_0.001"].low == pytest.approx(of_half)
+    for name in ("auc", "eer", "average_precision"):
+        assert found[name].note == "no errors in 388 samples"
+    wrong = Curves(targets, 0.9 - 0.8 * targets).intervals()
+    limits = binomtest(0, 388).proportion_ci(method="exact")
+    assert astuple(wrong["accuracy"])[:3] == pytest.approx((0.0, limits.low, limits.high))
+    # Ten samples of each of 20 videos are no 200 independent ones.
+    video = np.arange(200) % 20
+    together = Curves(video % 2, video % 2).intervals(clusters=video)
+    assert together["accuracy"].low == pytest.approx(binomtest(20, 20).proportion_ci(method="exact").low)
+    for several in (class_intervals(np.diag([5, 6, 7])), label_intervals(video, video, clusters=video)):
+        assert several["accuracy"].low < several["accuracy"].high == 1
+        assert str(several["balanced_accuracy"].note).startswith("no errors in")
 
 
 def test_an_interval_holds_the_truth_about_as_often_as_it_says() -> None:
