@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from framework.report.fit_findings import fit
@@ -13,13 +14,14 @@ from framework.run.console import format_value, plural
 from framework.run.recorder import RAW
 
 _WORTH = 5.0  # seconds, in all
-_MISTAKES = 3  # that are told
+_MISTAKES, _NAMED = 3, 5  # that are told, and classes that are named
+_CLEARLY, _MORE_RIGHT = 0.02, 5  # accuracy, and samples, by which another threshold is worth it
 _WAITING = 0.2  # of the time: from there on, data are worth a look
 
 
 def findings(recorded: Recorded, judged: Judged | None = None) -> list[Finding]:
     """Say what the recorded values show, and what the model gives for single samples."""
-    of_samples = [] if judged is None else [*_wrong(judged), *_threshold(judged)]
+    of_samples = [] if judged is None else [*_wrong(judged), *_threshold(recorded, judged)]
     return [
         *_end(recorded),
         *fit(recorded),
@@ -67,15 +69,29 @@ def _wrong(judged: Judged) -> Iterator[Finding]:
         if row != column and table[row, column]
     ]
     said = [
-        f"'{classes[row]}' for '{classes[column]}' ({number:,} of {int(table[row].sum()):,})"
+        f"'{classes[row]}' taken for '{classes[column]}' ({number:,} of {int(table[row].sum()):,} '{classes[row]}')"
         for number, row, column in sorted(mistakes, key=lambda item: -item[0])[:_MISTAKES]
     ]
     yield Finding(
         about,
         f"{count - rights:,} of {plural(count, 'validation sample')} ({1 - rights / count:.1%}) are taken for another "
-        f"class. Most often {', '.join(said)}.",
+        f"class. Most often {', '.join(said)}.{_never_predicted(judged)}",
         "the most wrong are below",
     )
+
+
+def _never_predicted(judged: Judged) -> str:
+    """Which of the classes that have samples are never predicted, in a sentence; empty where there are none."""
+    table = judged.confusion()
+    there, said = table.sum(axis=1) > 0, table.sum(axis=0) > 0
+    if said.sum() == 1:
+        return f" Every sample is taken for '{judged.classes[int(said.argmax())]}'."
+    never = [name for name, here, told in zip(judged.classes, there, said, strict=True) if here and not told]
+    if not never:
+        return ""
+    names = ", ".join(f"'{name}'" for name in never[:_NAMED]) + (", ..." if len(never) > _NAMED else "")
+    are = "is" if len(never) == 1 else "are"
+    return f" {len(never):,} of {int(there.sum()):,} classes {are} never predicted: {names}."
 
 
 def _how_far_off(judged: Judged) -> str:
@@ -93,20 +109,33 @@ def _how_far_off(judged: Judged) -> str:
     )
 
 
-def _threshold(judged: Judged) -> Iterator[Finding]:
-    """Which threshold to use, where there is one."""
+def _threshold(recorded: Recorded, judged: Judged) -> Iterator[Finding]:
+    """Which threshold to use, where there is one: another than the one in use only where it is clearly better, as
+    the best one for some samples is a little better for these by chance."""
     if judged.task != "binary" or len(set(judged.labels.tolist())) < 2:
         return
-    scores = judged.probabilities[:, 1]
-    in_use, equal, *_ = Curves(judged.labels, scores).operating_points(judged.threshold)
+    about, scores = "Which threshold?", judged.probabilities[:, 1]
+    curves = Curves(judged.labels, scores)
+    in_use, equal, *_ = curves.operating_points(judged.threshold)
+    best = curves.best_accuracy(judged.threshold)
+    samples, gain = len(scores), best.accuracy - in_use.accuracy
+    spread = 1.96 * math.sqrt(in_use.accuracy * (1 - in_use.accuracy) / samples)
     text = (
         f"{format_value(in_use.threshold)} is in use: accuracy {in_use.accuracy:.4f}, {in_use.fpr:.1%} of "
         f"{judged.classes[0]} taken for {judged.classes[1]}, {1 - in_use.tpr:.1%} of {judged.classes[1]} missed. "
-        f"Both rates are alike at {format_value(equal.threshold)}."
+        f"Both rates are alike at {format_value(equal.threshold)}. "
     )
-    yield Finding(
-        "Which threshold?", text, "the table of thresholds has those for a wanted false positive rate"
+    if gain > min(spread, _CLEARLY) and round(gain * samples) >= _MORE_RIGHT:
+        text += (
+            f"{best.threshold:g} would give accuracy {best.accuracy:.4f}, the best on these samples, on which it is "
+            "chosen; on others it may be less."
+        )
+        yield Finding(about, text, f"load-and-validate {recorded.run.path} --threshold {best.threshold:g}")
+        return
+    text += (
+        f"For accuracy, the one in use is as good as any: the best has {best.accuracy:.4f} on these samples."
     )
+    yield Finding(about, text, "the table of thresholds has those for a wanted false positive rate")
 
 
 def _averages(recorded: Recorded) -> Iterator[Finding]:

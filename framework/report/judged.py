@@ -141,7 +141,10 @@ class Judged:
     def _wrong(self, index: int) -> WrongSample:
         picture, text = shown(self.source, index, self._where)
         relation = "predicted as" if self.task == "regression" else "taken for"
-        return WrongSample(self.source.sample_name(index), *self.describe(index), picture, text, relation)
+        true, said = self.describe(index)
+        if self.task == "classes":
+            said += f" ({true}: {self.probabilities[index, self.labels[index]]:.1%})"
+        return WrongSample(self.source.sample_name(index), true, said, picture, text, relation)
 
     def _where(self, index: int, inputs: Tensors) -> np.ndarray | None:
         """Where the model sees what speaks for the class that it predicts, float [height, width]; None where that

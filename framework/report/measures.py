@@ -101,6 +101,18 @@ class Curves(RocCurve):
             points.append(self.at(f"FPR at most {limit:.1%}", at))
         return points
 
+    def best_accuracy(self, near: float = 0.5) -> Operating:
+        """What the threshold of the highest accuracy does; of several, the one nearest to `near`, with as few digits
+        as it takes."""
+        import numpy as np
+
+        right = self.tp + self.negatives - self.fp
+        ends = [self._below(int(point)) for point in np.flatnonzero(right == right.max())]
+        threshold = min(ends, key=lambda end: abs(end - near))
+        best = self.at("best accuracy", threshold)
+        short = (self.at(best.name, round(threshold, digits)) for digits in range(2, 8))
+        return next((point for point in short if point.accuracy == best.accuracy), best)
+
     def at(self, name: str, threshold: float) -> Operating:
         """What a threshold does."""
         import numpy as np

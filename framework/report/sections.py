@@ -219,9 +219,10 @@ def _most_wrong(judged: Judged) -> Section:
     total = len(judged.labels)
     text = f"{wrong:,} of {total:,} samples are taken for another class ({wrong / total:.1%})."
     if wrong > len(samples):
-        text += f" These {len(samples)} with the most confidence:"
+        by = "the most confidence" if judged.task == "binary" else "the lowest probability of their own class"
+        text += f" These {len(samples)} with {by}:"
     if judged.camera is not None and any(sample.picture for sample in samples):
-        text += " Beside each image stands what speaks for the predicted class (Grad-CAM), brighter for more."
+        text += " The map beside each image (Grad-CAM) is brighter where more speaks for the predicted class."
     return Section("Most wrong", texts=[text], samples=samples)
 
 

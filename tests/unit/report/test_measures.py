@@ -57,6 +57,10 @@ def test_curves_are_those_of_scikit_learn_and_of_the_evaluator(pairs: list[tuple
     assert others[1].f1 == pytest.approx(
         max(f1_score(targets, scores >= at, zero_division=0) for at in set(scores))
     )
+    best = curves.best_accuracy()
+    reachable = [accuracy_score(targets, scores >= at) for at in set(scores)]
+    assert best.accuracy == pytest.approx(max(reachable))
+    assert best.accuracy == pytest.approx(accuracy_score(targets, scores > best.threshold))
     assert all(other.fpr <= limit for other, limit in zip(others[2:], (0.01, 0.001), strict=True))
 
 

@@ -28,6 +28,7 @@ from framework.report.judged import Judged, judge, shown
 from framework.report.recorded import Recorded
 from framework.report.report import write_comparison, write_run_report
 from framework.report.report_run import report_at_end, report_run
+from framework.report.sections import judgement
 from framework.run import files
 from framework.run.run_directory import RunDirectory
 from framework.scenario import Scenario, compose, scenario_of
@@ -186,9 +187,9 @@ def test_the_most_wrong_come_first_and_those_that_are_right_do_not_come() -> Non
     texts = np.array([b"one", b"two", b"three", b"four"])
     found = judged(outputs, [0, 1, 2, 1], texts, ("a", "b", "c")).most_wrong(5)
     assert [(sample.true, sample.said, sample.text) for sample in found] == [
-        ("c", "a with 90.0%", "three"),
-        ("a", "b with 80.0%", "one"),
-        ("b", "a with 60.0%", "two"),
+        ("c", "a with 90.0% (c: 5.0%)", "three"),
+        ("a", "b with 80.0% (a: 10.0%)", "one"),
+        ("b", "a with 60.0% (b: 30.0%)", "two"),
     ]
 
 
@@ -199,7 +200,48 @@ def test_more_classes_of_texts(recorded: Callable[..., Recorded]) -> None:
     texts = np.array([b"<script>alert(1)</script> " * 40] * 90)
     page = read(write_run_report(recorded(*THREE, result=DONE), judged(outputs, targets, texts, names)))
     assert "balanced accuracy" in page.text and "30 rows" in page.text
+    assert "'class 0' taken for 'class 1' (1 of 3 'class 0')" in page.text
+    assert "never predicted" not in page.text
     assert "<script>alert(1)</script>" in page.text  # as text: `read` finds no such tag
+
+
+def test_classes_that_are_never_predicted_are_named(recorded: Callable[..., Recorded]) -> None:
+    names, targets = ("a", "b", "c", "d"), np.arange(40) % 3  # of d there is no sample
+    outputs = np.full((40, 4), 0.1)
+    outputs[np.arange(40), np.minimum(targets, 1)] = 0.7
+    found = recorded(*THREE, result=DONE)
+
+    def said(outputs: np.ndarray) -> str:
+        about = judged(outputs, targets, np.zeros((40, 3)), names)
+        return next(one.text for one in findings(found, about) if one.about == "What goes wrong?")
+
+    assert "1 of 3 classes is never predicted: 'c'." in said(outputs)
+    assert "Every sample is taken for 'a'." in said(np.tile([0.7, 0.1, 0.1, 0.1], (40, 1)))
+    most_wrong = judgement(judged(np.tile(outputs, (3, 1)), np.tile(targets, 3), np.zeros((120, 3)), names))[
+        1
+    ][-1]
+    assert "These 24 with the lowest probability of their own class:" in most_wrong.texts[0]
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected", "hint"),
+    [
+        # All above 0.3 are positive, and 0.5 misses ten of them.
+        ([0.1] * 50 + [0.35] * 10 + [0.9] * 40, "0.22 would give accuracy 1.0000", "--threshold 0.22"),
+        (
+            [0.1] * 50 + [0.35] * 2 + [0.9] * 48,
+            "the one in use is as good as any: the best has 1.0000",
+            "table",
+        ),
+    ],
+)
+def test_a_threshold_is_recommended_where_it_is_clearly_better(
+    recorded: Callable[..., Recorded], scores: Sequence[float], expected: str, hint: str
+) -> None:
+    targets = np.arange(100) >= 50
+    about = judged(np.array(scores)[:, None], targets, np.zeros((100, 3)), ("no", "yes"))
+    said = next(one for one in findings(recorded(*THREE), about) if one.about == "Which threshold?")
+    assert expected in said.text and hint in str(said.hint)
 
 
 def test_a_regression(recorded: Callable[..., Recorded]) -> None:
