@@ -282,6 +282,12 @@ def _list_images(where: str, folder: str, classes: Sequence[str], rename: Mappin
         near = nearest(unknown[0], classes)
         hint = f"is {unknown[0]!r} meant to be {near!r}? " if near else ""
         hint += f"'data.rename={{{unknown[0]}: {near or 'CLASS'}}}' gives it the name of a class"
+        if where == "data.val_dir":
+            named = ",".join(f"{name}={nearest(name, classes) or 'CLASS'}" for name in unknown)
+            hint += (
+                "; a trained run is evaluated on data with other names by "
+                f"load-and-validate RUN --data {folder} --class-map {named}"
+            )
         raise ConfigError(Problem(where, what, given=folder, allowed=", ".join(classes), hint=hint))
     found: dict[str, list[str]] = {name: [] for name in classes}
     for name in folders:

@@ -69,6 +69,7 @@ def test_names_that_cannot_be(tmp_path: Path) -> None:
     other = folder_of(tmp_path / "val", forged=1, real=1)
     beside = problem_of(ImageFolder(train_dir=train, val_dir=str(other)), Split.VALIDATION)
     assert "'data.rename={forged: CLASS}' gives it the name of a class" in (beside.hint or "")
+    assert f"--data {other} --class-map forged=CLASS" in (beside.hint or "")
     with pytest.raises(ConfigError, match=r"data\.rename\.df"):
         compose("scenario=mesonet", "data=image_folder", "data.rename={df: 1}")
 
