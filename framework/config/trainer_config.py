@@ -126,11 +126,10 @@ class TrainerConfig:
         True, "Export a SavedModel beside `model.keras`, at the end of the run. It takes a second or two."
     )
     tensorboard: bool = setting(True, "Write event files for TensorBoard.")
-    # A multiple of the steps in a call of the custom loop, which needs no more calls for it.
-    scalars_every_n_steps: int = setting(
-        128,
-        "Show loss and metrics of the steps since the last point in TensorBoard, after each n-th step. 0: only of "
-        "epochs.",
+    scalars_every_n_steps: int | None = setting(
+        None,
+        "Show loss and metrics of the steps since the last point in TensorBoard, after each n-th step. null: about "
+        "ten times an epoch, and at least after each 128th step. 0: only of epochs.",
         ge=0,
         le=10**9,
     )

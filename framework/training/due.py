@@ -13,6 +13,9 @@ from framework.config.trainer_config import TrainerConfig
 # A profile of an early part of the session: enough to see what a step consists of, few enough for a file that
 # a browser opens.
 _PROFILED_STEPS = 10
+# A point of a curve over steps costs about a millisecond: so many in an epoch, and more in long ones.
+_POINTS_PER_EPOCH = 10
+_MOST_STEPS_PER_POINT = 128
 
 
 def is_nth(done: int, every: int | None) -> bool:
@@ -111,14 +114,22 @@ class Due:
 
     def scalars(self, step: int) -> bool:
         """Return whether TensorBoard gets loss and metrics of the steps up to a step: each n-th one."""
-        return self.settings.tensorboard and is_nth(step, self.settings.scalars_every_n_steps)
+        return is_nth(step, self.steps_per_point)
+
+    @property
+    def steps_per_point(self) -> int:
+        """The steps between two points of a curve in TensorBoard; 0 without such curves."""
+        if not self.settings.tensorboard:
+            return 0
+        if (every := self.settings.scalars_every_n_steps) is not None:
+            return every
+        return max(1, min(self.steps_per_epoch // _POINTS_PER_EPOCH, _MOST_STEPS_PER_POINT))
 
     def next_edge(self, step: int) -> int:
         """Return the step up to which steps may be done in one call of the loop. Something may be due
         there."""
         edges = [self.end_of_epoch(step // self.steps_per_epoch), *self._profile_edges()]
-        scalars = self.settings.scalars_every_n_steps if self.settings.tensorboard else 0
-        for every in (self.settings.checkpoint_every_n_steps, scalars):
+        for every in (self.settings.checkpoint_every_n_steps, self.steps_per_point):
             if every:
                 edges.append((step // every + 1) * every)
         return min(edge for edge in edges if edge > step)

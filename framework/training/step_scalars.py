@@ -40,7 +40,7 @@ class StepScalars:
 
     def begin_epoch(self) -> None:
         """Begin with the state as it is: of a new epoch, or of one that goes on."""
-        if self._due.settings.tensorboard and self._due.settings.scalars_every_n_steps:
+        if self._due.steps_per_point:
             self._begin()
 
     def after_call(self, step: int) -> None:

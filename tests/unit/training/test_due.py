@@ -16,7 +16,7 @@ FOREVER = 1e9
 
 
 def due(steps_per_epoch: int = 12, **settings: Any) -> Due:
-    return Due(TrainerConfig(**settings), steps_per_epoch)
+    return Due(TrainerConfig(**{"scalars_every_n_steps": 0} | settings), steps_per_epoch)
 
 
 def epochs(says: Callable[..., bool], last: int = 7) -> list[int]:
@@ -87,6 +87,9 @@ def test_checkpoints_within_an_epoch(
         ({"profile_steps": (11, 15)}, [10, 12, 15, 24, 36]),
         ({"profile_steps": (1, 1)}, [1, 12, 24, 36]),
         ({"profile_steps": (90, 95)}, [12, 24, 36]),
+        ({"scalars_every_n_steps": 5}, [5, 10, 12, 15, 20, 24, 25, 30, 35, 36]),
+        ({"scalars_every_n_steps": None}, list(range(1, 37))),
+        ({"scalars_every_n_steps": None, "tensorboard": False}, [12, 24, 36]),
     ],
 )
 def test_how_many_steps_may_be_done_in_one_call(settings: dict[str, Any], edges: list[int]) -> None:
@@ -94,6 +97,27 @@ def test_how_many_steps_may_be_done_in_one_call(settings: dict[str, Any], edges:
     while found[-1] < 36:
         found.append(says.next_edge(found[-1]))
     assert found[1:] == edges
+
+
+@pytest.mark.parametrize(
+    ("steps_per_epoch", "every", "points"),
+    [
+        (1, None, 1),
+        (9, None, 9),
+        (28, None, 14),
+        (100, None, 10),
+        (1000, None, 10),
+        (12_800, None, 100),
+        (128_000, None, 1000),
+        (1000, 7, 142),
+        (1000, 0, 0),
+    ],
+)
+def test_how_many_points_a_curve_has_in_the_first_epoch(
+    steps_per_epoch: int, every: int | None, points: int
+) -> None:
+    says = due(steps_per_epoch, scalars_every_n_steps=every)
+    assert sum(says.scalars(step) for step in range(1, steps_per_epoch + 1)) == points
 
 
 def profiled(says: Due, calls: Sequence[int], first: int = 0) -> tuple[int, int] | None:
