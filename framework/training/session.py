@@ -251,7 +251,8 @@ class Session:
         if weights.recalibrates:
             share = 100 * weights.seconds / max(self.clock.session_seconds(), 1e-9)
             self._console.print(
-                f"recalibrating BatchNorm took {weights.seconds:.1f} s, {share:.0f} % of the time"
+                f"recalibrating BatchNorm took {weights.seconds:.1f} s, {share:.0f} % of the time "
+                "(trainer.recalibrate_batches)"
             )
 
     # Pieces -------------------------------------------------------------------------------------------------

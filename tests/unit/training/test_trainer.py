@@ -268,6 +268,7 @@ def test_recalibration_leaves_the_training_alone(tmp_path: Path) -> None:
         for name in ("with", "without")
     )
     assert with_ != without
+    assert "% of the time (trainer.recalibrate_batches)" in (tmp_path / "with" / "train.log").read_text()
 
 
 def test_averaging_leaves_the_training_alone_and_decides_what_is_best(
