@@ -62,14 +62,16 @@ def main(argv: list[str]) -> int:
         console.print(f"... and {len(faults) - _SHOWN:,} more; --output FILE writes them all")
     rows = []
     for report in reports:
-        unusable = len(report.unusable)
-        rows.append((report.split.value, "samples", "-" if report.samples is None else f"{report.samples:,}"))
-        rows.append(("", "unusable", f"{unusable:,}"))
+        if report.samples is None:
+            continue  # nothing of it was looked at; its problem follows
+        rows.append((report.split.value, "samples", f"{report.samples:,}"))
+        rows.append(("", "unusable", f"{len(report.unusable):,}"))
         rows += [
             ("", f"  {kind}" if fatal else f"unusual: {kind}", f"{count:,}")
             for kind, count, fatal in report.kinds()
         ]
-    console.print_table(f"data of {config.scenario.name}", ("split", "kind", "samples"), rows)
+    if rows:
+        console.print_table(f"data of {config.scenario.name}", ("split", "kind", "samples"), rows)
     for report in reports:
         if report.problem:
             console.print(f"{report.split.value}: {report.problem}", style="red")

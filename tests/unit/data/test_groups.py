@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from framework.cli import validate_data
+from framework.cli.command import run as run_command
 from framework.data.cache import cached
 from framework.data.groups import find_groups, group_of, held_out_groups
 from framework.data.image_files import ImageFiles
@@ -177,6 +179,15 @@ def test_training_warns_once_of_the_same_content(
     (warning,) = warnings_before_training(leaking, caplog)
     assert "1 of the 7 validation files have the content of a training file" in warning
     assert f"{leaked} is {tmp_path}/train/fake/video2_1.png" in warning
+
+
+def test_validate_data_of_what_cannot_be_opened_prints_no_table(
+    leaking: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(validate_data.main.__wrapped__, [*leaking, "data.group_by=nothing"]) == 1  # type: ignore[attr-defined]
+    shown = capsys.readouterr().out
+    assert "matches 0 of 9 paths" in " ".join(shown.split())
+    assert "unusable" not in shown
 
 
 @pytest.mark.slow
