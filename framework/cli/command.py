@@ -230,7 +230,7 @@ def add_output_option(parser: argparse.ArgumentParser, about: str, default: str 
     """Add `--output FILE` and `--overwrite`."""
     parser.add_argument("--output", metavar="FILE", default=default, help=about)
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace the file of --output where it is there already"
+        "--overwrite", action="store_true", help="replace what --output names where it is there already"
     )
 
 

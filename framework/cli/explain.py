@@ -16,7 +16,7 @@ def main(argv: list[str]) -> int:
         "explain-prediction",
         "Draw what a trained network looks at in images: over each image the Grad-CAM map of the predicted class.",
         epilog="explain-prediction outputs/run1 photos/ portrait.jpg --output explained\n"
-        "explain-prediction outputs/run1 portrait.jpg --activations conv1,conv2 --filters conv1\n"
+        "explain-prediction outputs/run1 portrait.jpg --activations conv1,conv2 --filters conv1 --output layers\n"
         "Exit code 1 where an image could not be read; the others are explained all the same.",
         takes_weights=True,
     )
@@ -39,6 +39,11 @@ def main(argv: list[str]) -> int:
         default="explained",
         help="the folder for the pictures (default: %(default)s)",
     )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="write into the folder of --output though it holds files; those of other names stay",
+    )
     arguments = parser.parse(argv)
     overrides, inputs = split_overrides(arguments.inputs)
     if not inputs:
@@ -46,7 +51,9 @@ def main(argv: list[str]) -> int:
 
     check_ownership()
     from framework.evaluation.explain import explain
+    from framework.run.files import check_report_folder
 
+    check_report_folder(Path(arguments.output), overwrite=arguments.overwrite)
     found = explain(
         arguments.run,
         inputs,

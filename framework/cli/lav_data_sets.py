@@ -83,7 +83,7 @@ def evaluate_on_data_sets(
     from framework.run.files import check_report, write_report
 
     for file in (page, table):
-        check_report(file, overwrite=arguments.overwrite or not arguments.output)
+        check_report(file, overwrite=arguments.overwrite)
     found = evaluate_data_sets(
         runs,
         data,

@@ -62,6 +62,8 @@ def main(argv: list[str]) -> int:
     )
     write_predictions(predictions, output)
     console = Console()
+    if predictions.rows:
+        console.print("  ".join(predictions.rows[0]))
     for row in predictions.rows[:10]:
         console.print(
             "  ".join(

@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     ]
     if len(runs) > 1:
         page = Path(arguments.output or "comparison.html")
-        check_report(page, overwrite=arguments.overwrite or not arguments.output)
+        check_report(page, overwrite=arguments.overwrite)
         from framework.report.report import write_comparison
 
         write_comparison([Recorded.of(run) for run in runs], page)

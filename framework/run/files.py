@@ -59,6 +59,21 @@ def check_report(path: Path, *, overwrite: bool = True) -> None:
         draft.unlink()
 
 
+def check_report_folder(path: Path, *, overwrite: bool = True) -> None:
+    """Raise a `RunDirectoryError` if files could not be written into a folder, before their content is computed.
+
+    Args:
+        path: the folder; it is made where it is missing.
+        overwrite: whether it may hold files already.
+    """
+    if not overwrite and path.is_dir() and any(path.iterdir()):
+        raise RunDirectoryError(
+            f"{path} holds files already; nothing was changed",
+            hint="name another folder with --output, or add --overwrite",
+        )
+    check_report(path / "report")
+
+
 def write_report(path: Path, content: str | bytes) -> None:
     """Write a file to a path that the user gave.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framework.cli import lav
+from framework.cli import explain, lav, report
 from framework.cli import predict as predict_command
 from framework.cli import weights as weights_command
 from framework.cli.command import run as run_command
@@ -244,16 +244,25 @@ def test_a_file_is_not_overwritten_in_silence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("predictions.csv").write_text("mine")
-    Path("lav.json").write_text("mine")
+    for name in ("lav.json", "evaluation.csv", "comparison.html", "explained/001-a.png"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("mine")
     words = [str(run), str(images / "dark"), "--threshold", "0.4"]
     assert run_command(predict_command.main.__wrapped__, words) == 1  # type: ignore[attr-defined]
     assert run_command(lav.main.__wrapped__, [str(run), "--output", "lav.json"]) == 1  # type: ignore[attr-defined]
-    assert capsys.readouterr().err.count("--overwrite") == 2
-    assert {Path(name).read_text() for name in ("predictions.csv", "lav.json")} == {"mine"}
+    assert run_command(lav.main.__wrapped__, [str(run), "--data", str(images)]) == 1  # type: ignore[attr-defined]
+    assert run_command(explain.main.__wrapped__, words[:2]) == 1  # type: ignore[attr-defined]
+    other = str(shutil.copytree(run, tmp_path / "other"))
+    assert run_command(report.main.__wrapped__, [str(run), other]) == 1  # type: ignore[attr-defined]
+    shutil.rmtree(other)
+    assert capsys.readouterr().err.count("--overwrite") == 5
+    assert {path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == {"mine"}
     assert run_command(predict_command.main.__wrapped__, [*words, "--overwrite"]) == 0  # type: ignore[attr-defined]
     rows = list(csv.DictReader(Path("predictions.csv").read_text().splitlines()))
     assert {row["true_label"] for row in rows} == {"dark"}
-    assert "of 12 whose class is known" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert shown.startswith("file  true_label  label  ")
+    assert "of 12 whose class is known" in shown
     words = [str(run), f"data.val_dir={images}", "--output", "lav.json", "--overwrite"]
     assert run_command(lav.main.__wrapped__, words) == 0  # type: ignore[attr-defined]
     shown = capsys.readouterr().out
