@@ -74,10 +74,9 @@ def evaluate_on_data_sets(
     from framework.evaluation.data_sets import evaluate_data_sets
     from framework.evaluation.robustness import STRENGTHS
     from framework.report.data_set_tables import (
-        by_degradation,
+        by_degradation_in_short,
         by_manipulation,
         models_by_data_sets,
-        taken,
     )
     from framework.report.data_sets_page import write_evaluation
     from framework.run.files import check_report, write_report
@@ -98,8 +97,7 @@ def evaluate_on_data_sets(
     )
     console = Console()
     titles = ("models by data sets", "by manipulation", "robustness: value (difference from clean images)")
-    degraded = by_degradation(found, taken(found)[:1])  # the page has the others, too
-    tables = (models_by_data_sets(found), by_manipulation(found), degraded)
+    tables = (models_by_data_sets(found), by_manipulation(found), by_degradation_in_short(found))
     for title, of_title in zip(titles, tables, strict=True):
         for number, one in enumerate(of_title):
             console.print_table("" if number else title, one.columns, one.rows)

@@ -89,11 +89,8 @@ def warn_of_shared_files(training: Source, validation: Source) -> bool:
     Returns:
         Whether there are any.
     """
-    resolved = _RealPaths()
-    trained = {resolved[path] for path in getattr(training, "paths", ())}
-    shared = (
-        [path for path in getattr(validation, "paths", ()) if resolved[path] in trained] if trained else []
-    )
+    trained, validated = (getattr(source, "paths", ()) for source in (training, validation))
+    shared = [validated[index] for index in _same_paths(trained, validated)]
     if shared:
         _log.warning(
             "%d of the %d validation files are training files, too, so the validation will flatter the "
@@ -129,6 +126,29 @@ def warn_of_same_content(training: Source, validation: Source) -> bool:
             listing([f"{path} is {other}" for path, other in sorted(pairs)], 5),
         )
     return bool(pairs)
+
+
+def shared_files(known: Sequence[str], files: Sequence[str]) -> list[int]:
+    """Return the indices of files that have the path, with links resolved, or the content of a known file.
+
+    Of more than 20,000 files only the paths are compared.
+    """
+    found = _same_paths(known, files)
+    others = sorted(set(range(len(files))) - set(found))
+    if len(known) + len(others) <= _AT_START:
+        for same in _same_content([*known, *(files[index] for index in others)]):
+            if same[0] < len(known):
+                found += [others[index - len(known)] for index in same if index >= len(known)]
+    return sorted(found)
+
+
+def _same_paths(known: Sequence[str], files: Sequence[str]) -> list[int]:
+    """Return the indices of files that have the path of a known file, with links resolved."""
+    if not known:
+        return []
+    resolved = _RealPaths()
+    paths = {resolved[path] for path in known}
+    return [index for index, path in enumerate(files) if resolved[path] in paths]
 
 
 class _RealPaths(dict[str, str]):

@@ -25,6 +25,7 @@ from framework.evaluation.image_models import (
     open_images,
 )
 from framework.evaluation.image_set import SUBJECT, ClassMap, ImageSet, find_image_sets, unknown_classes
+from framework.evaluation.leakage import warn_of_leakage
 from framework.evaluation.robustness import Degradation, Variants, degradations_of
 from framework.evaluation.trained_model import find_scenario
 from framework.report.measured import EvaluatedData, Evaluation, Measured, Place, measure
@@ -89,6 +90,7 @@ def evaluate_data_sets(
     if any(key_of(override) == "data.limit" for override in overrides):
         limit = next(iter(scenarios.values())).config.data.limit
         sets = [one.spread(limit) for one in sets]
+    warnings = warn_of_leakage(named, sets)
     models = [
         load_image_model(
             name,
@@ -107,7 +109,7 @@ def evaluate_data_sets(
         log.info("evaluating on %s: %s", one.name, plural(len(one.paths), "image"))
         rows += _evaluate(models, one, names, group_by, degradations)
     described = [_describe(one, scenarios.values(), names, group_by) for one in sets]
-    return Evaluation([one.describe() for one in models], described, rows, group_by or None)
+    return Evaluation([one.describe() for one in models], described, rows, group_by or None, warnings)
 
 
 def _check(

@@ -49,34 +49,64 @@ def by_manipulation(evaluation: Evaluation) -> list[Table]:
     return tables
 
 
-def by_degradation(evaluation: Evaluation, measures: Sequence[str] | None = None) -> list[Table]:
-    """A table for each measure and data set: degradations by models, with the difference from clean images.
+def by_degradation(evaluation: Evaluation) -> list[Table]:
+    """A table for each headline measure and data set: degradations by models, with the difference from clean images."""
+    return [
+        _degradations(evaluation, data, [measure])
+        for measure in taken(evaluation)
+        for data, measures in _degraded(evaluation).items()
+        if measure in measures
+    ]
 
-    Args:
-        evaluation: of models on data sets.
-        measures: by their names; None: the headline measures.
-    """
+
+def by_degradation_in_short(evaluation: Evaluation) -> list[Table]:
+    """A table for each data set: degradations by models and headline measures, with the difference from clean
+    images."""
+    return [_degradations(evaluation, *found) for found in _degraded(evaluation).items()]
+
+
+def _degraded(evaluation: Evaluation) -> dict[str, list[str]]:
+    """The headline measures that have a value, by the data sets. Empty if nothing was degraded."""
+    if not _strengths(evaluation):
+        return {}
+    found: dict[str, list[str]] = {one.name: [] for one in evaluation.data_sets}
+    for measure in taken(evaluation):
+        for data in dict.fromkeys(row.data for row in whole_sets(evaluation, measure)):
+            found[data].append(measure)
+    return {data: measures for data, measures in found.items() if measures}
+
+
+def _strengths(evaluation: Evaluation) -> list[tuple[str, float | None]]:
+    """The degradations with their strengths."""
     degraded = (row for row in evaluation.rows if row.degradation != CLEAN)
-    strengths = list(dict.fromkeys((row.degradation, row.strength) for row in degraded))
-    columns = [(model.name, level) for model in evaluation.models for level in evaluation.levels]
-    tables = []
-    for measure in (measures or taken(evaluation)) if strengths else ():
-        for data in [one.name for one in evaluation.data_sets]:
-            clean = [evaluation.get(run, data, measure, level=level) for run, level in columns]
-            if not any(one is not None and one.value is not None for one in clean):
-                continue
-            rows = [["as they are", *map(_cell, clean)]]
-            for kind, strength in strengths:
-                found = [
-                    evaluation.get(run, data, measure, level=level, degradation=kind, strength=strength)
-                    for run, level in columns
-                ]
-                cells = [_difference(one, as_is) for one, as_is in zip(found, clean, strict=True)]
-                rows.append([f"{_SHORT[kind]} {strength:g}", *cells])
-            names = [", ".join(_named(evaluation, level, run)) for run, level in columns]
-            head = f"{NAMES.get(measure, measure)} on {data}"
-            tables.append(Table([head, *names], rows, numbers=range(1, len(names) + 1)))
-    return tables
+    return list(dict.fromkeys((row.degradation, row.strength) for row in degraded))
+
+
+def _degradations(evaluation: Evaluation, data: str, measures: Sequence[str]) -> Table:
+    """A table of a data set: degradations by models and measures. A single measure stands over the first column."""
+    columns = [
+        (measure, model.name, level)
+        for model in evaluation.models
+        for level in evaluation.levels
+        for measure in measures
+    ]
+    clean = [evaluation.get(run, data, measure, level=level) for measure, run, level in columns]
+    rows = [["as they are", *map(_cell, clean)]]
+    for kind, strength in _strengths(evaluation):
+        found = [
+            evaluation.get(run, data, measure, level=level, degradation=kind, strength=strength)
+            for measure, run, level in columns
+        ]
+        cells = [_difference(one, as_is) for one, as_is in zip(found, clean, strict=True)]
+        rows.append([f"{_SHORT[kind]} {strength:g}", *cells])
+    single = NAMES.get(measures[0], measures[0]) if len(measures) == 1 else None
+    names = [
+        ", ".join([*_named(evaluation, level, run), *([] if single else [NAMES.get(measure, measure)])])
+        for measure, run, level in columns
+    ]
+    return Table(
+        [f"{single} on {data}" if single else f"on {data}", *names], rows, numbers=range(1, len(names) + 1)
+    )
 
 
 def all_measures(evaluation: Evaluation) -> Table:

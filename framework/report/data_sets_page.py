@@ -50,7 +50,6 @@ def write_evaluation(evaluation: Evaluation, page: Path, command: str) -> None:
         RunDirectoryError: if the file cannot be written.
     """
     models, sets = len(evaluation.models), len(evaluation.data_sets)
-    images = sum(sum(one.images.values()) for one in evaluation.data_sets)
     worst = _by_value(evaluation)[0]
     model = next(one for one in evaluation.models if one.name == worst.run)
     where = next(one for one in evaluation.data_sets if one.name == worst.data)
@@ -59,7 +58,7 @@ def write_evaluation(evaluation: Evaluation, page: Path, command: str) -> None:
         [*sections_of(evaluation), Section("Command", [command])],
         title="Evaluation over data sets",
         status=f"{plural(models, 'model')}, {plural(sets, 'data set')}",
-        headline=_headline(evaluation) + f", on {plural(images, 'image')}.",
+        headline=_headline(evaluation) + f", on {_amount(evaluation)}.",
         commands=[f"explain-prediction {model.source} {where.folder}"],
     )
 
@@ -72,6 +71,13 @@ def _headline(evaluation: Evaluation) -> str:
     return f"{name} {where[0]}" if len(rows) == 1 else f"{name} from {where[1]} to {where[0]}"
 
 
+def _amount(evaluation: Evaluation) -> str:
+    """How many data sets and images: an image in several data sets counts in each."""
+    images = plural(sum(sum(one.images.values()) for one in evaluation.data_sets), "image")
+    sets = len(evaluation.data_sets)
+    return images if sets == 1 else f"{plural(sets, 'data set')}, {images} in all"
+
+
 def _by_value(evaluation: Evaluation) -> list[Measured]:
     """The values of the first headline measure, the lowest first."""
     return sorted(whole_sets(evaluation, taken(evaluation)[0]), key=lambda row: row.value or 0.0)
@@ -79,7 +85,8 @@ def _by_value(evaluation: Evaluation) -> list[Measured]:
 
 def sections_of(evaluation: Evaluation) -> list[Section]:
     """What an evaluation shows: models by data sets, manipulations, robustness, all measures, and what it is of."""
-    sections = [Section("Models by data sets", [], _charts(evaluation), models_by_data_sets(evaluation))]
+    figures, tables = _charts(evaluation), models_by_data_sets(evaluation)
+    sections = [Section("Models by data sets", evaluation.warnings, figures, tables)]
     if parts := by_manipulation(evaluation):
         sections.append(Section("By manipulation", [_ABOUT_PARTS], tables=parts))
     if degraded := by_degradation(evaluation):

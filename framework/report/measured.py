@@ -104,12 +104,14 @@ class Evaluation:
         models, data_sets: what was evaluated.
         rows: the measures.
         group_by: the regular expression that found the videos; None without videos.
+        warnings: what the values are to be read with, such as images that a model was trained on.
     """
 
     models: Sequence[EvaluatedModel]
     data_sets: Sequence[EvaluatedData]
     rows: Sequence[Measured]
     group_by: str | None
+    warnings: Sequence[str] = ()
 
     def get(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from sklearn.datasets import load_sample_images
 
-from framework.data.duplicates import close_pairs, find_duplicates, warn_of_shared_files
+from framework.data.duplicates import close_pairs, find_duplicates, shared_files, warn_of_shared_files
 from framework.data.image_files import ImageFiles
 from framework.data.images import ImageFolder
 from framework.data.source import ArraySource, Fault, Split
@@ -137,6 +138,23 @@ def test_validate_data_tells_of_them(folder: Path) -> None:
     assert [report.split for report in check_data(compose(*words[:3], "data.validation_split=0"))] == [
         Split.TRAIN
     ]
+
+
+def test_files_are_shared_by_path_or_by_content(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, others = (list(source.paths) for source in sources_of(folder).values())
+    (folder / "link").symlink_to(folder / "train")
+    copied = shutil.copy(known[2], folder / "copied.png")
+    files = [
+        others[0],
+        known[1].replace("/train/", "/link/"),
+        str(copied),
+        known[0],
+        str(folder / "missing.png"),
+    ]
+    assert shared_files(known, files) == [1, 2, 3]
+    assert shared_files([], files) == shared_files(known, []) == []
+    monkeypatch.setattr("framework.data.duplicates._AT_START", len(known))
+    assert shared_files(known, files) == [1, 3], "of many files the contents are not read"
 
 
 def test_training_warns_of_the_same_paths(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -29,7 +29,12 @@ from framework.evaluation.data_sets import evaluate_data_sets
 from framework.evaluation.image_models import image_scenario, open_images
 from framework.evaluation.image_set import ImageSet
 from framework.evaluation.robustness import STRENGTHS, Variants, degradations_of
-from framework.report.data_set_tables import by_degradation, by_manipulation, models_by_data_sets
+from framework.report.data_set_tables import (
+    by_degradation,
+    by_degradation_in_short,
+    by_manipulation,
+    models_by_data_sets,
+)
 from framework.report.measured import Evaluation
 from framework.scenario import Scenario, compose
 
@@ -212,6 +217,16 @@ def test_tables_have_models_by_data_sets(both: Both) -> None:
         "accuracy on fakes",
     ]
     assert [row[0] for row in degraded[0].rows] == ["as they are", "JPEG quality 1"]
+    of_faces, of_fakes = by_degradation_in_short(both.found)
+    assert [*of_faces.columns[:3], *of_fakes.columns[:2]] == [
+        "on faces",
+        "red.keras, images, AUC",
+        "red.keras, images, accuracy",
+        "accuracy on fakes",
+        "red.keras, images",
+    ]
+    assert [row[1] for row in of_faces.rows] == [row[1] for row in degraded[0].rows]
+    assert [row[2] for row in of_faces.rows] == [row[1] for row in degraded[1].rows]
 
 
 def test_a_variant_is_the_degraded_sample(faces: Path) -> None:
@@ -386,6 +401,7 @@ def test_the_command_prints_and_writes_tables(
     assert {row["degradation"] for row in rows} == {"none", "blur"}
     page = (tmp_path / "evaluation.html").read_text()
     assert not re.search(r"(src|href)=\"(?!#|data:)", page), "nothing is loaded from elsewhere"
+    assert "on 2 data sets, 32 images in all" in page
     for text in ("By manipulation", "Robustness", "AUC on faces", "fake/Face2Face", "<svg"):
         assert text in page
 

@@ -16,7 +16,11 @@ from framework.cli import explain, lav, report
 from framework.cli import predict as predict_command
 from framework.cli import weights as weights_command
 from framework.cli.command import run as run_command
+from framework.data.image_files import ImageFiles
+from framework.data.source import Split
 from framework.errors import ConfigError, ScenarioError
+from framework.evaluation.image_set import find_image_sets
+from framework.evaluation.leakage import warn_of_leakage
 from framework.evaluation.load_and_validate import load_and_validate
 from framework.evaluation.predict import predict, write_npz
 from framework.evaluation.trained_model import find_scenario
@@ -233,6 +237,35 @@ def test_a_mask_is_refused_as_columns_with_the_way_out() -> None:
     with pytest.raises(ScenarioError, match=r"400 numbers for a sample(.|\n)*--output predictions\.npz"):
         scenario.describe_prediction(np.zeros((20, 20, 1)))
     assert len(scenario.describe_prediction(np.zeros(256))) == 256
+
+
+def test_data_sets_that_a_run_has_seen_are_told(run: Path, images: Path, tmp_path: Path) -> None:
+    source = compose(*SHAPE, f"data.train_dir={images}").unchecked_source(Split.TRAIN)
+    assert isinstance(source, ImageFiles)
+    seen, held = source.paths, 24 - len(source)
+    for name, path in (("new", None), ("copy", seen[0])):
+        folder = write_images(tmp_path / name, count=2, size=20)
+        if path:
+            shutil.copy(path, folder / "dark" / "copied.png")
+    sets = find_image_sets({"own": images, "new": tmp_path / "new", "copy": tmp_path / "copy"})
+    warnings = warn_of_leakage({"run": run, "file": run / "best" / "model.keras"}, sets)
+    assert [text.partition(",")[0] for text in warnings] == [
+        f"{len(seen)} of the 24 images of own are training images of run",
+        "1 of the 5 images of copy are training images of run",
+        f"{held} of the 24 images of own are validation images of run",
+    ]
+
+
+@pytest.mark.slow
+def test_what_a_run_has_seen_is_told_once_and_on_the_page(
+    run: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "evaluation.html"
+    words = [str(run), "--data", f"own={images}", "--output", str(page)]
+    assert run_command(lav.main.__wrapped__, words) == 0  # type: ignore[attr-defined]
+    warning = "images of own are training images of run"
+    assert page.read_text().count(warning) == 1
+    assert capsys.readouterr().err.count(warning) == 1
 
 
 def test_a_file_is_not_overwritten_in_silence(
