@@ -30,7 +30,7 @@ def fit(recorded: Recorded) -> Iterator[Finding]:
     trend, reason = _trend(series.get("validation"))
     if trend is None:
         yield Finding(_OVERFIT, *reason)
-        yield Finding(_MORE_EPOCHS, f"That cannot be told. {reason[0]}")
+        yield Finding(_MORE_EPOCHS, "That cannot be told either.")
         return
     yield _overfits(recorded, trend)
     helps, text = _improves(recorded, trend)
@@ -165,8 +165,9 @@ def _improves(recorded: Recorded, trend: _Trend) -> tuple[bool, str]:
     """Whether validation improves at the end, and that in words."""
     last = max(1, len(trend.losses) // 5)
     before, recent = min(trend.losses[:-last]), min(trend.losses[-last:])
-    over = f"over the last {plural(last, 'validation')}"
+    over = "with the last validation" if last == 1 else f"over the last {plural(last, 'validation')}"
     fallen = (before - recent) / abs(before) if before else float(recent < 0)
+    at_its_lowest = trend.where == len(trend.losses) - 1
     if fallen > _FALLING:
         return True, f"Yes: the lowest validation loss has come down by {fallen:.0%} {over}."
     if (found := _monitored(recorded)) is not None:
@@ -174,8 +175,11 @@ def _improves(recorded: Recorded, trend: _Trend) -> tuple[bool, str]:
         scores = [(epoch, sign * value) for epoch, value in values.items() if math.isfinite(value)]
         best = max(scores, key=lambda pair: pair[1], default=None)  # the first of equal ones
         if best is not None and len(scores) > 1 and best[0] == scores[-1][0]:
-            return True, f"Perhaps: {name} is best at the last epoch, {format_value(sign * best[1])}."
-    if trend.where == len(trend.losses) - 1:
+            reached = f"{name} is best at the last epoch, {format_value(sign * best[1])}"
+            if at_its_lowest:
+                return True, f"Yes: {reached}, and the validation loss is lowest there."
+            return True, f"Perhaps: {reached}, though the validation loss is not."
+    if at_its_lowest:
         return (
             True,
             f"A little: the validation loss is lowest at the end, but came down by {fallen:.1%} {over}.",

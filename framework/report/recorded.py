@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import yaml
+
+from framework.config.compose import CONFIG_NAME, compose_config, conf_directory
 from framework.config.defaults import defaults_of
 from framework.config.schema import to_plain
 from framework.config.sections import RunConfig
-from framework.errors import RunDirectoryError
+from framework.errors import ConfigError, RunDirectoryError
 from framework.model.export import load_facts
 from framework.run.run_directory import RunDirectory
 from framework.run.run_files import UnusableFileError, read_json_lines
@@ -20,6 +24,8 @@ from framework.run.speed import sum_phases
 
 # Where a run goes and how it is shown: it learns the same with any of them.
 _NOT_OF_THE_RESULT = ("trainer.output_dir",)
+# What is filled in where it was left to the machine and to the data.
+_FILLED_IN = ("device.threads", "data.classes", "data.positive_class")
 
 
 @dataclass(frozen=True)
@@ -164,8 +170,18 @@ class Recorded:
         }
 
     def changes(self) -> list[Change]:
-        """The settings that are not as they are by default, in the order of the config."""
-        return [change for change in _changes(self.config) if change.path not in _NOT_OF_THE_RESULT]
+        """The settings that are not as `scenario=NAME` alone has them, in the order of the config.
+
+        What the run filled in itself, such as the number of threads, is left out. Where the scenario is in a folder of
+        options that is not known any more, the defaults are those of the classes.
+        """
+        typed = {
+            str(word).lstrip("+").partition("=")[0]
+            for one in self.sessions
+            for word in one.get("command") or ()
+        }
+        left_out = {*_NOT_OF_THE_RESULT, *(path for path in _FILLED_IN if path not in typed)}
+        return [change for change in _changes(self.config) if change.path not in left_out]
 
 
 def _status(run: RunDirectory, result: Mapping[str, Any] | None) -> str:
@@ -198,19 +214,48 @@ def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
 
 
 def _changes(config: RunConfig) -> Iterator[Change]:
+    scenario = _composed(config.scenario.name)
     for section in dataclasses.fields(config):
-        part = getattr(config, section.name)
+        part, plain = (
+            getattr(config, section.name),
+            None if scenario is None else getattr(scenario, section.name),
+        )
         if section.name == "scenario":
-            part = part.settings
-        defaults = {name: value for name, value in defaults_of(type(part)).items() if value != "???"}
+            part, plain = part.settings, plain and plain.settings
+        if plain is not None and type(plain) is type(part):
+            defaults = to_plain(plain)
+        else:
+            defaults = {name: value for name, value in defaults_of(type(part)).items() if value != "???"}
+            defaults["name"] = (
+                _choices().get(section.name) if scenario is None else getattr(plain, "name", None)
+            )
         yield from _differences(section.name, to_plain(part), defaults)
+
+
+@functools.cache
+def _choices() -> Mapping[str, str | None]:
+    """The options of the groups that the primary config chooses, by their groups."""
+    primary = yaml.safe_load((conf_directory() / f"{CONFIG_NAME}.yaml").read_text(encoding="utf-8"))
+    return {
+        group: name for one in primary["defaults"] if isinstance(one, Mapping) for group, name in one.items()
+    }
+
+
+@functools.cache
+def _composed(scenario: str) -> RunConfig | None:
+    """What a shipped scenario is by default; None where its name alone makes no run."""
+    try:
+        return compose_config([f"scenario={scenario}"])
+    except ConfigError:
+        return None
 
 
 def _differences(path: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[Change]:
     for name, value in values.items():
         here = f"{path}.{name}"
         if name == "name":
-            yield Change(path, value, None)
+            if value != defaults.get(name):
+                yield Change(path, value, defaults.get(name))
         elif isinstance(value, Mapping) and isinstance(defaults.get(name), Mapping) and defaults[name]:
             yield from _differences(here, value, defaults[name])
         elif value != defaults.get(name):

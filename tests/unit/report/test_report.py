@@ -317,8 +317,21 @@ def test_settings_that_are_not_as_by_default(tmp_path: Path) -> None:
     run.claim(compose("scenario=toy", "epochs=7", "optimizer=sgd", config_dir=TOY / "conf").config)
     changes = {change.path: (change.value, change.default) for change in Recorded.of(run).changes()}
     assert changes["trainer.epochs"] == (7, 10)
-    assert changes["optimizer"] == ("sgd", None)
-    assert "trainer.val_every_n" not in changes
+    assert changes["optimizer"] == ("sgd", "adam")
+    assert "trainer.val_every_n" not in changes and "learning_rate" not in changes
+
+
+def test_settings_that_a_scenario_or_the_run_chose_are_no_changes(tmp_path: Path) -> None:
+    """Of a shipped scenario, only what was typed differs; the classes and the threads are left out if it filled them
+    in."""
+    words = ("scenario=lenet", "model.dropout=0.1", "optimizer=adam", "device.threads=1")
+    run = RunDirectory.create(tmp_path / "run")
+    run.claim(compose(*words).config)
+    found = Recorded.of(run)
+    changes = {change.path: (change.value, change.default) for change in found.changes()}
+    assert changes == {"model.dropout": (0.1, 0.0), "optimizer": ("adam", "momentum")}
+    typed = replace(found, sessions=[{"command": ["train-scenario", *words]}])
+    assert [change.path for change in typed.changes()] == ["model.dropout", "optimizer", "device.threads"]
 
 
 def epochs_of(losses: Sequence[float], accuracies: Sequence[float] | None = None) -> list[str]:
@@ -349,8 +362,14 @@ NOISY = [0.5 / 2**n for n in range(6)] + [0.0048 + 0.007 * (n * 7 % 10) / 10 for
         (NOISY, [0.995] * 43, "No: the validation loss was lowest at epoch 7", "No: "),
         ([0.5, 0.3], None, "No", "Yes: the lowest validation loss has come down by 40%"),
         ([0.5, 0.499], None, "No", "A little"),
-        ([0.5, 0.51, 0.51], [0.7, 0.7, 0.8], "No", "Perhaps: val_accuracy is best at the last epoch, 0.8000"),
-        ([0.5], None, "One validation cannot tell", "That cannot be told. One validation cannot tell."),
+        ([0.5, 0.499], [0.7, 0.8], "No", "Yes: val_accuracy is best at the last epoch, 0.8000, and the"),
+        (
+            [0.5, 0.51, 0.51],
+            [0.7, 0.7, 0.8],
+            "No",
+            "Perhaps: val_accuracy is best at the last epoch, 0.8000, though the validation loss is not.",
+        ),
+        ([0.5], None, "One validation cannot tell", "That cannot be told either."),
     ],
 )
 def test_what_the_curves_say(
