@@ -83,7 +83,7 @@ def sweep(options: HydraOptions) -> int:
         with interruption.listening(), told_to_hydra(swept.defaults):
             run_hydra([*options.typed(), *overrides], lambda: _job(extra, interruption, fixed, asks=asks))
     except Interrupted:
-        _summarise(folder, console, started, command)
+        _summarise(folder, console, started, command, fixed)
         raise
     except JobFailedError as error:
         console.print(f"the sweeper ended the sweep, since {error}", style="red")
@@ -94,12 +94,12 @@ def sweep(options: HydraOptions) -> int:
     except Exception as error:
         # Jobs handle their own errors, so this one is of the sweeper or the launcher.
         log.debug("the sweep", exc_info=error)
-        _summarise(folder, console, started, command)
+        _summarise(folder, console, started, command, fixed)
         raise ScenarioError(
             f"the sweeper or the launcher failed: {type(error).__name__}: {error}",
             hint="with SCENARIO_LOG_LEVEL=DEBUG in the environment its traceback is shown",
         ) from error
-    return _summarise(folder, console, started, command)
+    return _summarise(folder, console, started, command, fixed)
 
 
 def _quoted(text: str) -> str:
@@ -151,7 +151,7 @@ def _job(extra: Sequence[str], interruption: Interruption, fixed: Set[str], *, a
     else:
         placed = not _OUTPUT_KEYS.isdisjoint(map(key_of, overrides))
         directory = [] if placed else [f"++output_dir={_quoted(str(folder))}"]
-        varied = [word for word in overrides if key_of(word) not in fixed | _OUTPUT_KEYS]
+        varied = _varied(overrides, fixed)
         named = [] if _VARIED in fixed else [f"++{_VARIED}=[{','.join(map(_quoted, varied))}]"]
         command = ["framework.cli.train", *extra, *job.overrides.task, *directory, *named]
     # -P: unlike the installed command, `-m` would import modules from the current folder.
@@ -163,6 +163,11 @@ def _job(extra: Sequence[str], interruption: Interruption, fixed: Set[str], *, a
     if asks and code != OK:
         raise JobFailedError(f"job {job.job.num} failed")
     return value_of(run) if asks else None
+
+
+def _varied(overrides: Sequence[str], fixed: Set[str]) -> list[str]:
+    """Return the overrides of a job that set it apart: those of keys that the jobs do not have in common."""
+    return [word for word in overrides if key_of(word) not in fixed | _OUTPUT_KEYS]
 
 
 def folder_of_job(overrides: Sequence[str], proposed: Path) -> Path:
@@ -236,17 +241,20 @@ def _wait(process: subprocess.Popen[bytes], interruption: Interruption) -> int:
                     told = True
 
 
-def _summarise(folder: Path, console: Console, started: int, command: str | None) -> int:
+def _summarise(folder: Path, console: Console, started: int, command: str | None, fixed: Set[str]) -> int:
     """Print how the jobs of this sweep ended: those with lines after the first `started` ones.
 
     Args:
         command: the command for the jobs that are not finished; None if it might do others.
+        fixed: the keys of the overrides that all jobs have in common.
     """
     jobs = {tuple(record["words"]): record for record in read_jobs(folder)[started:]}
+    ordered = sorted(jobs.values(), key=lambda job: int(job["job"]))
+    results = [RunDirectory(folder / job["directory"]).load_result() or {} for job in ordered]
+    first = _best_of(results)
     rows, failed = [], []
-    for job in sorted(jobs.values(), key=lambda job: int(job["job"])):
+    for number, (job, result) in enumerate(zip(ordered, results, strict=True)):
         path, code = folder / job["directory"], job.get("exit_code")
-        result = RunDirectory(path).load_result() or {}
         status = str(result.get("status", "failed"))
         if code != OK:
             failed.append(job)
@@ -257,13 +265,40 @@ def _summarise(folder: Path, console: Console, started: int, command: str | None
             if best
             else "-"
         )
-        rows.append((job["job"], " ".join(job["words"]), path, status, metrics))
-    console.print_table(f"sweep in {folder}", ("job", "overrides", "run directory", "status", "best"), rows)
+        varied = " ".join(_varied(job["words"], fixed)) or "-"
+        rows.append(
+            (f"{job['job']} (best)" if number == first else job["job"], varied, path, status, metrics)
+        )
+    console.print_table(
+        f"sweep in {folder}", ("job", "varied", "run directory", "status", "best epoch"), rows
+    )
+    if first is not None:
+        console.print(f"best by {results[first]['monitor']}: {folder / ordered[first]['directory']}")
     if any(RunDirectory(folder / job["directory"]).tensorboard.is_dir() for job in jobs.values()):
-        console.print(f"compare the jobs: tensorboard --logdir {folder}")
+        console.print(f"compare the jobs: tensorboard --logdir {shlex.quote(str(folder))}")
+    runs = [str(folder / job["directory"]) for job in ordered]
+    if len(runs := [run for run in runs if RunDirectory(run).config_file.is_file()]) > 1:
+        page = folder / "comparison.html"
+        console.print(f"side by side: report-run {shlex.join(runs)} --output {shlex.quote(str(page))}")
     if failed:
-        named = ", ".join(f"{job['job']} ({' '.join(job['words'])})" for job in failed)
+        named = ", ".join(f"{job['job']} ({' '.join(_varied(job['words'], fixed)) or '-'})" for job in failed)
         console.print(f"{len(failed)} of {len(jobs)} jobs are not finished: {named}", style="red")
         if command:
             console.print(f"the same sweep again does only what is missing: {command}")
     return FAILED if failed else OK
+
+
+def _best_of(results: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return the index of the best result, where several are judged by one value in one direction."""
+    judged = {(result.get("monitor"), result.get("mode")) for result in results if result.get("best")}
+    if len(judged) != 1:
+        return None
+    monitor, mode = judged.pop()
+    values = {
+        index: value
+        for index, result in enumerate(results)
+        if isinstance(value := ((result.get("best") or {}).get("metrics") or {}).get(monitor), int | float)
+    }
+    if len(values) < 2 or mode not in ("min", "max"):
+        return None
+    return (min if mode == "min" else max)(values, key=lambda index: values[index])

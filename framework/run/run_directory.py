@@ -8,6 +8,7 @@ import errno
 import itertools
 import logging
 import os
+import shlex
 import stat
 import uuid
 from collections.abc import Iterator, Sequence
@@ -224,7 +225,7 @@ class RunDirectory:
         if not run.config_file.is_file() and not run.config_copy.is_file():
             raise RunDirectoryError(
                 f"{path} is not a run directory: it has no config.yaml",
-                hint="name the folder that train-scenario wrote to",
+                hint=_hint_of_runs(run.path, Path(path)),
             )
         run._check_self_contained()
         refuse_imports_from(run.path)
@@ -328,3 +329,19 @@ class RunDirectory:
     def provenance(self) -> Provenance:
         """The sessions of the run, and what they ran with."""
         return Provenance(self.provenance_file)
+
+
+def _hint_of_runs(folder: Path, given: Path) -> str:
+    """What to name in place of a folder that is not a run: the runs in it, such as the jobs of a sweep.
+
+    Args:
+        folder: the folder.
+        given: as the user named it.
+    """
+    names = [path.parent.name for path in folder.glob("*/config.yaml")]
+    runs = [str(given / name) for name in sorted(names, key=lambda name: (len(name), name))]
+    if not runs:
+        return "name the folder that train-scenario wrote to"
+    if len(runs) == 1:
+        return f"it holds a run: {shlex.join(runs)}"
+    return f"it holds {len(runs)} runs; side by side: report-run {shlex.join(runs)}"

@@ -33,8 +33,16 @@ def test_a_failing_job_stops_no_other_and_the_same_sweep_again_does_what_is_miss
     result = command("train-scenario", *words, "batch_size=8,1000,4")
     assert_clean(result, 1)
     assert [path.name for path in run_directories(tmp_path / "sweep")] == ["0", "2"]
-    assert "1 of 3 jobs are not finished: 1 (scenario=toy" in " ".join(result.stdout.split())
+    assert "1 of 3 jobs are not finished: 1 (batch_size=1000)" in " ".join(result.stdout.split())
     assert "train-scenario -m --config-dir" in result.stdout
+    summary = result.stdout.split("sweep in sweep")[1]
+    assert summary.count("(best)") == summary.count("best by ") == 1
+    assert "scenario=toy" not in summary.split("side by side")[0], "only what varies"
+    runs = "report-run sweep/0 sweep/2"
+    assert f"side by side: {runs} --output sweep/comparison.html" in " ".join(result.stdout.split())
+    refused = command("report-run", "sweep")
+    assert_clean(refused, 1)
+    assert f"it holds 2 runs; side by side: {runs}" in " ".join(refused.stderr.split())
     assert "data.batch_size" in result.stderr
 
     before = modified(tmp_path / "sweep" / "0") | modified(tmp_path / "sweep" / "2")
@@ -142,7 +150,7 @@ def test_each_job_that_fails_is_named_and_the_next_one_starts(command_here: Comm
     words = ("scenario=mesonet", "data=image_folder", "data.train_dir=nowhere,elsewhere")
     result = command_here(main, "-m", *words, "output_dir=sweep")
     assert_clean(result, 1)
-    assert "2 of 2 jobs are not finished: 0 (scenario=mesonet" in " ".join(result.stdout.split())
+    assert "2 of 2 jobs are not finished: 0 (data.train_dir=nowhere), 1" in " ".join(result.stdout.split())
 
 
 def test_a_sweep_without_a_scenario_is_refused_before_its_first_job(

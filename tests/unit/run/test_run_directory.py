@@ -229,6 +229,22 @@ def test_what_is_no_run_is_said_to_be_none(tmp_path: Path, path: str) -> None:
         RunDirectory.open(tmp_path / path)
 
 
+def test_the_runs_in_a_folder_are_named(tmp_path: Path) -> None:
+    def hint_of_open() -> str:
+        with pytest.raises(RunDirectoryError) as caught:
+            RunDirectory.open(tmp_path / "my sweep")
+        return str(caught.value)
+
+    for name, hint in (
+        ("0", f"it holds a run: '{tmp_path}/my sweep/0'"),
+        ("10", f"it holds 2 runs; side by side: report-run '{tmp_path}/my sweep/0' '{tmp_path}/my sweep/10'"),
+        ("2", f"'{tmp_path}/my sweep/0' '{tmp_path}/my sweep/2' '{tmp_path}/my sweep/10'"),
+    ):
+        (tmp_path / "my sweep" / name).mkdir(parents=True)
+        (tmp_path / "my sweep" / name / "config.yaml").touch()
+        assert hint in hint_of_open()
+
+
 def test_a_lock_is_held_by_one_process_and_freed_by_its_death(run: RunDirectory) -> None:
     code = (
         "import os, sys; from framework.run.run_directory import RunDirectory\n"
