@@ -89,7 +89,8 @@ def _never_predicted(judged: Judged) -> str:
     never = [name for name, here, told in zip(judged.classes, there, said, strict=True) if here and not told]
     if not never:
         return ""
-    names = ", ".join(f"'{name}'" for name in never[:_NAMED]) + (", ..." if len(never) > _NAMED else "")
+    names = ", ".join(f"'{name}'" for name in never[:_NAMED])
+    names += f" and {len(never) - _NAMED:,} more" if len(never) > _NAMED else ""
     are = "is" if len(never) == 1 else "are"
     return f" {len(never):,} of {int(there.sum()):,} classes {are} never predicted: {names}."
 
@@ -132,9 +133,8 @@ def _threshold(recorded: Recorded, judged: Judged) -> Iterator[Finding]:
         )
         yield Finding(about, text, f"load-and-validate {recorded.run.path} --threshold {best.threshold:g}")
         return
-    text += (
-        f"For accuracy, the one in use is as good as any: the best has {best.accuracy:.4f} on these samples."
-    )
+    text += "For accuracy, no other is clearly better"
+    text += f": the best, {best.threshold:g}, has {best.accuracy:.4f} on these samples." if gain > 0 else "."
     yield Finding(about, text, "the table of thresholds has those for a wanted false positive rate")
 
 

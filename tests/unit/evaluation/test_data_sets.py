@@ -115,7 +115,7 @@ def both(red: Path, tmp_path_factory: pytest.TempPathFactory) -> Both:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("framework.evaluation.data_sets.open_images", opening)
-        patch.setattr("framework.report.measures._RESAMPLINGS", 50)  # most of the time
+        patch.setattr("framework.report.intervals.RESAMPLINGS", 50)  # most of the time
         runs = [red, save_model(red.parent / "green.keras", channel=1)]
         found = evaluate_data_sets(
             runs, {"faces": faces, "fakes": fakes}, *WORDS, group_by=VIDEO, robustness={"jpeg": [1.0]}

@@ -230,7 +230,7 @@ def test_classes_that_are_never_predicted_are_named(recorded: Callable[..., Reco
         ([0.1] * 50 + [0.35] * 10 + [0.9] * 40, "0.22 would give accuracy 1.0000", "--threshold 0.22"),
         (
             [0.1] * 50 + [0.35] * 2 + [0.9] * 48,
-            "the one in use is as good as any: the best has 1.0000",
+            "no other is clearly better: the best, 0.22, has 1.0000",
             "table",
         ),
     ],
