@@ -108,7 +108,7 @@ def test_numbers_are_a_table() -> None:
     (found,) = show_predictions(
         "predictions", scenario, ArraySource((points,)), (points, np.ones([2, 1])), np.ones([2, 1])
     )
-    assert markdown(found).splitlines()[2] == "| predicted: 1 predicted, true: 1 | 1.5, 2 |"
+    assert markdown(found).splitlines()[2] == "| predicted: 1, true: 1 | 1.5, 2 |"
 
 
 def test_several_outputs_are_told_by_their_names() -> None:
