@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from framework.data.duplicates import shared_files
+from framework.data.image_files import ImageFiles
 from framework.data.source import Split
 from framework.errors import ScenarioError
 from framework.evaluation.image_set import ImageSet
 from framework.evaluation.trained_model import find_scenario, is_run
+from framework.splits import limited, overfitted
 
 log = logging.getLogger("framework")
 
@@ -47,13 +49,16 @@ def warn_of_leakage(runs: Mapping[str, str | Path], sets: Sequence[ImageSet]) ->
 
 
 def _images_of(run: str | Path) -> Iterator[tuple[Split, Sequence[str]]]:
-    """Yield the training and the validation images of a run, as it has recorded their places."""
+    """Yield the training and the validation images of a run that are where it had them."""
     if not is_run(run):
         return
     scenario, _ = find_scenario(run, ())  # without overrides, which may be for the evaluation alone
     for split in _MEANING:
         try:
-            paths: Sequence[str] = getattr(scenario.unchecked_source(split), "paths", ())
+            source = scenario.unchecked_source(split)
         except (ScenarioError, OSError):
             continue
-        yield split, paths
+        if isinstance(source, ImageFiles):
+            used = limited(scenario, source)
+            used = overfitted(scenario, used) if split is Split.TRAIN else used
+            yield split, [used.sample_name(index) for index in range(len(used))]

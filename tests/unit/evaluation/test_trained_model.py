@@ -254,6 +254,13 @@ def test_data_sets_that_a_run_has_seen_are_told(run: Path, images: Path, tmp_pat
         "1 of the 5 images of copy are training images of run",
         f"{held} of the 24 images of own are validation images of run",
     ]
+    little = RunDirectory.create(tmp_path / "little")
+    little.claim(compose(*SHAPE, f"data.train_dir={images}", "data.limit=3").config)
+    trained, validated = warn_of_leakage({"little": little.path}, sets[:1])
+    assert trained.startswith("3 of the 24 images") and validated.startswith("3 of the 24 images")
+    moved = RunDirectory.create(tmp_path / "moved")
+    moved.claim(compose(*SHAPE, "data.train_dir=/nowhere", "data.classes=[dark,light]").config)
+    assert warn_of_leakage({"moved": moved.path}, sets) == []
 
 
 @pytest.mark.slow
