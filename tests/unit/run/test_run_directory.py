@@ -50,7 +50,6 @@ print(RunDirectory.create(name="toy").path)
 """
 
 
-@pytest.mark.slow
 def test_twenty_starts_in_the_same_second_get_folders_of_their_own(tmp_path: Path) -> None:
     starts = [
         subprocess.Popen(
