@@ -95,7 +95,6 @@ def test_a_job_that_a_kill_of_the_sweep_cut_short_is_continued(
     assert json.loads((tmp_path / "sweep" / "1" / "result.json").read_text())["status"] == "finished"
 
 
-@pytest.mark.slow
 def test_a_signal_ends_a_sweep_and_its_job_and_says_how_to_go_on(tmp_path: Path) -> None:
     start = script(
         "train-scenario", "-m", *TOY_WORDS, *LONG, "trainer.checkpoint_every_n_steps=100", "lr=0.001,0.002"
