@@ -89,7 +89,7 @@ FILES = {
     ("checkpoints/config.yaml",): ("emptied",),
     ("checkpoints/step-00000036/variables.npz",): ("one bit flipped",),
     ("checkpoints/step-00000036/state.json", "checkpoints/step-00000024/manifest.json"): ("truncated",),
-    ("provenance.json", "metrics.jsonl", "train.log", ".lock", "tensorboard/*/*"): ("emptied",),
+    ("provenance.json", "metrics.jsonl", "train.log", ".lock", "tensorboard/**/events.*"): ("emptied",),
     ("averages/step-00000036/variables.npz", "best/model.json"): ("missing",),
     ("best/model.keras",): ("truncated",),
 }
