@@ -30,31 +30,6 @@ if TYPE_CHECKING:
     from scenarios.mesonet.train import train_model
     from scenarios.mesonet.visualization import plot_loss_curve, visualize_conv_layers
 
-# Each name is imported on first use: the scenario of this package is imported to check a config, which is fast.
-_HOMES = {
-    **dict.fromkeys(
-        (
-            "activation_layer",
-            "build_model",
-            "conv2D",
-            "evaluate_model",
-            "fully_connected_layer",
-            "get_activation_model",
-            "get_classification_report",
-            "get_loaded_model",
-            "make_prediction",
-            "predict",
-            "save_model_history",
-        ),
-        "model",
-    ),
-    "get_test_data_generator": "generators",
-    "get_train_data_generator": "generators",
-    "plot_loss_curve": "visualization",
-    "train_model": "train",
-    "visualize_conv_layers": "visualization",
-}
-
 __all__ = [
     "activation_layer",
     "build_model",
@@ -73,6 +48,15 @@ __all__ = [
     "train_model",
     "visualize_conv_layers",
 ]
+
+# Each name is imported on first use: the scenario of this package is imported to check a config, which is fast.
+_HOMES = dict.fromkeys(__all__, "model") | {
+    "get_test_data_generator": "generators",
+    "get_train_data_generator": "generators",
+    "plot_loss_curve": "visualization",
+    "train_model": "train",
+    "visualize_conv_layers": "visualization",
+}
 
 
 def __getattr__(name: str) -> Any:
